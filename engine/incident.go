@@ -1,0 +1,79 @@
+package engine
+
+import "time"
+
+// Statuses of an incident.
+const (
+	IncidentOpen   = "open"
+	IncidentClosed = "closed"
+)
+
+// Incident is what people handle.
+type Incident struct {
+	ID       string `json:"id"`
+	Status   string `json:"status"`
+	Title    string `json:"title"`
+	Type     string `json:"type"`
+	Rule     string `json:"rule,omitempty"`
+	Severity string `json:"severity"`
+	Owner    string `json:"owner,omitempty"`
+	Team     string `json:"team,omitempty"`
+	Visible  string `json:"visible,omitempty"`
+	// Dedup is the key by which later matches find this incident.
+	Dedup    string    `json:"dedup,omitempty"`
+	Opened   time.Time `json:"opened"`
+	Updated  time.Time `json:"updated"`
+	Closed   time.Time `json:"closed,omitzero"`
+	Reason   string    `json:"reason,omitempty"`
+	Code     string    `json:"code,omitempty"`
+	ClosedBy string    `json:"closed_by,omitempty"`
+	// QuietUntil: matches attach to the closed incident until then.
+	QuietUntil time.Time `json:"quiet_until,omitzero"`
+	// Fields are the summary facts (a dict), in Order of first setting.
+	Fields Data     `json:"fields,omitempty"`
+	Order  []string `json:"order,omitempty"`
+	// Event is the id of the event that opened it; Events counts all.
+	Event  string `json:"event,omitempty"`
+	Events int    `json:"events"`
+}
+
+// Person is an entry of `people`.
+type Person struct {
+	Name   string   `json:"name"`
+	Email  string   `json:"email"`
+	Role   string   `json:"role"`
+	Notify []string `json:"notify,omitempty"`
+}
+
+// Roles, LANGUAGE section 6.
+const (
+	RoleViewer    = "viewer"
+	RoleApprover  = "approver"
+	RoleResponder = "responder"
+	RoleEngineer  = "engineer"
+	RoleAuditor   = "auditor"
+	RoleAdmin     = "admin"
+)
+
+// TimelineEntry is one line of an incident's story, made from one record.
+type TimelineEntry struct {
+	Record uint64    `json:"record"` // position in its shard's ledger
+	Time   time.Time `json:"time"`
+	Kind   string    `json:"kind"`         // the record's kind: event_seen, step_done, question_asked, …
+	By     string    `json:"by,omitempty"` // a person, "run r0-1", "timer"
+	Text   string    `json:"text"`
+	Run    string    `json:"run,omitempty"`
+	Step   string    `json:"step,omitempty"`
+}
+
+// AuditRecord is one record of the ledger as auditors read it.
+type AuditRecord struct {
+	Shard   uint16    `json:"shard"`
+	Record  uint64    `json:"record"`
+	Time    time.Time `json:"time"`
+	Kind    string    `json:"kind"`
+	Payload Data      `json:"payload,omitempty"`
+	Outcome Data      `json:"outcome,omitempty"`
+	Leaf    string    `json:"leaf"` // hex
+	Erased  bool      `json:"erased,omitempty"`
+}

@@ -1,0 +1,188 @@
+package engine
+
+import "time"
+
+// Statuses of a run, DESIGN section 4.
+const (
+	RunRunning     = "running"
+	RunWaiting     = "waiting"
+	RunInDoubt     = "in_doubt"
+	RunHeld        = "held"
+	RunDiverged    = "diverged"
+	RunDone        = "done"
+	RunFailed      = "failed"
+	RunQuarantined = "quarantined"
+	RunUndone      = "undone"
+)
+
+// Run is one execution of one playbook function with the bundle of its start.
+type Run struct {
+	ID         string  `json:"id"`
+	Status     string  `json:"status"`
+	Generation int     `json:"generation"`
+	Incident   string  `json:"incident,omitempty"`
+	Event      string  `json:"event,omitempty"`
+	Rule       string  `json:"rule,omitempty"` // or the job's name
+	Handler    Handler `json:"handler"`
+	Args       Data    `json:"args,omitempty"` // a dict
+	Bundle     string  `json:"bundle"`
+	Commit     string  `json:"commit,omitempty"`
+	// Purpose: playbook, undo, outbox, attach, breach, button, job.
+	Purpose string `json:"purpose"`
+	// Change is what an undo run takes back; Question what an outbox run delivers.
+	Change   string    `json:"change,omitempty"`
+	Question string    `json:"question,omitempty"`
+	Parent   string    `json:"parent,omitempty"` // the run that started it
+	Mode     string    `json:"mode"`             // live or shadow
+	Started  time.Time `json:"started"`
+	Ended    time.Time `json:"ended,omitzero"`
+	// Waits says for what, while waiting: "question q0-7", "until 2026-…".
+	Waits string `json:"waits,omitempty"`
+	Error *Error `json:"error,omitempty"`
+	// Engine is the version of Larkspur that the run began with.
+	Engine string `json:"engine,omitempty"`
+	// Deaths counts workers that died on it; three quarantine it.
+	Deaths int `json:"deaths,omitempty"`
+}
+
+// Statuses of a step.
+const (
+	StepStarted    = "started"
+	StepDone       = "done"
+	StepFailed     = "failed"
+	StepInDoubt    = "in_doubt"
+	StepNotStarted = "not_started"
+	StepSkipped    = "skipped"
+)
+
+// Step is one journaled call. Key: run, generation, path, number.
+type Step struct {
+	Path    string `json:"path"` // "" is the root path
+	Number  int    `json:"n"`
+	Builtin string `json:"builtin"`
+	Version int    `json:"version,omitempty"`
+	Class   Class  `json:"class,omitempty"`
+	At      string `json:"at"` // file:line:col
+	Args    Data   `json:"args,omitempty"`
+	// Hash is "KEYNAME:HEX", the keyed hash of the arguments; Ticks the
+	// interpreter's step count. Both detect divergence.
+	Hash    string    `json:"hash,omitempty"`
+	Ticks   uint64    `json:"ticks,omitempty"`
+	Status  string    `json:"status"`
+	Result  Data      `json:"result,omitempty"`
+	Error   *Error    `json:"error,omitempty"`
+	Started time.Time `json:"started"`
+	Ended   time.Time `json:"ended,omitzero"`
+	// Erased says by which erasure arguments and result are gone.
+	Erased string `json:"erased,omitempty"`
+}
+
+// Statuses of a question.
+const (
+	QuestionOpen      = "open"
+	QuestionAnswered  = "answered"
+	QuestionTimedOut  = "timed_out"
+	QuestionWithdrawn = "withdrawn"
+)
+
+// Choice is one answer of a question, and what it does.
+type Choice struct {
+	Name        string `json:"name"`
+	Consequence string `json:"consequence,omitempty"`
+}
+
+// Field is one input of a question or form.
+type Field struct {
+	Name      string   `json:"name"`
+	Kind      string   `json:"kind"` // text, choice, many, number, date, duration, domain, address, file
+	Label     string   `json:"label,omitempty"`
+	Multiline bool     `json:"multiline,omitempty"`
+	Required  bool     `json:"required,omitempty"`
+	Choices   []string `json:"choices,omitempty"`
+	Max       string   `json:"max,omitempty"`
+}
+
+// Addressee is who is asked: a key of `people` (Name) or only an address.
+type Addressee struct {
+	Name  string `json:"name"`
+	Email string `json:"email,omitempty"`
+}
+
+// Question is what a run asks people and waits for.
+type Question struct {
+	ID       string      `json:"id"`
+	Status   string      `json:"status"`
+	Run      string      `json:"run"`
+	Incident string      `json:"incident,omitempty"`
+	Step     string      `json:"step"` // PATH/N
+	To       []Addressee `json:"to"`
+	Text     string      `json:"question"`
+	Choices  []Choice    `json:"choices,omitempty"`
+	Fields   []Field     `json:"fields,omitempty"`
+	Details  []string    `json:"details,omitempty"`
+	Default  string      `json:"default,omitempty"`
+	// HasDefault tells a default of "" from none.
+	HasDefault bool      `json:"has_default,omitempty"`
+	Why        bool      `json:"why,omitempty"` // a reason is required
+	Proof      string    `json:"proof,omitempty"`
+	Revision   int       `json:"revision"`
+	Asked      time.Time `json:"asked"`
+	Due        time.Time `json:"due,omitzero"` // zero: waits for ever
+	Answer     *Answer   `json:"answer,omitempty"`
+}
+
+// Answer is what came of a question.
+type Answer struct {
+	Choice   string    `json:"choice,omitempty"`
+	By       string    `json:"by"` // "nobody" after a time-out
+	At       time.Time `json:"at"`
+	Fields   Data      `json:"fields,omitempty"` // a dict
+	Reason   string    `json:"reason,omitempty"`
+	TimedOut bool      `json:"timed_out,omitempty"`
+	How      string    `json:"how,omitempty"` // link, page, api, command
+}
+
+// Statuses of a change.
+const (
+	ChangeInForce    = "in_force"
+	ChangeUndone     = "undone"
+	ChangeUndoFailed = "undo_failed"
+)
+
+// Change is something done to the world that can be taken back: by an inverse
+// builtin with arguments, or by a named handler.
+type Change struct {
+	ID       string    `json:"id"`
+	Status   string    `json:"status"`
+	Title    string    `json:"title"`
+	Why      string    `json:"why,omitempty"`
+	Run      string    `json:"run"`
+	Incident string    `json:"incident,omitempty"`
+	Rule     string    `json:"rule,omitempty"`
+	Step     string    `json:"step"`
+	Bundle   string    `json:"bundle"`
+	Made     time.Time `json:"made"`
+	Expires  time.Time `json:"expires,omitzero"`
+	// Inverse is the builtin that takes it back with InverseArgs (a dict), or,
+	// when empty, Undo is called with (done, **Args).
+	Inverse     string   `json:"inverse,omitempty"`
+	InverseArgs Data     `json:"inverse_args,omitempty"`
+	Undo        *Handler `json:"undo,omitempty"`
+	Args        Data     `json:"args,omitempty"`
+	Done        Data     `json:"done,omitempty"`
+	// UndoRun takes it back; UndoneBy says who or what asked for that.
+	UndoRun  string    `json:"undo_run,omitempty"`
+	UndoneBy string    `json:"undone_by,omitempty"`
+	Undone   time.Time `json:"undone,omitzero"`
+	Error    string    `json:"error,omitempty"`
+}
+
+// Timer is an absolute moment at which something is offered to the ledger.
+type Timer struct {
+	ID  string    `json:"id"`
+	Due time.Time `json:"due"`
+	// What it is for: question (time-out), sleep, change (expiry).
+	For    string `json:"for"`
+	Target string `json:"target"` // the question's, run's or change's id
+	Step   string `json:"step,omitempty"`
+}

@@ -1,0 +1,213 @@
+// Package wire holds the messages between the supervisor and a worker process,
+// and their framing on the socket pair that joins them.
+//
+// A message is a frame: four bytes of length (big endian), then one JSON object,
+// {"kind": …, "call": …, "body": …}. Either side may send at any time. Call
+// numbers are chosen by the supervisor and join what belongs together; 0 is the
+// connection itself. What comes from a worker is outside data: bounded, checked,
+// never trusted.
+package wire
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"larkspur/engine"
+)
+
+// MaxMessageBytes bounds one message either way.
+const MaxMessageBytes = 64 << 20
+
+// Kinds of messages. Supervisor to worker: hello, load, run, answer, evaluate,
+// cancel. Worker to supervisor: ready, loaded, step, ended, evaluated.
+const (
+	KindHello     = "hello"     // Hello; the first message
+	KindReady     = "ready"     // Ready; answers hello when the worker is contained
+	KindLoad      = "load"      // Load
+	KindLoaded    = "loaded"    // Loaded
+	KindRun       = "run"       // Run; opens a call
+	KindStep      = "step"      // Step; the call waits for an answer
+	KindAnswer    = "answer"    // Answer
+	KindEnded     = "ended"     // Ended; closes a call
+	KindCancel    = "cancel"    // no body; the worker throws the call away, and sends nothing more for it
+	KindEvaluate  = "evaluate"  // Evaluate
+	KindEvaluated = "evaluated" // Evaluated
+)
+
+// Envelope is one message as it travels.
+type Envelope struct {
+	Kind string          `json:"kind"`
+	Call uint64          `json:"call,omitempty"`
+	Body json.RawMessage `json:"body,omitempty"`
+}
+
+// Hello introduces the supervisor.
+type Hello struct {
+	Engine     string             `json:"engine"` // Larkspur's version
+	Signatures []engine.Signature `json:"signatures"`
+	// HashKeys are the ledger's keys for argument hashes by name; HashKey is the
+	// one that new hashes name.
+	HashKeys map[string][]byte `json:"hash_keys"`
+	HashKey  string            `json:"hash_key"`
+	// MaxTicks bounds one run's interpreter steps between two calls of the world;
+	// MaxEvaluateTicks those of one where, dedup or top level.
+	MaxTicks         uint64 `json:"max_ticks"`
+	MaxEvaluateTicks uint64 `json:"max_evaluate_ticks"`
+}
+
+// Ready says how the worker contained itself.
+type Ready struct {
+	Interpreter string   `json:"interpreter"` // go.starlark.net's version
+	Contained   []string `json:"contained"`   // "seccomp", "landlock", …
+	Missing     []string `json:"missing,omitempty"`
+}
+
+// Load hands over a bundle: it is parsed, its top levels are executed.
+// Names hold what check verifies besides: connections by kind, people, teams.
+type Load struct {
+	Bundle   engine.Bundle       `json:"bundle"`
+	Names    map[string][]string `json:"names,omitempty"`
+	Timezone string              `json:"timezone"`
+}
+
+// Loaded answers Load. With a problem of severity error the bundle is not kept.
+type Loaded struct {
+	Declarations engine.Declarations `json:"declarations"`
+	// Unknown is set when a run or evaluate names a bundle that was not loaded.
+	Unknown bool `json:"unknown,omitempty"`
+}
+
+// Run starts or goes on with a run: the function is executed from the top, and
+// steps in the journal answer at once.
+type Run struct {
+	Run        string          `json:"run"`
+	Generation int             `json:"generation"`
+	Bundle     string          `json:"bundle"` // hash of a loaded bundle
+	Handler    engine.Handler  `json:"handler"`
+	Args       engine.Data     `json:"args,omitempty"`  // a dict
+	First      engine.Data     `json:"first,omitempty"` // a list: positional arguments before args (an incident reference, a change's done)
+	Incident   *Incident       `json:"incident,omitempty"`
+	Link       string          `json:"link"` // the run's page
+	Rule       string          `json:"rule,omitempty"`
+	Mode       string          `json:"mode"`
+	Journal    []engine.Step   `json:"journal,omitempty"`
+	People     []engine.Person `json:"people,omitempty"`
+	// Interpreter that the journal was written with; tick counts are compared
+	// under an equal one only. Empty for a new run.
+	Interpreter string `json:"interpreter,omitempty"`
+}
+
+// Incident is what never changes about an incident, answered without a step;
+// all else is read through incident.get.
+type Incident struct {
+	ID     string      `json:"id"`
+	Rule   string      `json:"rule,omitempty"`
+	Type   string      `json:"type"`
+	Title  string      `json:"title"`
+	Opened engine.Data `json:"opened"` // a time
+	Link   string      `json:"link"`
+	// Event is the event that opened it: a dict with id, time, kind, source and
+	// fields (a dict).
+	Event engine.Data `json:"event,omitempty"`
+}
+
+// Step asks the supervisor to perform the next step of a call.
+type Step struct {
+	Path    string       `json:"path"`
+	Number  int          `json:"n"`
+	Builtin string       `json:"builtin"`
+	Version int          `json:"version"`
+	Class   engine.Class `json:"class"` // after `effect =`
+	At      string       `json:"at"`    // file:line:col
+	Args    engine.Data  `json:"args"`  // a dict of all parameters; "connection", "expires", "why", "effect" among them
+	Hash    string       `json:"hash"`
+	Ticks   uint64       `json:"ticks"`
+	// Limit is what is left of an enclosing attempt's timeout in nanoseconds;
+	// 0 is none.
+	Limit int64 `json:"limit,omitempty"`
+}
+
+// Answer is a step's result. Exactly one of Result and Error counts.
+type Answer struct {
+	Result engine.Data   `json:"result,omitempty"`
+	Error  *engine.Error `json:"error,omitempty"`
+}
+
+// Ended closes a call.
+type Ended struct {
+	// Status: done, failed or diverged.
+	Status string      `json:"status"`
+	Value  engine.Data `json:"value,omitempty"`
+	// Error has At and, in Message for script errors, the sentence a person
+	// reads; Backtrace is the call stack.
+	Error     *engine.Error `json:"error,omitempty"`
+	Backtrace string        `json:"backtrace,omitempty"`
+}
+
+// Evaluate asks the worker for `where` and `dedup` functions, in one batch.
+type Evaluate struct {
+	Bundle string `json:"bundle"`
+	Items  []Item `json:"items"`
+}
+
+// Item is one question of Evaluate. Event is a dict as in Incident.Event.
+type Item struct {
+	Rule    string      `json:"rule"`
+	Trigger int         `json:"trigger"` // index in the rule's When; for dedup -1
+	Event   engine.Data `json:"event"`
+}
+
+// Evaluated answers Evaluate, item by item.
+type Evaluated struct {
+	Verdicts []Verdict `json:"verdicts"`
+	Unknown  bool      `json:"unknown,omitempty"` // the bundle is not loaded
+}
+
+// Verdict is a where's truth or a dedup's key.
+type Verdict struct {
+	Match bool          `json:"match,omitempty"`
+	Key   engine.Data   `json:"key,omitempty"`
+	Error *engine.Error `json:"error,omitempty"`
+}
+
+// Write sends one message. Not safe for concurrent use on one writer.
+func Write(w io.Writer, kind string, call uint64, body any) error {
+	b, err := engine.MarshalJSON(struct {
+		Kind string `json:"kind"`
+		Call uint64 `json:"call,omitempty"`
+		Body any    `json:"body,omitempty"`
+	}{kind, call, body})
+	if err != nil {
+		return fmt.Errorf("wire: encoding %s: %w", kind, err)
+	}
+	if len(b) > MaxMessageBytes {
+		return engine.Errorf(engine.Invalid, "wire: a %s message of %d bytes, at most %d", kind, len(b), MaxMessageBytes)
+	}
+	frame := make([]byte, 4, 4+len(b))
+	binary.BigEndian.PutUint32(frame, uint32(len(b)))
+	_, err = w.Write(append(frame, b...))
+	return err
+}
+
+// Read receives one message; io.EOF at a clean end.
+func Read(r io.Reader) (Envelope, error) {
+	var size [4]byte
+	if _, err := io.ReadFull(r, size[:]); err != nil {
+		return Envelope{}, err
+	}
+	n := binary.BigEndian.Uint32(size[:])
+	if n > MaxMessageBytes {
+		return Envelope{}, engine.Errorf(engine.Invalid, "wire: a message of %d bytes, at most %d", n, MaxMessageBytes)
+	}
+	b := make([]byte, n)
+	if _, err := io.ReadFull(r, b); err != nil {
+		return Envelope{}, io.ErrUnexpectedEOF
+	}
+	var e Envelope
+	if err := json.Unmarshal(b, &e); err != nil {
+		return Envelope{}, fmt.Errorf("wire: decoding: %w", err)
+	}
+	return e, nil
+}
