@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"time"
 
 	"larkspur/engine"
 )
@@ -21,7 +22,7 @@ import (
 const MaxMessageBytes = 64 << 20
 
 // Kinds of messages. Supervisor to worker: hello, load, run, answer, evaluate,
-// cancel. Worker to supervisor: ready, loaded, step, ended, evaluated.
+// cancel, forget. Worker to supervisor: ready, loaded, step, ended, evaluated.
 const (
 	KindHello     = "hello"     // Hello; the first message
 	KindReady     = "ready"     // Ready; answers hello when the worker is contained
@@ -31,7 +32,8 @@ const (
 	KindStep      = "step"      // Step; the call waits for an answer
 	KindAnswer    = "answer"    // Answer
 	KindEnded     = "ended"     // Ended; closes a call
-	KindCancel    = "cancel"    // no body; the worker throws the call away, and sends nothing more for it
+	KindCancel    = "cancel"    // no body; the worker throws the call away and sends Ended once its thread is gone
+	KindForget    = "forget"    // Forget; on call 0
 	KindEvaluate  = "evaluate"  // Evaluate
 	KindEvaluated = "evaluated" // Evaluated
 )
@@ -65,7 +67,9 @@ type Ready struct {
 }
 
 // Load hands over a bundle: it is parsed, its top levels are executed.
-// Names hold what check verifies besides: connections by kind, people, teams.
+// Names hold what check verifies besides: connections by their section ("unifi",
+// "ssh", …), "people", "teams". nil Names verify nothing, for the pinned bundle
+// of a run that goes on after a connection was renamed.
 type Load struct {
 	Bundle   engine.Bundle       `json:"bundle"`
 	Names    map[string][]string `json:"names,omitempty"`
@@ -77,6 +81,11 @@ type Loaded struct {
 	Declarations engine.Declarations `json:"declarations"`
 	// Unknown is set when a run or evaluate names a bundle that was not loaded.
 	Unknown bool `json:"unknown,omitempty"`
+}
+
+// Forget drops a loaded bundle; calls in flight keep theirs.
+type Forget struct {
+	Bundle string `json:"bundle"`
 }
 
 // Run starts or goes on with a run: the function is executed from the top, and
@@ -133,11 +142,14 @@ type Step struct {
 type Answer struct {
 	Result engine.Data   `json:"result,omitempty"`
 	Error  *engine.Error `json:"error,omitempty"`
+	// Ended is when the step ended: the worker tells by it what is left of an
+	// enclosing attempt's timeout.
+	Ended time.Time `json:"ended,omitzero"`
 }
 
 // Ended closes a call.
 type Ended struct {
-	// Status: done, failed or diverged.
+	// Status: done, failed, diverged, or cancelled after Cancel.
 	Status string      `json:"status"`
 	Value  engine.Data `json:"value,omitempty"`
 	// Error has At and, in Message for script errors, the sentence a person
@@ -201,8 +213,8 @@ func Read(r io.Reader) (Envelope, error) {
 	if n > MaxMessageBytes {
 		return Envelope{}, engine.Errorf(engine.Invalid, "wire: a message of %d bytes, at most %d", n, MaxMessageBytes)
 	}
-	b := make([]byte, n)
-	if _, err := io.ReadFull(r, b); err != nil {
+	b, err := readBody(r, int(n))
+	if err != nil {
 		return Envelope{}, io.ErrUnexpectedEOF
 	}
 	var e Envelope
@@ -210,4 +222,22 @@ func Read(r io.Reader) (Envelope, error) {
 		return Envelope{}, fmt.Errorf("wire: decoding: %w", err)
 	}
 	return e, nil
+}
+
+// firstChunkBytes is how much of a long message is believed before it came.
+const firstChunkBytes = 64 << 10
+
+// readBody reads n bytes without allocating more than twice what did arrive, so
+// that a length alone costs nothing.
+func readBody(r io.Reader, n int) ([]byte, error) {
+	b := make([]byte, min(n, firstChunkBytes))
+	for have := 0; ; {
+		if _, err := io.ReadFull(r, b[have:]); err != nil {
+			return nil, err
+		}
+		if have = len(b); have == n {
+			return b, nil
+		}
+		b = append(b, make([]byte, min(n-have, have))...)
+	}
 }
