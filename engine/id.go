@@ -34,3 +34,21 @@ func ParseID(letter byte, id string) (shard uint16, number uint64, ok bool) {
 	number, err = strconv.ParseUint(n, 10, 64)
 	return uint16(sh), number, err == nil && FormatID(letter, uint16(sh), number) == id
 }
+
+// StepID writes the place of a step in its run: PATH/N, a bare N at the root.
+func StepID(path string, n int) string {
+	if path == "" {
+		return strconv.Itoa(n)
+	}
+	return path + "/" + strconv.Itoa(n)
+}
+
+// ParseStepID reads what StepID wrote.
+func ParseStepID(id string) (path string, n int, ok bool) {
+	number := id
+	if i := strings.LastIndexByte(id, '/'); i >= 0 {
+		path, number = id[:i], id[i+1:]
+	}
+	n, err := strconv.Atoi(number)
+	return path, n, err == nil && n > 0
+}

@@ -38,7 +38,9 @@ type Run struct {
 	Ended    time.Time `json:"ended,omitzero"`
 	// Waits says for what, while waiting: "question q0-7", "until 2026-…".
 	Waits string `json:"waits,omitempty"`
-	Error *Error `json:"error,omitempty"`
+	// Sleeps is the step of the sleep that it waits in.
+	Sleeps string `json:"sleeps,omitempty"`
+	Error  *Error `json:"error,omitempty"`
 	// Engine is the version of Larkspur that the run began with.
 	Engine string `json:"engine,omitempty"`
 	// Deaths counts workers that died on it; three quarantine it.

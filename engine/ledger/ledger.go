@@ -1,0 +1,385 @@
+// Package ledger keeps the one append-only log that everything else is made
+// from. It knows no nouns: it stores frames of records, salts and hashes them
+// into a Merkle tree (RFC 6962), and lets a Projector write its keys in the
+// same transaction.
+//
+// Use Append for what we decided, Offer for what comes from outside. Both
+// return when the records are on the disk and every projection includes them.
+package ledger
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"sync"
+	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"larkspur/engine"
+	"larkspur/engine/record"
+	"larkspur/engine/store"
+)
+
+// Projector turns records into keys. It is called by one goroutine at a time,
+// and its writes land in the transaction of the record.
+type Projector interface {
+	// Decide applies a new record and returns its outcome in canonical JSON. It
+	// depends on r and what the reader shows, on nothing else.
+	Decide(tx *store.Batch, r Record) ([]byte, error)
+	// Apply applies a record whose outcome stands, for a rebuild: it decides
+	// nothing.
+	Apply(tx *store.Batch, r Record) error
+	// Committed is told of records that are on the disk, in order.
+	Committed(records []Record)
+	// Prefixes of all its keys, which a rebuild deletes.
+	Prefixes() [][]byte
+}
+
+// Record is one record with all its parts.
+type Record struct {
+	Header  record.Header
+	Payload []byte // nil when erased
+	Outcome []byte
+	Erased  bool
+}
+
+// New is a record to be appended. Payload is canonical JSON.
+type New struct {
+	Kind    record.Kind
+	Payload []byte
+}
+
+// MaxPayloadBytes bounds a payload; larger results are blobs.
+const MaxPayloadBytes = 192 << 10
+
+// maxFrameBytes bounds one Append: it must fit one transaction with its
+// projections.
+const maxFrameBytes = 384 << 10
+
+// Config opens a ledger.
+type Config struct {
+	Store     *store.Store
+	Projector Projector
+	Clock     engine.Clock
+	Shards    int    // fixed when the ledger is made; 0: as it is, 1 for a new one
+	Node      string // which machine writes
+	Engine    string // Larkspur's version
+	Signer    *Signer
+	// LastCheckpoint is the newest checkpoint that anybody saw of this ledger, kept
+	// outside the store: a ledger that went back begins a new incarnation.
+	LastCheckpoint []byte
+}
+
+// Ledger is an open ledger. Safe for concurrent use.
+type Ledger struct {
+	cfg   Config
+	meta  meta
+	epoch uint64
+
+	mu      sync.Mutex // guards queue, leading, closed
+	queue   []*request
+	leading bool
+	closed  bool
+
+	shards int
+	heads  []*head // by shard; the leader's alone, replaced after a commit
+
+	readMu sync.RWMutex // guards trees, for readers beside the leader
+	trees  []*tree
+}
+
+// head is where a shard ends.
+type head struct {
+	frame uint64 // number of the next frame
+	tree  *tree  // its size is the number of the next record
+	last  time.Time
+}
+
+type request struct {
+	shard   uint16
+	records []New
+	result  []Record
+	err     error
+	done    chan struct{}
+	lead    chan struct{}
+}
+
+// Own is what lets a process start work on a shard: DESIGN section 7. On one
+// box every shard is owned from Open to Close.
+type Own struct {
+	Shard uint16
+	Epoch uint64
+}
+
+// Owned returns the shards that this process owns.
+func (l *Ledger) Owned() []Own {
+	own := make([]Own, l.shards)
+	for i := range own {
+		own[i] = Own{uint16(i), l.epoch}
+	}
+	return own
+}
+
+// Shards returns how many shards the ledger has.
+func (l *Ledger) Shards() int { return l.shards }
+
+// ID names the ledger.
+func (l *Ledger) ID() record.LedgerID { return l.meta.Ledger }
+
+// ShardOf returns the shard of parts of a name: hash(rule, dedup values), …
+func (l *Ledger) ShardOf(parts ...string) uint16 {
+	h := sha256.New()
+	for _, p := range parts {
+		h.Write(binary.AppendUvarint(nil, uint64(len(p))))
+		h.Write([]byte(p))
+	}
+	return uint16(binary.BigEndian.Uint64(h.Sum(nil)) % uint64(l.shards))
+}
+
+// Append writes records as one frame of a shard: all or nothing, durable and
+// projected when it returns. Each returned record has its outcome: applied, or
+// no effect. ctx is asked before, not while the disk works. An error of kind
+// unavailable means that nothing was written, unless its Maybe is set.
+func (l *Ledger) Append(ctx context.Context, shard uint16, records ...New) ([]Record, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, engine.WrapError(engine.Timeout, err, "ledger: appending")
+	}
+	if err := l.check(shard, records); err != nil {
+		return nil, err
+	}
+	req := &request{shard: shard, records: records, done: make(chan struct{}), lead: make(chan struct{}, 1)}
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return nil, errClosed()
+	}
+	l.queue = append(l.queue, req)
+	lead := !l.leading
+	l.leading = true
+	l.mu.Unlock()
+	if lead {
+		l.leadUntil(req)
+		return req.result, req.err
+	}
+	select {
+	case <-req.done:
+	case <-req.lead:
+		l.leadUntil(req)
+	}
+	return req.result, req.err
+}
+
+// Offer appends one record that came from outside. Its payload carries the id
+// that makes it idempotent; offered twice, the second has no effect.
+func (l *Ledger) Offer(ctx context.Context, shard uint16, r New) (Record, error) {
+	records, err := l.Append(ctx, shard, r)
+	if err != nil {
+		return Record{}, err
+	}
+	return records[0], nil
+}
+
+func errClosed() *engine.Error {
+	return engine.Errorf(engine.Unavailable, "ledger: closed")
+}
+
+func (l *Ledger) check(shard uint16, records []New) error {
+	if int(shard) >= l.shards {
+		return engine.Errorf(engine.Internal, "ledger: shard %d of %d", shard, l.shards)
+	}
+	if len(records) == 0 || len(records) > record.MaxEntries {
+		return engine.Errorf(engine.Internal, "ledger: a frame of %d records, want 1 to %d", len(records), record.MaxEntries)
+	}
+	total := 0
+	for _, r := range records {
+		total += len(r.Payload) + 128
+		if len(r.Payload) > MaxPayloadBytes {
+			return engine.Errorf(engine.Invalid, "ledger: a %s of %d bytes, at most %d", r.Kind, len(r.Payload), MaxPayloadBytes)
+		}
+	}
+	if total > maxFrameBytes {
+		return engine.Errorf(engine.Invalid, "ledger: a frame of %d bytes, at most %d", total, maxFrameBytes)
+	}
+	return nil
+}
+
+// leadUntil commits what is queued until req is done, then hands leadership to
+// the first that waits: no caller serves others for ever.
+func (l *Ledger) leadUntil(req *request) {
+	for {
+		l.mu.Lock()
+		batch := l.queue
+		l.queue = nil
+		l.mu.Unlock()
+		l.commit(batch)
+		select {
+		case <-req.done:
+			l.handOver()
+			return
+		default:
+		}
+	}
+}
+
+func (l *Ledger) handOver() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.queue) == 0 {
+		l.leading = false
+		return
+	}
+	l.queue[0].lead <- struct{}{}
+}
+
+// commit writes requests in as few transactions as they fit.
+func (l *Ledger) commit(requests []*request) {
+	for len(requests) > 0 {
+		requests = requests[l.commitSome(requests):]
+	}
+}
+
+// commitSome stages requests until the transaction is full, commits it, and
+// returns how many it settled.
+func (l *Ledger) commitSome(requests []*request) int {
+	view := l.cfg.Store.View()
+	defer view.Close()
+	batch := store.NewBatch(view)
+	heads := append([]*head(nil), l.heads...)
+	var staged []*request
+	var records []Record
+	n := 0
+	for _, req := range requests {
+		layer := batch.Layer()
+		next, err := l.stage(layer, heads[req.shard], req)
+		if err == nil && !batch.Fits(layer) {
+			if len(staged) > 0 {
+				break // it goes into the next transaction
+			}
+			err = engine.Errorf(engine.Invalid, "ledger: a frame of %d writes and %d bytes does not fit a transaction", layer.Len(), layer.Bytes())
+		}
+		n++
+		if err != nil {
+			req.err = err
+			close(req.done)
+			continue
+		}
+		batch.Merge(layer)
+		heads[req.shard] = next
+		staged = append(staged, req)
+		records = append(records, req.result...)
+	}
+	l.finish(batch, heads, staged, records)
+	return n
+}
+
+func (l *Ledger) finish(batch *store.Batch, heads []*head, staged []*request, records []Record) {
+	err := l.cfg.Store.Commit(batch)
+	if err == nil {
+		l.heads = heads
+		l.publish(heads)
+		if len(records) > 0 {
+			l.cfg.Projector.Committed(records)
+		}
+	} else {
+		err = l.recover(err)
+	}
+	for _, req := range staged {
+		if req.err = err; err != nil {
+			req.result = nil
+		}
+		close(req.done)
+	}
+}
+
+// recover reads the heads again after a commit of unknown outcome.
+func (l *Ledger) recover(cause error) error {
+	heads, err := l.loadHeads()
+	if err != nil {
+		l.mu.Lock()
+		l.closed = true
+		l.mu.Unlock()
+		return engine.WrapError(engine.Unavailable, err, "ledger: reading its end after "+cause.Error())
+	}
+	l.heads = heads
+	l.publish(heads)
+	e := engine.AsError(cause)
+	e.Maybe = true
+	return e
+}
+
+func (l *Ledger) publish(heads []*head) {
+	l.readMu.Lock()
+	defer l.readMu.Unlock()
+	for i, h := range heads {
+		l.trees[i] = h.tree
+	}
+}
+
+// stage writes one frame into a layer and returns the head after it.
+func (l *Ledger) stage(tx *store.Batch, at *head, req *request) (_ *head, err error) {
+	defer store.Guard(&err)
+	next := &head{frame: at.frame + 1, tree: at.tree.clone(), last: l.now(at.last)}
+	frame := record.Frame{
+		Ledger: l.meta.Ledger, Incarnation: l.meta.Incarnation, Shard: req.shard, Epoch: l.epoch,
+		Number: at.frame, First: at.tree.size, Node: l.cfg.Node,
+	}
+	salts := make([]byte, saltBytes*len(req.records))
+	rand.Read(salts)
+	req.result = make([]Record, 0, len(req.records))
+	for i, n := range req.records {
+		frame.Entries = append(frame.Entries, record.Entry{Kind: n.Kind, Time: next.last})
+		r := Record{Header: frame.Header(i), Payload: n.Payload}
+		if r.Outcome, err = l.cfg.Projector.Decide(tx, r); err != nil {
+			return nil, engine.WrapError(engine.Internal, err, "ledger: "+n.Kind.String())
+		}
+		frame.Entries[i].Outcome = r.Outcome
+		salted := append(salts[i*saltBytes:(i+1)*saltBytes:(i+1)*saltBytes], n.Payload...)
+		tx.Set(recordKey(classPayload, req.shard, r.Header.Record), salted)
+		next.tree.grow(tx, req.shard, leafHash(r.Header, sha256.Sum256(salted), r.Outcome))
+		req.result = append(req.result, r)
+	}
+	tx.Set(recordKey(classFrame, req.shard, frame.First), frame.Append(nil))
+	tx.Set(key(classHead, req.shard), encodeHead(next, l.epoch))
+	return next, nil
+}
+
+// saltBytes make a payload's hash say nothing about it once it is erased.
+const saltBytes = 16
+
+// now returns the clock's time, never before the shard's last record.
+func (l *Ledger) now(last time.Time) time.Time {
+	if t := l.cfg.Clock.Now(); t.After(last) {
+		return t
+	}
+	return last
+}
+
+// leafHash is tlog.RecordHash(header ‖ SHA256(salt ‖ payload) ‖ SHA256(outcome)).
+func leafHash(h record.Header, payload [sha256.Size]byte, outcome []byte) tlog.Hash {
+	b := make([]byte, 0, record.HeaderBytes+2*sha256.Size)
+	b = h.Append(b)
+	b = append(b, payload[:]...)
+	o := sha256.Sum256(outcome)
+	return tlog.RecordHash(append(b, o[:]...))
+}
+
+func encodeHead(h *head, epoch uint64) []byte {
+	b := binary.BigEndian.AppendUint64(nil, h.frame)
+	b = binary.BigEndian.AppendUint64(b, h.tree.size)
+	b = binary.BigEndian.AppendUint64(b, epoch)
+	return binary.BigEndian.AppendUint64(b, uint64(h.last.UnixNano()))
+}
+
+// Close waits for what is queued and refuses what comes after. The store stays
+// open.
+func (l *Ledger) Close() {
+	l.mu.Lock()
+	l.closed = true
+	waiting := append([]*request(nil), l.queue...)
+	l.mu.Unlock()
+	for _, req := range waiting {
+		<-req.done
+	}
+}

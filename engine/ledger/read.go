@@ -1,0 +1,147 @@
+package ledger
+
+import (
+	"larkspur/engine"
+	"larkspur/engine/record"
+	"larkspur/engine/store"
+)
+
+// Record reads one record of a shard; not_found beyond its end.
+func (l *Ledger) Record(shard uint16, n uint64) (_ Record, err error) {
+	defer store.Guard(&err)
+	view := l.cfg.Store.View()
+	defer view.Close()
+	return ReadRecord(view, shard, n)
+}
+
+// ReadRecord reads one record of the moment that r shows.
+func ReadRecord(r store.Reader, shard uint16, n uint64) (Record, error) {
+	rec, _, err := load(r, shard, n)
+	return rec, err
+}
+
+// ReadPayload reads the payload of one record; nil, false for an erased one.
+// It is cheaper than ReadRecord.
+func ReadPayload(r store.Reader, shard uint16, n uint64) ([]byte, bool) {
+	salted, ok := r.Get(recordKey(classPayload, shard, n))
+	if !ok || len(salted) < saltBytes {
+		return nil, false
+	}
+	return salted[saltBytes:], true
+}
+
+// Size returns the number of records in a shard.
+func (l *Ledger) Size(shard uint16) uint64 { return l.snapshot()[shard].size }
+
+// Records calls fn for the records of a shard from number first on, in order,
+// until fn returns false.
+func (l *Ledger) Records(shard uint16, first uint64, fn func(Record) bool) (err error) {
+	defer store.Guard(&err)
+	view := l.cfg.Store.View()
+	defer view.Close()
+	return readRecords(view, shard, first, fn)
+}
+
+func readRecords(r store.Reader, shard uint16, first uint64, fn func(Record) bool) error {
+	start := recordKey(classFrame, shard, first)
+	if frame, err := frameOf(r, shard, first); err == nil {
+		start = recordKey(classFrame, shard, frame.First)
+	}
+	var err error
+	r.Scan(key(classFrame, shard), start, false, func(_, value []byte) bool {
+		var frame record.Frame
+		if frame, err = record.ParseFrame(value); err != nil {
+			return false
+		}
+		for i := range frame.Entries {
+			if frame.First+uint64(i) < first {
+				continue
+			}
+			var rec Record
+			if rec, _, err = loadFrom(r, &frame, i); err != nil || !fn(rec) {
+				return false
+			}
+		}
+		return true
+	})
+	return err
+}
+
+// RecordsBackward calls fn for the records of a shard from number last down,
+// until fn returns false.
+func (l *Ledger) RecordsBackward(shard uint16, last uint64, fn func(Record) bool) (err error) {
+	defer store.Guard(&err)
+	view := l.cfg.Store.View()
+	defer view.Close()
+	view.Scan(key(classFrame, shard), recordKey(classFrame, shard, last), true, func(_, value []byte) bool {
+		var frame record.Frame
+		if frame, err = record.ParseFrame(value); err != nil {
+			return false
+		}
+		for i := len(frame.Entries) - 1; i >= 0; i-- {
+			if frame.First+uint64(i) > last {
+				continue
+			}
+			var rec Record
+			if rec, _, err = loadFrom(view, &frame, i); err != nil || !fn(rec) {
+				return false
+			}
+		}
+		return true
+	})
+	return err
+}
+
+// LeafOf returns the hex leaf of a stored record, as the tree holds it.
+func (l *Ledger) LeafOf(shard uint16, n uint64) (_ string, err error) {
+	defer store.Guard(&err)
+	view := l.cfg.Store.View()
+	defer view.Close()
+	leaf, err := loadLeaf(view, shard, n)
+	return leaf.String(), err
+}
+
+// rebuildBatch is how many records a rebuild applies in one transaction.
+const rebuildBatch = 200
+
+// Rebuild deletes every projection and makes it anew from the ledger alone.
+// Nothing may append meanwhile: call it before the ledger's users start.
+func (l *Ledger) Rebuild() (err error) {
+	defer store.Guard(&err)
+	if err := l.cfg.Store.DropPrefix(l.cfg.Projector.Prefixes()...); err != nil {
+		return err
+	}
+	for shard := range l.shards {
+		for next := uint64(0); next < l.Size(uint16(shard)); {
+			if next, err = l.rebuildSome(uint16(shard), next); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (l *Ledger) rebuildSome(shard uint16, first uint64) (next uint64, err error) {
+	view := l.cfg.Store.View()
+	defer view.Close()
+	batch := store.NewBatch(view)
+	next = first
+	var failed error
+	err = readRecords(view, shard, first, func(r Record) bool {
+		layer := batch.Layer()
+		failed = l.cfg.Projector.Apply(layer, r)
+		if failed != nil || (!batch.Fits(layer) && batch.Len() > 0) {
+			return false
+		}
+		batch.Merge(layer)
+		next = r.Header.Record + 1
+		return next-first < rebuildBatch
+	})
+	if err == nil {
+		err = failed
+	}
+	if err != nil {
+		return first, engine.WrapError(engine.Internal, err, "ledger: rebuilding")
+	}
+	return next, l.cfg.Store.Commit(batch)
+}

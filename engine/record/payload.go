@@ -1,0 +1,281 @@
+package record
+
+import (
+	"encoding/json"
+	"time"
+
+	"larkspur/engine"
+)
+
+// Payloads are JSON objects with sorted keys: the fields of each struct below
+// stand in the order of their keys (a test holds that), and Data inside is
+// canonical already.
+
+// EpochOpened begins a new epoch of a shard: a process took the ledger.
+type EpochOpened struct {
+	Engine string `json:"engine"` // Larkspur's version
+	Node   string `json:"node"`
+}
+
+// BundleActivated makes a bundle the live one.
+type BundleActivated struct {
+	Blob   string   `json:"blob"` // where its content lies
+	Bundle string   `json:"bundle"`
+	Commit string   `json:"commit,omitempty"`
+	Files  []string `json:"files"` // "path sha256", sorted
+	Rules  []string `json:"rules"` // names of what it declares
+}
+
+// LoggedIn is a person's sign-in.
+type LoggedIn struct {
+	How string `json:"how"` // setup link, login link
+	Who string `json:"who"`
+}
+
+// LoggedOut is a person's sign-out.
+type LoggedOut struct {
+	Who string `json:"who"`
+}
+
+// Exported says that the audit log was exported.
+type Exported struct {
+	By       string    `json:"by"`
+	Incident string    `json:"incident,omitempty"`
+	Since    time.Time `json:"since,omitzero"`
+	Until    time.Time `json:"until,omitzero"`
+}
+
+// EventSeen is an event that entered. Offer makes it idempotent.
+type EventSeen struct {
+	Cursor    string           `json:"cursor,omitempty"`
+	Fields    engine.Data      `json:"fields,omitempty"` // a dict
+	Kind      string           `json:"kind"`
+	Logsource engine.Logsource `json:"logsource"`
+	Offer     string           `json:"offer,omitempty"`
+	Source    string           `json:"source"`
+	Time      time.Time        `json:"time"`
+}
+
+// EventMatched offers an event to a rule's shard: it opens an incident with a
+// run, or attaches. It carries all that this takes, so that the rule may change
+// or vanish.
+type EventMatched struct {
+	Args       engine.Data    `json:"args,omitempty"` // a dict
+	Bundle     string         `json:"bundle"`
+	Commit     string         `json:"commit,omitempty"`
+	Dedup      string         `json:"dedup,omitempty"`
+	DedupSet   bool           `json:"dedup_set,omitempty"`
+	Do         engine.Handler `json:"do"`
+	Event      string         `json:"event"`
+	EventKind  string         `json:"event_kind"`
+	EventTime  time.Time      `json:"event_time"`
+	Fields     engine.Data    `json:"fields,omitempty"` // of the event
+	Mode       string         `json:"mode"`
+	Offer      string         `json:"offer"`
+	Quiet      time.Duration  `json:"quiet,omitempty"`
+	Rule       string         `json:"rule"`
+	Severity   string         `json:"severity"`
+	Source     string         `json:"source"`
+	Team       string         `json:"team,omitempty"`
+	Throttle   int            `json:"throttle,omitempty"`
+	ThrottleIn time.Duration  `json:"throttle_in,omitempty"`
+	Title      string         `json:"title"`
+	Type       string         `json:"type"`
+	Visible    string         `json:"visible,omitempty"`
+}
+
+// EventRouted closes the inbox entry of an event: all its matches were offered.
+type EventRouted struct {
+	Event string   `json:"event"`
+	Rules []string `json:"rules,omitempty"`
+}
+
+// StepStarted says that a step is about to touch the world, or waits.
+type StepStarted struct {
+	Args       engine.Data  `json:"args,omitempty"`
+	At         string       `json:"at"`
+	Builtin    string       `json:"builtin"`
+	Class      engine.Class `json:"class"`
+	Generation int          `json:"generation"`
+	Hash       string       `json:"hash"`
+	Number     int          `json:"n"`
+	Path       string       `json:"path,omitempty"`
+	// Question is what an ask asks; it opens with the step.
+	Question *Question `json:"question,omitempty"`
+	Run      string    `json:"run"`
+	Ticks    uint64    `json:"ticks,omitempty"`
+	// Until wakes a sleep.
+	Until   time.Time `json:"until,omitzero"`
+	Version int       `json:"version,omitempty"`
+}
+
+// StepDone is a step's result. A step that had no StepStarted (a read, or a
+// word of our own) carries its description here.
+type StepDone struct {
+	Args       engine.Data   `json:"args,omitempty"`
+	At         string        `json:"at,omitempty"`
+	Builtin    string        `json:"builtin,omitempty"`
+	Change     *Change       `json:"change,omitempty"` // comes into force
+	Class      engine.Class  `json:"class,omitempty"`
+	Error      *engine.Error `json:"error,omitempty"`
+	Generation int           `json:"generation"`
+	Hash       string        `json:"hash,omitempty"`
+	Incident   *IncidentAct  `json:"incident,omitempty"` // what it does to an incident
+	Link       *Link         `json:"link,omitempty"`
+	Number     int           `json:"n"`
+	Path       string        `json:"path,omitempty"`
+	// Probed is true when the result came from asking the world after a crash.
+	Probed  bool        `json:"probed,omitempty"`
+	Result  engine.Data `json:"result,omitempty"`
+	Run     string      `json:"run"`
+	Starts  []Start     `json:"starts,omitempty"`
+	Ticks   uint64      `json:"ticks,omitempty"`
+	Undo    string      `json:"undo,omitempty"` // the change that it takes back
+	Version int         `json:"version,omitempty"`
+}
+
+// Start asks for a run in the frame of a step's result.
+type Start struct {
+	Args    engine.Data    `json:"args,omitempty"`
+	Handler engine.Handler `json:"handler"`
+	Purpose string         `json:"purpose"`
+}
+
+// RunParked says that a run waits and holds no memory.
+type RunParked struct {
+	Generation int    `json:"generation"`
+	Number     int    `json:"n"` // the step that it waits in
+	Path       string `json:"path,omitempty"`
+	Run        string `json:"run"`
+	Waits      string `json:"waits"`
+}
+
+// RunEnded ends a run, or stops it: done, failed, diverged, in_doubt,
+// quarantined.
+type RunEnded struct {
+	Backtrace  string        `json:"backtrace,omitempty"`
+	Error      *engine.Error `json:"error,omitempty"`
+	Generation int           `json:"generation"`
+	Run        string        `json:"run"`
+	Status     string        `json:"status"`
+}
+
+// WorkerDied counts a worker's death against the run that it carried.
+type WorkerDied struct {
+	Generation int    `json:"generation"`
+	Run        string `json:"run"`
+	Why        string `json:"why"`
+}
+
+// Question is what an ask asks.
+type Question struct {
+	Choices    []engine.Choice    `json:"choices,omitempty"`
+	Default    string             `json:"default,omitempty"`
+	Details    []string           `json:"details,omitempty"`
+	Due        time.Time          `json:"due,omitzero"`
+	Fields     []engine.Field     `json:"fields,omitempty"`
+	HasDefault bool               `json:"has_default,omitempty"`
+	Proof      string             `json:"proof,omitempty"`
+	Text       string             `json:"text"`
+	To         []engine.Addressee `json:"to"`
+	Why        bool               `json:"why,omitempty"`
+}
+
+// Link remembers, hashed, the token of a link to a question.
+type Link struct {
+	Person   string `json:"person"`
+	Question string `json:"question"`
+	Revision int    `json:"revision"`
+	Token    string `json:"token"` // hex SHA-256
+}
+
+// QuestionAnswered offers a person's answer.
+type QuestionAnswered struct {
+	By       string      `json:"by"`
+	Choice   string      `json:"choice,omitempty"`
+	Fields   engine.Data `json:"fields,omitempty"`
+	How      string      `json:"how"`
+	Question string      `json:"question"`
+	Reason   string      `json:"reason,omitempty"`
+}
+
+// TimerFired offers that a timer's moment has come.
+type TimerFired struct {
+	Timer string `json:"timer"`
+}
+
+// Change is how a step's change is taken back.
+type Change struct {
+	Args        engine.Data     `json:"args,omitempty"`
+	Done        engine.Data     `json:"done,omitempty"`
+	Expires     time.Time       `json:"expires,omitzero"`
+	Inverse     string          `json:"inverse,omitempty"`
+	InverseArgs engine.Data     `json:"inverse_args,omitempty"`
+	Title       string          `json:"title"`
+	Undo        *engine.Handler `json:"undo,omitempty"`
+	Why         string          `json:"why,omitempty"`
+}
+
+// UndoRequested asks that a change be taken back.
+type UndoRequested struct {
+	By     string `json:"by"`
+	Change string `json:"change"`
+	Why    string `json:"why,omitempty"`
+}
+
+// Acts on an incident.
+const (
+	ActSet    = "set"
+	ActNote   = "note"
+	ActClose  = "close"
+	ActReopen = "reopen"
+)
+
+// IncidentAct is something done to an incident: by a step, or, as a record of
+// its own, by a person.
+type IncidentAct struct {
+	Act      string        `json:"act"`
+	By       string        `json:"by"`
+	Code     string        `json:"code,omitempty"`
+	Fields   engine.Data   `json:"fields,omitempty"` // set: a dict
+	Incident string        `json:"incident"`
+	Order    []string      `json:"order,omitempty"` // set: the keys as they were written
+	Quiet    time.Duration `json:"quiet,omitempty"`
+	Text     string        `json:"text,omitempty"` // the note, or the reason
+}
+
+// Outcome is what became of a record: applied, or no effect and why, and what
+// it made. It is computed once and recorded.
+type Outcome struct {
+	Action    string   `json:"action,omitempty"` // of a match: opened, attached, throttled, quiet
+	Applied   bool     `json:"applied"`
+	Change    string   `json:"change,omitempty"`
+	Event     string   `json:"event,omitempty"`
+	Incident  string   `json:"incident,omitempty"`
+	Question  string   `json:"question,omitempty"`
+	Questions []string `json:"questions,omitempty"` // withdrawn by it
+	Run       string   `json:"run,omitempty"`
+	Runs      []string `json:"runs,omitempty"` // started by it, besides Run
+	Timer     string   `json:"timer,omitempty"`
+	Why       string   `json:"why,omitempty"`
+	Woken     []string `json:"woken,omitempty"` // runs whose waiting it ended
+}
+
+// Marshal encodes a payload or outcome canonically. It panics on a type that
+// JSON cannot hold, which no payload is.
+func Marshal(v any) []byte {
+	b, err := engine.MarshalJSON(v)
+	if err != nil {
+		panic("record: " + err.Error())
+	}
+	return b
+}
+
+// Unmarshal decodes a payload or outcome.
+func Unmarshal[T any](b []byte) (T, error) {
+	var v T
+	if err := json.Unmarshal(b, &v); err != nil {
+		return v, engine.WrapError(engine.Internal, err, "record: decoding")
+	}
+	return v, nil
+}

@@ -1,0 +1,216 @@
+package state
+
+import (
+	"encoding/binary"
+	"time"
+
+	"larkspur/engine"
+	"larkspur/engine/record"
+)
+
+// OfferMemory is how long ids of offered records are remembered (LANGUAGE
+// section 7: a webhook's ids are kept 7 days).
+const OfferMemory = 7 * 24 * time.Hour
+
+// offers forgotten with each new one: more than one, so that the memory shrinks.
+const offersSwept = 3
+
+type offered struct {
+	ID   string    `json:"id,omitempty"` // what the first one made
+	Time time.Time `json:"time"`
+}
+
+func (t *tx) offered(id string) (offered, bool) {
+	if id == "" {
+		return offered{}, false
+	}
+	o, ok := get[offered](t, hashKey(classOffer, t.shard, id))
+	return o, ok && t.now.Sub(o.Time) < OfferMemory
+}
+
+// remember keeps an offer's id for OfferMemory, and forgets old ones.
+func (t *tx) remember(id, made string) {
+	if id == "" {
+		return
+	}
+	k := hashKey(classOffer, t.shard, id)
+	t.put(k, offered{made, t.now})
+	at := binary.BigEndian.AppendUint64(key(classOfferTime, t.shard), uint64(t.now.UnixNano()))
+	t.mark(append(at, k[3:]...))
+	t.sweepOffers()
+}
+
+func (t *tx) sweepOffers() {
+	limit := t.now.Add(-OfferMemory).UnixNano()
+	var old [][]byte
+	t.Scan(key(classOfferTime, t.shard), nil, false, func(k, _ []byte) bool {
+		if int64(binary.BigEndian.Uint64(k[3:])) > limit || len(old) == offersSwept {
+			return false
+		}
+		old = append(old, append([]byte(nil), k...))
+		return true
+	})
+	for _, k := range old {
+		t.Delete(k)
+		if o, ok := get[offered](t, append(key(classOffer, t.shard), k[11:]...)); ok && o.Time.UnixNano() <= limit {
+			t.Delete(append(key(classOffer, t.shard), k[11:]...))
+		}
+	}
+}
+
+func decideEvent(t *tx, p record.EventSeen) record.Outcome {
+	if o, ok := t.offered(p.Offer); ok {
+		return record.Outcome{Event: o.ID, Why: "this event is here already, as " + o.ID}
+	}
+	return record.Outcome{Applied: true, Event: t.nextID('e')}
+}
+
+func applyEvent(t *tx, p record.EventSeen, o record.Outcome) {
+	t.took(o.Event)
+	_, n, _ := engine.ParseID('e', o.Event)
+	t.Set(nounKey(classEvent, t.shard, n), binary.BigEndian.AppendUint64(nil, t.rec))
+	t.mark(nounKey(classInbox, t.shard, n))
+	t.remember(p.Offer, o.Event)
+	if p.Cursor != "" {
+		t.Set(hashKey(classCursor, t.shard, p.Kind, p.Source), []byte(p.Cursor))
+	}
+}
+
+func decideRouted(t *tx, p record.EventRouted) record.Outcome {
+	_, n, ok := engine.ParseID('e', p.Event)
+	if _, waiting := t.Get(nounKey(classInbox, t.shard, n)); !ok || !waiting {
+		return refuse("the event is routed already")
+	}
+	return record.Outcome{Applied: true, Event: p.Event}
+}
+
+func applyRouted(t *tx, p record.EventRouted, _ record.Outcome) {
+	_, n, _ := engine.ParseID('e', p.Event)
+	t.Delete(nounKey(classInbox, t.shard, n))
+}
+
+// What a match did.
+const (
+	Opened    = "opened"
+	Attached  = "attached"
+	Quiet     = "quiet"
+	Throttled = "throttled"
+)
+
+// overflowKey is the dedup key of a rule's overflow incident; no script can make
+// it, because keys of scripts are JSON.
+const overflowKey = "\x00overflow"
+
+func decideMatch(t *tx, p record.EventMatched) record.Outcome {
+	if o, ok := t.offered(p.Offer); ok {
+		return record.Outcome{Incident: o.ID, Why: "this match is here already"}
+	}
+	if p.DedupSet {
+		if i, ok := t.deduped(p.Rule, p.Dedup); ok && i.Status == engine.IncidentOpen {
+			return record.Outcome{Applied: true, Action: Attached, Incident: i.ID}
+		} else if ok && t.now.Before(i.QuietUntil) {
+			return record.Outcome{Applied: true, Action: Quiet, Incident: i.ID}
+		}
+	}
+	if t.throttled(p) {
+		if i, ok := t.deduped(p.Rule, overflowKey); ok && i.Status == engine.IncidentOpen {
+			return record.Outcome{Applied: true, Action: Throttled, Incident: i.ID}
+		}
+		return record.Outcome{Applied: true, Action: Throttled, Incident: t.nextID('i')}
+	}
+	return record.Outcome{Applied: true, Action: Opened, Incident: t.nextID('i'), Run: t.nextID('r')}
+}
+
+func (t *tx) deduped(rule, dedup string) (engine.Incident, bool) {
+	id, ok := t.Get(hashKey(classDedup, t.shard, rule, dedup))
+	if !ok {
+		return engine.Incident{}, false
+	}
+	return t.incident(string(id))
+}
+
+// throttled reports whether the rule has opened all the incidents that its span
+// allows. The times of its last openings are kept, as many as the limit.
+func (t *tx) throttled(p record.EventMatched) bool {
+	if p.Throttle == 0 {
+		return false
+	}
+	times, _ := get[[]time.Time](t, hashKey(classOpenings, t.shard, p.Rule))
+	return len(times) >= p.Throttle && t.now.Sub(times[len(times)-p.Throttle]) < p.ThrottleIn
+}
+
+func (t *tx) noteOpening(p record.EventMatched) {
+	if p.Throttle == 0 {
+		return
+	}
+	k := hashKey(classOpenings, t.shard, p.Rule)
+	times, _ := get[[]time.Time](t, k)
+	times = append(times, t.now)
+	t.put(k, times[max(0, len(times)-p.Throttle):])
+}
+
+func applyMatch(t *tx, p record.EventMatched, o record.Outcome) {
+	t.remember(p.Offer, o.Incident)
+	t.hit(p.Rule)
+	i, exists := t.incident(o.Incident)
+	switch {
+	case exists:
+		i.Events++
+		t.putIncident(i)
+	case o.Action == Throttled:
+		t.openIncident(p, o, "Too many: "+p.Rule, overflowKey)
+	default:
+		t.openIncident(p, o, p.Title, p.Dedup)
+		t.noteOpening(p)
+		t.startRun(matchRun(t, p, o))
+	}
+	if i.Events <= engine.MaxEventsPerIncident {
+		t.tell(o.Incident)
+	}
+}
+
+func (t *tx) openIncident(p record.EventMatched, o record.Outcome, title, dedup string) {
+	t.took(o.Incident)
+	i := engine.Incident{
+		ID: o.Incident, Status: engine.IncidentOpen, Title: title, Type: p.Type, Rule: p.Rule,
+		Severity: p.Severity, Team: p.Team, Visible: p.Visible, Dedup: p.Dedup, Opened: t.now, Event: p.Event, Events: 1,
+	}
+	t.putIncident(i)
+	_, n, _ := engine.ParseID('i', i.ID)
+	t.mark(nounKey(classOpen, t.shard, n))
+	if p.DedupSet || dedup == overflowKey {
+		t.Set(hashKey(classDedup, t.shard, p.Rule, dedup), []byte(i.ID))
+	}
+	t.count(func(c *engine.Counts) { c.OpenIncidents++ })
+}
+
+func matchRun(t *tx, p record.EventMatched, o record.Outcome) engine.Run {
+	return engine.Run{
+		ID: o.Run, Incident: o.Incident, Event: p.Event, Rule: p.Rule, Handler: p.Do, Args: p.Args,
+		Bundle: p.Bundle, Commit: p.Commit, Purpose: PurposePlaybook, Mode: p.Mode,
+	}
+}
+
+// RuleHits says how often a rule matched.
+type RuleHits struct {
+	Hits int       `json:"hits"`
+	Last time.Time `json:"last"`
+}
+
+func (t *tx) hit(rule string) {
+	k := hashKey(classRule, t.shard, rule)
+	h, _ := get[RuleHits](t, k)
+	h.Hits++
+	h.Last = t.now
+	t.put(k, h)
+}
+
+type activated struct {
+	Blob   string    `json:"blob"`
+	Commit string    `json:"commit,omitempty"`
+	Time   time.Time `json:"time"`
+}
+
+func applyBundle(t *tx, p record.BundleActivated, _ record.Outcome) {
+	t.put(hashKey(classBundle, t.shard, p.Bundle), activated{p.Blob, p.Commit, t.now})
+}

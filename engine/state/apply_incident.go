@@ -1,0 +1,148 @@
+package state
+
+import (
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"larkspur/engine"
+	"larkspur/engine/record"
+)
+
+func decideIncident(t *tx, a record.IncidentAct) record.Outcome {
+	i, ok := t.incident(a.Incident)
+	switch {
+	case !ok:
+		return refuse("there is no incident " + a.Incident)
+	case a.Act == record.ActClose && i.Status == engine.IncidentClosed:
+		return refuse("it is closed already, by " + i.ClosedBy)
+	case a.Act == record.ActReopen && i.Status == engine.IncidentOpen:
+		return refuse("it is open")
+	}
+	o := record.Outcome{Applied: true, Incident: i.ID}
+	if a.Act == record.ActClose {
+		o.Questions, o.Woken = t.endedByClose(i.ID, "")
+	}
+	return o
+}
+
+func applyIncident(t *tx, a record.IncidentAct, o record.Outcome) {
+	t.actOn(a, o, "")
+	t.tell(a.Incident)
+}
+
+// actOn does to an incident what a person (run == "") or a run asked for.
+func (t *tx) actOn(a record.IncidentAct, o record.Outcome, run string) {
+	i, ok := t.incident(a.Incident)
+	if !ok {
+		return
+	}
+	switch a.Act {
+	case record.ActSet:
+		t.setFacts(i, a)
+	case record.ActNote:
+		t.putIncident(i)
+	case record.ActReopen:
+		t.reopen(i.ID)
+	case record.ActClose:
+		t.closeIncident(i, a, o)
+	}
+}
+
+func (t *tx) setFacts(i engine.Incident, a record.IncidentAct) {
+	have, _ := decoded(i.Fields).(map[string]engine.Value)
+	if have == nil {
+		have = map[string]engine.Value{}
+	}
+	set, _ := decoded(a.Fields).(map[string]engine.Value)
+	for _, name := range a.Order {
+		if !slices.Contains(i.Order, name) {
+			i.Order = append(i.Order, name)
+		}
+	}
+	for name, v := range set {
+		have[name] = v
+	}
+	i.Fields = engine.MustEncode(have)
+	t.putIncident(i)
+}
+
+func (t *tx) reopen(id string) {
+	i, ok := t.incident(id)
+	if !ok || i.Status == engine.IncidentOpen {
+		return
+	}
+	i.Status, i.Closed, i.Reason, i.Code, i.ClosedBy = engine.IncidentOpen, time.Time{}, "", "", ""
+	t.putIncident(i)
+	_, n, _ := engine.ParseID('i', id)
+	t.mark(nounKey(classOpen, t.shard, n))
+	t.count(func(c *engine.Counts) { c.OpenIncidents++ })
+}
+
+func (t *tx) closeIncident(i engine.Incident, a record.IncidentAct, o record.Outcome) {
+	if i.Status == engine.IncidentOpen {
+		_, n, _ := engine.ParseID('i', i.ID)
+		t.Delete(nounKey(classOpen, t.shard, n))
+		t.count(func(c *engine.Counts) { c.OpenIncidents-- })
+	}
+	i.Status, i.Closed, i.Reason, i.Code, i.ClosedBy = engine.IncidentClosed, t.now, a.Text, a.Code, a.By
+	if a.Quiet > 0 {
+		i.QuietUntil = t.now.Add(a.Quiet)
+	}
+	t.putIncident(i)
+	for _, id := range o.Questions {
+		q, _ := t.question(id)
+		q.Status = engine.QuestionWithdrawn
+		t.endQuestion(q, viaClosed)
+	}
+	for _, id := range o.Woken {
+		t.wakeClosed(id)
+	}
+}
+
+// endedByClose lists what closing an incident ends: the open questions of its
+// runs, and the runs that wait, for these or asleep. The run that closes it
+// itself goes on.
+func (t *tx) endedByClose(incident, except string) (questions, woken []string) {
+	t.parts(classQuestionOf, incident, func(n uint64) {
+		q, ok := get[engine.Question](t, nounKey(classQuestion, t.shard, n))
+		if ok && q.Status == engine.QuestionOpen && q.Run != except {
+			questions = append(questions, q.ID)
+			woken = append(woken, q.Run)
+		}
+	})
+	t.parts(classRunOf, incident, func(n uint64) {
+		r, ok := get[engine.Run](t, nounKey(classRun, t.shard, n))
+		if ok && r.Sleeps != "" && r.Purpose == PurposePlaybook && r.ID != except {
+			woken = append(woken, r.ID)
+		}
+	})
+	return questions, woken
+}
+
+// wakeClosed ends the sleep of a run whose incident was closed.
+func (t *tx) wakeClosed(id string) {
+	r, ok := t.run(id)
+	if !ok || r.Sleeps == "" {
+		return
+	}
+	t.clearTimer(r.ID, r.Sleeps)
+	t.endStep(r.ID, r.Sleeps, viaClosed)
+}
+
+// parts calls fn with the numbers of an incident's runs, questions or changes.
+func (t *tx) parts(class byte, incident string, fn func(n uint64)) {
+	_, i, ok := engine.ParseID('i', incident)
+	if !ok {
+		return
+	}
+	prefix := nounKey(class, t.shard, i)
+	var numbers []uint64
+	t.Scan(prefix, nil, false, func(k, _ []byte) bool {
+		numbers = append(numbers, binary.BigEndian.Uint64(k[len(prefix):]))
+		return true
+	})
+	for _, n := range numbers {
+		fn(n)
+	}
+}

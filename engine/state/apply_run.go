@@ -1,0 +1,464 @@
+package state
+
+import (
+	"encoding/hex"
+	"strings"
+
+	"larkspur/engine"
+	"larkspur/engine/record"
+)
+
+// Purposes of runs.
+const (
+	PurposePlaybook = "playbook"
+	PurposeUndo     = "undo"
+	PurposeOutbox   = "outbox"
+)
+
+// Handlers of the shipped library that the engine itself starts.
+var (
+	questionHandler = engine.Handler{File: "@larkspur//outbox.star", Name: "question"}
+	undoHandler     = engine.Handler{File: "@larkspur//undo.star", Name: "take_back"}
+)
+
+// maxDeaths: so many workers may die on a run before it is quarantined.
+const maxDeaths = 3
+
+func (t *tx) startRun(r engine.Run) {
+	t.took(r.ID)
+	r.Status, r.Generation, r.Started = engine.RunRunning, 1, t.now
+	t.putRun(r, "")
+	_, n, _ := engine.ParseID('r', r.ID)
+	if _, i, ok := engine.ParseID('i', r.Incident); ok {
+		t.mark(pairKey(classRunOf, t.shard, i, n))
+	}
+}
+
+// live returns the run if it may write records of this generation.
+func (t *tx) live(run string, generation int) (engine.Run, string) {
+	r, ok := t.run(run)
+	switch {
+	case !ok:
+		return r, "there is no run " + run
+	case r.Status != engine.RunRunning:
+		return r, "the run is " + r.Status
+	case r.Generation != generation:
+		return r, "the run was restarted"
+	}
+	return r, ""
+}
+
+func decideStarted(t *tx, p record.StepStarted) record.Outcome {
+	if _, why := t.live(p.Run, p.Generation); why != "" {
+		return refuse(why)
+	}
+	if _, ok := t.step(p.Run, p.Generation, p.Path, p.Number); ok {
+		return refuse("the step was started before")
+	}
+	o := record.Outcome{Applied: true, Run: p.Run}
+	if p.Question != nil {
+		o.Question = t.nextID('q')
+		o.Runs = t.ids('r', len(reachable(p.Question.To)))
+	}
+	if !p.Until.IsZero() || p.Question != nil && !p.Question.Due.IsZero() {
+		o.Timer = t.nextID('t')
+	}
+	return o
+}
+
+// reachable returns the addressees whom the outbox can write to.
+func reachable(to []engine.Addressee) []engine.Addressee {
+	var list []engine.Addressee
+	for _, a := range to {
+		if a.Email != "" {
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
+func applyStarted(t *tx, p record.StepStarted, o record.Outcome) {
+	r, _ := t.run(p.Run)
+	t.putStep(p.Run, p.Generation, p.Path, p.Number, stepEntry{Started: t.rec + 1})
+	step := engine.StepID(p.Path, p.Number)
+	if !p.Until.IsZero() {
+		t.setTimer(engine.Timer{ID: o.Timer, Due: p.Until, For: "sleep", Target: p.Run, Step: step})
+		r.Sleeps = step
+		t.putRun(r, r.Status)
+	}
+	if p.Question != nil {
+		t.openQuestion(r, step, p.Question, o)
+	}
+	t.tell(r.Incident)
+}
+
+func (t *tx) openQuestion(r engine.Run, step string, p *record.Question, o record.Outcome) {
+	t.took(o.Question)
+	q := engine.Question{
+		ID: o.Question, Status: engine.QuestionOpen, Run: r.ID, Incident: r.Incident, Step: step,
+		To: p.To, Text: p.Text, Choices: p.Choices, Fields: p.Fields, Details: p.Details, Default: p.Default,
+		HasDefault: p.HasDefault, Why: p.Why, Proof: p.Proof, Revision: r.Generation, Asked: t.now, Due: p.Due,
+	}
+	t.putQuestion(q, "")
+	_, n, _ := engine.ParseID('q', q.ID)
+	if _, i, ok := engine.ParseID('i', r.Incident); ok {
+		t.mark(pairKey(classQuestionOf, t.shard, i, n))
+	}
+	if !q.Due.IsZero() {
+		t.setTimer(engine.Timer{ID: o.Timer, Due: q.Due, For: "question", Target: q.ID})
+	}
+	for k, a := range reachable(p.To) {
+		args := engine.MustEncode(map[string]engine.Value{
+			"person": map[string]engine.Value{"name": a.Name, "email": a.Email}, "question": questionValue(q),
+		})
+		t.startRun(engine.Run{
+			ID: o.Runs[k], Incident: r.Incident, Handler: questionHandler, Args: args, Bundle: r.Bundle,
+			Commit: r.Commit, Purpose: PurposeOutbox, Question: q.ID, Parent: r.ID, Rule: r.Rule, Mode: r.Mode,
+		})
+	}
+}
+
+// questionValue is what the outbox playbook gets of a question.
+func questionValue(q engine.Question) engine.Value {
+	choices := make([]engine.Value, len(q.Choices))
+	for i, c := range q.Choices {
+		choices[i] = map[string]engine.Value{"name": c.Name, "consequence": c.Consequence}
+	}
+	details := make([]engine.Value, len(q.Details))
+	for i, d := range q.Details {
+		details[i] = d
+	}
+	v := map[string]engine.Value{
+		"id": q.ID, "question": q.Text, "choices": choices, "details": details, "revision": int64(q.Revision),
+		"due": nil, "default": nil,
+	}
+	if !q.Due.IsZero() {
+		v["due"] = q.Due
+	}
+	if q.HasDefault {
+		v["default"] = q.Default
+	}
+	return v
+}
+
+func decideDone(t *tx, p record.StepDone) record.Outcome {
+	r, why := t.live(p.Run, p.Generation)
+	if why != "" {
+		return refuse(why)
+	}
+	if e, _ := t.step(p.Run, p.Generation, p.Path, p.Number); e.Done != 0 {
+		return refuse("the step has a result already")
+	}
+	o := record.Outcome{Applied: true, Run: p.Run}
+	if p.Change != nil {
+		o.Change = t.nextID('c')
+		if !p.Change.Expires.IsZero() {
+			o.Timer = t.nextID('t')
+		}
+	}
+	starts := len(p.Starts)
+	if p.Undo != "" {
+		if _, why := t.undoable(p.Undo); why == "" {
+			starts++
+		}
+	}
+	o.Runs = t.ids('r', starts)
+	if a := p.Incident; a != nil && a.Act == record.ActClose {
+		o.Questions, o.Woken = t.endedByClose(a.Incident, r.ID)
+	}
+	return o
+}
+
+func applyDone(t *tx, p record.StepDone, o record.Outcome) {
+	r, _ := t.run(p.Run)
+	e, _ := t.step(p.Run, p.Generation, p.Path, p.Number)
+	e.Done, e.Via = t.rec+1, viaDone
+	if p.Error != nil {
+		e.Via = viaFailed
+	}
+	t.putStep(p.Run, p.Generation, p.Path, p.Number, e)
+	runs := o.Runs
+	for _, s := range p.Starts {
+		t.startRun(engine.Run{
+			ID: runs[0], Incident: r.Incident, Handler: s.Handler, Args: s.Args, Bundle: r.Bundle, Commit: r.Commit,
+			Purpose: s.Purpose, Parent: r.ID, Rule: r.Rule, Mode: r.Mode,
+		})
+		runs = runs[1:]
+	}
+	if p.Change != nil {
+		t.openChange(r, engine.StepID(p.Path, p.Number), p.Change, o)
+	}
+	if p.Undo != "" && len(runs) > 0 {
+		t.startUndo(p.Undo, runs[0], "run "+r.ID)
+	}
+	if p.Link != nil {
+		t.keepLink(p.Link)
+	}
+	if p.Incident != nil {
+		t.actOn(*p.Incident, o, r.ID)
+	}
+	if e.Started == 0 || p.Change != nil || p.Error != nil {
+		t.tell(r.Incident)
+	}
+}
+
+// link is what a token's hash leads to.
+type link struct {
+	Question string `json:"question"`
+	Person   string `json:"person"`
+	Revision int    `json:"revision"`
+}
+
+func (t *tx) keepLink(l *record.Link) {
+	sum, err := hex.DecodeString(l.Token)
+	if err != nil {
+		return
+	}
+	t.put(append(key(classToken, t.shard), sum...), link{l.Question, l.Person, l.Revision})
+}
+
+func (t *tx) openChange(r engine.Run, step string, p *record.Change, o record.Outcome) {
+	t.took(o.Change)
+	c := engine.Change{
+		ID: o.Change, Status: engine.ChangeInForce, Title: p.Title, Why: p.Why, Run: r.ID, Incident: r.Incident,
+		Rule: r.Rule, Step: step, Bundle: r.Bundle, Made: t.now, Expires: p.Expires, Inverse: p.Inverse,
+		InverseArgs: p.InverseArgs, Undo: p.Undo, Args: p.Args, Done: p.Done,
+	}
+	t.putChange(c, "")
+	_, n, _ := engine.ParseID('c', c.ID)
+	if _, i, ok := engine.ParseID('i', r.Incident); ok {
+		t.mark(pairKey(classChangeOf, t.shard, i, n))
+	}
+	if !c.Expires.IsZero() {
+		t.setTimer(engine.Timer{ID: o.Timer, Due: c.Expires, For: "change", Target: c.ID})
+	}
+}
+
+func decideParked(t *tx, p record.RunParked) record.Outcome {
+	if _, why := t.live(p.Run, p.Generation); why != "" {
+		return refuse(why)
+	}
+	if e, _ := t.step(p.Run, p.Generation, p.Path, p.Number); e.Done != 0 {
+		return refuse("what it waits for has come")
+	}
+	return record.Outcome{Applied: true, Run: p.Run}
+}
+
+func applyParked(t *tx, p record.RunParked, _ record.Outcome) {
+	r, _ := t.run(p.Run)
+	r.Status, r.Waits = engine.RunWaiting, p.Waits
+	t.putRun(r, engine.RunRunning)
+}
+
+func decideEnded(t *tx, p record.RunEnded) record.Outcome {
+	if _, why := t.live(p.Run, p.Generation); why != "" {
+		return refuse(why)
+	}
+	return record.Outcome{Applied: true, Run: p.Run}
+}
+
+func applyEnded(t *tx, p record.RunEnded, _ record.Outcome) {
+	r, _ := t.run(p.Run)
+	t.endRun(r, p.Status, p.Error)
+}
+
+func (t *tx) endRun(r engine.Run, status string, failure *engine.Error) {
+	before := r.Status
+	r.Status, r.Ended, r.Error = status, t.now, failure
+	t.putRun(r, before)
+	if r.Purpose != PurposePlaybook || status != engine.RunDone {
+		t.tell(r.Incident)
+	}
+	if r.Purpose == PurposeUndo {
+		t.settleChange(r)
+	}
+}
+
+// settleChange says of a change what its undo run came to. An undo that failed
+// opens the incident again: somebody must look.
+func (t *tx) settleChange(r engine.Run) {
+	c, ok := t.change(r.Change)
+	if !ok || c.UndoRun != r.ID {
+		return
+	}
+	before := c.Status
+	if r.Status == engine.RunDone {
+		c.Status, c.Undone = engine.ChangeUndone, t.now
+		t.putChange(c, before)
+		return
+	}
+	c.Status, c.Error = engine.ChangeUndoFailed, "the undo is "+r.Status
+	if r.Error != nil {
+		c.Error = r.Error.Message
+	}
+	t.putChange(c, before)
+	t.reopen(c.Incident)
+}
+
+func decideDied(t *tx, p record.WorkerDied) record.Outcome {
+	r, why := t.live(p.Run, p.Generation)
+	if why != "" {
+		return refuse(why)
+	}
+	o := record.Outcome{Applied: true, Run: p.Run}
+	if r.Deaths+1 >= maxDeaths {
+		o.Action = engine.RunQuarantined
+	}
+	return o
+}
+
+func applyDied(t *tx, p record.WorkerDied, o record.Outcome) {
+	r, _ := t.run(p.Run)
+	r.Deaths++
+	if o.Action != engine.RunQuarantined {
+		t.putRun(r, r.Status)
+		return
+	}
+	t.endRun(r, engine.RunQuarantined, &engine.Error{
+		Kind: engine.Script, Message: "the run ended three workers and is stopped: " + p.Why,
+		Hint: "look for a value that grows without bound at the place shown; save the script, then restart the run",
+	})
+}
+
+func decideAnswer(t *tx, p record.QuestionAnswered) record.Outcome {
+	q, ok := t.question(p.Question)
+	if !ok {
+		return refuse("there is no question " + p.Question)
+	}
+	if q.Status != engine.QuestionOpen {
+		return refuse(whyNotOpen(q))
+	}
+	return record.Outcome{Applied: true, Question: q.ID, Woken: []string{q.Run}}
+}
+
+// whyNotOpen says to a person what became of a question.
+func whyNotOpen(q engine.Question) string {
+	switch {
+	case q.Status == engine.QuestionAnswered && q.Answer != nil && q.Answer.Choice != "":
+		return "it was answered by " + q.Answer.By + ": " + q.Answer.Choice
+	case q.Status == engine.QuestionAnswered && q.Answer != nil:
+		return "it was answered by " + q.Answer.By
+	case q.Status == engine.QuestionTimedOut:
+		return "its time is over"
+	}
+	return "it is " + strings.ReplaceAll(q.Status, "_", " ")
+}
+
+func applyAnswer(t *tx, p record.QuestionAnswered, _ record.Outcome) {
+	q, _ := t.question(p.Question)
+	q.Status = engine.QuestionAnswered
+	q.Answer = &engine.Answer{Choice: p.Choice, By: p.By, At: t.now, Fields: p.Fields, Reason: p.Reason, How: p.How}
+	t.endQuestion(q, viaAnswer)
+}
+
+func (t *tx) endQuestion(q engine.Question, via byte) {
+	t.putQuestion(q, engine.QuestionOpen)
+	t.clearTimer(q.ID, "")
+	t.endStep(q.Run, q.Step, via)
+	t.tell(q.Incident)
+}
+
+func decideTimer(t *tx, p record.TimerFired) record.Outcome {
+	k, _ := idKey(classTimer, 't', p.Timer)
+	tm, ok := get[engine.Timer](t, k)
+	if !ok {
+		return refuse("the timer is gone")
+	}
+	o := record.Outcome{Applied: true, Timer: tm.ID}
+	switch tm.For {
+	case "question":
+		q, _ := t.question(tm.Target)
+		o.Question, o.Woken = q.ID, []string{q.Run}
+	case "sleep":
+		o.Woken = []string{tm.Target}
+	case "change":
+		o.Change = tm.Target
+		if _, why := t.undoable(tm.Target); why == "" {
+			o.Run = t.nextID('r')
+		}
+	}
+	return o
+}
+
+func applyTimer(t *tx, p record.TimerFired, o record.Outcome) {
+	k, _ := idKey(classTimer, 't', p.Timer)
+	tm, _ := get[engine.Timer](t, k)
+	t.dropTimer(tm.ID)
+	switch tm.For {
+	case "question":
+		q, _ := t.question(tm.Target)
+		q.Status = engine.QuestionTimedOut
+		q.Answer = &engine.Answer{Choice: q.Default, By: "nobody", At: t.now, TimedOut: true}
+		t.endQuestion(q, viaTimer)
+	case "sleep":
+		t.endStep(tm.Target, tm.Step, viaTimer)
+	case "change":
+		if o.Run != "" {
+			t.startUndo(tm.Target, o.Run, "its time is over")
+		}
+	}
+}
+
+func decideUndo(t *tx, p record.UndoRequested) record.Outcome {
+	if _, why := t.undoable(p.Change); why != "" {
+		return refuse(why)
+	}
+	return record.Outcome{Applied: true, Change: p.Change, Run: t.nextID('r')}
+}
+
+func applyUndo(t *tx, p record.UndoRequested, o record.Outcome) {
+	t.startUndo(p.Change, o.Run, p.By)
+}
+
+// undoable says why a change cannot be taken back now; "" when it can.
+func (t *tx) undoable(id string) (engine.Change, string) {
+	c, ok := t.change(id)
+	switch {
+	case !ok:
+		return c, "there is no change " + id
+	case c.Status == engine.ChangeUndone:
+		return c, "it was taken back already"
+	case c.Status == engine.ChangeInForce && c.UndoRun != "":
+		return c, "it is being taken back"
+	}
+	return c, ""
+}
+
+func (t *tx) startUndo(change, run, by string) {
+	c, _ := t.change(change)
+	r, _ := t.run(c.Run)
+	before := c.Status
+	c.Status, c.UndoRun, c.UndoneBy, c.Error = engine.ChangeInForce, run, by, ""
+	t.putChange(c, before)
+	t.clearTimer(c.ID, "")
+	t.startRun(engine.Run{
+		ID: run, Incident: c.Incident, Handler: undoHandler, Bundle: c.Bundle, Commit: r.Commit, Rule: c.Rule,
+		Purpose: PurposeUndo, Change: c.ID, Parent: c.Run, Mode: r.Mode,
+		Args: engine.MustEncode(map[string]engine.Value{"change": changeValue(c)}),
+	})
+	t.tell(c.Incident)
+}
+
+// changeValue is what the undo playbook gets of a change.
+func changeValue(c engine.Change) engine.Value {
+	v := map[string]engine.Value{
+		"id": c.ID, "title": c.Title, "builtin": nil, "args": nil, "handler": nil, "handler_args": nil, "done": nil,
+	}
+	if c.Inverse != "" {
+		v["builtin"], v["args"] = c.Inverse, decoded(c.InverseArgs)
+	}
+	if c.Undo != nil {
+		v["handler"] = engine.Struct{Fields: map[string]engine.Value{"file": c.Undo.File, "name": c.Undo.Name}}
+		v["handler_args"], v["done"] = decoded(c.Args), decoded(c.Done)
+	}
+	return v
+}
+
+// decoded decodes what we encoded.
+func decoded(d engine.Data) engine.Value {
+	v, err := d.Value()
+	if err != nil {
+		panic(corrupt{nil, err})
+	}
+	return v
+}

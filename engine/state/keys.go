@@ -1,0 +1,95 @@
+// Package state turns the ledger's records into what people and runs ask for:
+// incidents, runs, steps, questions, changes, timers. Projector writes these
+// keys in the transaction of their record; State reads them.
+package state
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+
+	"larkspur/engine"
+)
+
+// The key table. Every key begins with a class and, in two bytes, the shard;
+// numbers are eight bytes, big endian. Classes below 0x20 are the ledger's own.
+// All of these are deleted and made anew by a rebuild.
+const (
+	classPosition   = 'p' // shard → next record, epoch
+	classCounter    = 'm' // shard, letter → last number given to an id
+	classCounts     = 'a' // shard → engine.Counts
+	classOffer      = 'o' // shard, hash of an offered id → record, time
+	classOfferTime  = 'O' // shard, time, hash → nothing; finds offers to forget
+	classEvent      = 'e' // shard, event → record
+	classInbox      = 'E' // shard, event → nothing, while it is not routed
+	classIncident   = 'i' // shard, incident → engine.Incident
+	classOpen       = 'I' // shard, incident → nothing, while it is open
+	classDedup      = 'd' // shard, hash of rule and key → incident
+	classTimeline   = 'n' // shard, incident, record → nothing
+	classOpenings   = 'h' // shard, hash of rule → times of its last openings (throttle)
+	classRun        = 'r' // shard, run → engine.Run
+	classReady      = 'R' // shard, run → nothing, while a worker should carry it
+	classRunOf      = 'j' // shard, incident, run → nothing
+	classStep       = 's' // shard, run, generation, path, number → records, status
+	classQuestion   = 'q' // shard, question → engine.Question
+	classAsked      = 'Q' // shard, question → nothing, while it is open
+	classQuestionOf = 'w' // shard, incident, question → nothing
+	classToken      = 'k' // shard, SHA-256 of a token → engine link
+	classTimer      = 't' // shard, timer → engine.Timer
+	classDue        = 'T' // shard, due time, timer → nothing
+	classTimerOf    = 'z' // shard, hash of target and step → timer
+	classChange     = 'c' // shard, change → engine.Change
+	classInForce    = 'C' // shard, change → nothing, while it is in force
+	classChangeOf   = 'v' // shard, incident, change → nothing
+	classRule       = 'u' // shard, rule → hits, time of the last
+	classBundle     = 'b' // shard, bundle → engine commit and time of activation
+	classCursor     = 'x' // shard, source → cursor
+)
+
+var classes = []byte{
+	classPosition, classCounter, classCounts, classOffer, classOfferTime, classEvent, classInbox,
+	classIncident, classOpen, classDedup, classTimeline, classOpenings, classRun, classReady, classRunOf,
+	classStep, classQuestion, classAsked, classQuestionOf, classToken, classTimer, classDue, classTimerOf,
+	classChange, classInForce, classChangeOf, classRule, classBundle, classCursor,
+}
+
+func key(class byte, shard uint16) []byte {
+	return append(make([]byte, 0, 40), class, byte(shard>>8), byte(shard))
+}
+
+// nounKey is the key of a noun, or of an index entry of one.
+func nounKey(class byte, shard uint16, number uint64) []byte {
+	return binary.BigEndian.AppendUint64(key(class, shard), number)
+}
+
+// pairKey is the key of an index entry of a noun's parts.
+func pairKey(class byte, shard uint16, number, part uint64) []byte {
+	return binary.BigEndian.AppendUint64(nounKey(class, shard, number), part)
+}
+
+// hashKey is a key by the hash of names.
+func hashKey(class byte, shard uint16, names ...string) []byte {
+	h := sha256.New()
+	for _, n := range names {
+		h.Write(binary.AppendUvarint(nil, uint64(len(n))))
+		h.Write([]byte(n))
+	}
+	return append(key(class, shard), h.Sum(nil)[:16]...)
+}
+
+// idKey is the key of the noun that an id names.
+func idKey(class, letter byte, id string) ([]byte, bool) {
+	shard, number, ok := engine.ParseID(letter, id)
+	return nounKey(class, shard, number), ok
+}
+
+// stepKey orders the steps of a run by generation, path and number.
+func stepKey(run string, generation int, path string, number int) []byte {
+	k := stepPrefix(run, generation)
+	k = append(append(k, path...), 0)
+	return binary.BigEndian.AppendUint32(k, uint32(number))
+}
+
+func stepPrefix(run string, generation int) []byte {
+	shard, n, _ := engine.ParseID('r', run)
+	return binary.BigEndian.AppendUint32(nounKey(classStep, shard, n), uint32(generation))
+}

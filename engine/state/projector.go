@@ -1,0 +1,177 @@
+package state
+
+import (
+	"encoding/binary"
+
+	"larkspur/engine"
+	"larkspur/engine/ledger"
+	"larkspur/engine/record"
+	"larkspur/engine/store"
+)
+
+// Projector writes the keys of the key table. It implements ledger.Projector.
+type Projector struct {
+	watch func([]Notice)
+}
+
+// Notice tells the runner and pages what a committed record touched.
+type Notice struct {
+	Kind    record.Kind
+	Shard   uint16
+	Record  uint64
+	Outcome record.Outcome
+}
+
+// NewProjector returns a projector that tells watch of what is committed. watch
+// is called by the committing goroutine: it must not block.
+func NewProjector(watch func([]Notice)) *Projector { return &Projector{watch: watch} }
+
+// verb is what the projector does with one kind of record: decide its outcome
+// once, apply it as often as need be.
+type verb struct {
+	decide func(t *tx, payload []byte) (record.Outcome, error)
+	apply  func(t *tx, payload []byte, o record.Outcome) error
+}
+
+func verbOf[P any](decide func(*tx, P) record.Outcome, apply func(*tx, P, record.Outcome)) verb {
+	return verb{
+		decide: func(t *tx, payload []byte) (record.Outcome, error) {
+			p, err := record.Unmarshal[P](payload)
+			if err != nil {
+				return record.Outcome{}, err
+			}
+			return decide(t, p), nil
+		},
+		apply: func(t *tx, payload []byte, o record.Outcome) error {
+			p, err := record.Unmarshal[P](payload)
+			if err != nil {
+				return err
+			}
+			apply(t, p, o)
+			return nil
+		},
+	}
+}
+
+// verbs is the one list: a kind of record that is not here cannot be appended.
+func verbs(k record.Kind) (verb, bool) {
+	switch k {
+	case record.EpochOpenedKind:
+		return verbOf(always[record.EpochOpened], nothing[record.EpochOpened]), true
+	case record.BundleActivatedKind:
+		return verbOf(always[record.BundleActivated], applyBundle), true
+	case record.LoggedInKind:
+		return verbOf(always[record.LoggedIn], nothing[record.LoggedIn]), true
+	case record.LoggedOutKind:
+		return verbOf(always[record.LoggedOut], nothing[record.LoggedOut]), true
+	case record.ExportedKind:
+		return verbOf(always[record.Exported], nothing[record.Exported]), true
+	case record.EventSeenKind:
+		return verbOf(decideEvent, applyEvent), true
+	case record.EventMatchedKind:
+		return verbOf(decideMatch, applyMatch), true
+	case record.EventRoutedKind:
+		return verbOf(decideRouted, applyRouted), true
+	case record.StepStartedKind:
+		return verbOf(decideStarted, applyStarted), true
+	case record.StepDoneKind:
+		return verbOf(decideDone, applyDone), true
+	case record.RunParkedKind:
+		return verbOf(decideParked, applyParked), true
+	case record.RunEndedKind:
+		return verbOf(decideEnded, applyEnded), true
+	case record.WorkerDiedKind:
+		return verbOf(decideDied, applyDied), true
+	case record.QuestionAnsweredKind:
+		return verbOf(decideAnswer, applyAnswer), true
+	case record.TimerFiredKind:
+		return verbOf(decideTimer, applyTimer), true
+	case record.UndoRequestedKind:
+		return verbOf(decideUndo, applyUndo), true
+	case record.IncidentChangedKind:
+		return verbOf(decideIncident, applyIncident), true
+	}
+	return verb{}, false
+}
+
+func always[P any](*tx, P) record.Outcome   { return record.Outcome{Applied: true} }
+func nothing[P any](*tx, P, record.Outcome) {}
+
+func refuse(why string) record.Outcome { return record.Outcome{Why: why} }
+
+// Decide implements ledger.Projector.
+func (p *Projector) Decide(b *store.Batch, r ledger.Record) (outcome []byte, err error) {
+	defer guard(&err)
+	v, ok := verbs(r.Header.Kind)
+	if !ok {
+		return nil, engine.Errorf(engine.Internal, "state: no meaning is known for records of %s", r.Header.Kind)
+	}
+	t := newTx(b, r)
+	o, err := v.decide(t, r.Payload)
+	if err != nil {
+		return nil, err
+	}
+	if o.Applied {
+		if err := v.apply(t, r.Payload, o); err != nil {
+			return nil, err
+		}
+	}
+	t.advance(r)
+	return record.Marshal(o), nil
+}
+
+// Apply implements ledger.Projector.
+func (p *Projector) Apply(b *store.Batch, r ledger.Record) (err error) {
+	defer guard(&err)
+	v, ok := verbs(r.Header.Kind)
+	if !ok {
+		return engine.Errorf(engine.Internal, "state: no meaning is known for records of %s", r.Header.Kind)
+	}
+	o, err := record.Unmarshal[record.Outcome](r.Outcome)
+	if err != nil {
+		return err
+	}
+	t := newTx(b, r)
+	if o.Applied {
+		if err := v.apply(t, r.Payload, o); err != nil {
+			return err
+		}
+	}
+	t.advance(r)
+	return nil
+}
+
+func newTx(b *store.Batch, r ledger.Record) *tx {
+	return &tx{Batch: b, shard: r.Header.Shard, rec: r.Header.Record, now: r.Header.Time}
+}
+
+// advance stores the projection's position with its writes.
+func (t *tx) advance(r ledger.Record) {
+	b := binary.BigEndian.AppendUint64(nil, r.Header.Record+1)
+	t.Set(key(classPosition, t.shard), binary.BigEndian.AppendUint64(b, r.Header.Epoch))
+}
+
+// Committed implements ledger.Projector.
+func (p *Projector) Committed(records []ledger.Record) {
+	if p.watch == nil {
+		return
+	}
+	notices := make([]Notice, len(records))
+	for i, r := range records {
+		o, err := record.Unmarshal[record.Outcome](r.Outcome)
+		if err != nil {
+			continue // Decide wrote it a moment ago
+		}
+		notices[i] = Notice{r.Header.Kind, r.Header.Shard, r.Header.Record, o}
+	}
+	p.watch(notices)
+}
+
+// Prefixes implements ledger.Projector.
+func (p *Projector) Prefixes() [][]byte {
+	list := make([][]byte, len(classes))
+	for i, c := range classes {
+		list[i] = []byte{c}
+	}
+	return list
+}

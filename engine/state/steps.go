@@ -1,0 +1,177 @@
+package state
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"larkspur/engine"
+	"larkspur/engine/ledger"
+	"larkspur/engine/record"
+	"larkspur/engine/store"
+)
+
+// Steps returns the steps of a run's present generation, in the order of path
+// and number, with times, for people.
+func (s *State) Steps(run string) ([]engine.Step, error) { return s.steps(run, true) }
+
+// Journal returns the same without times, as a worker replays them: cheaper.
+func (s *State) Journal(run string) ([]engine.Step, error) { return s.steps(run, false) }
+
+func (s *State) steps(id string, times bool) (steps []engine.Step, err error) {
+	defer guard(&err)
+	r, err := s.Run(id)
+	if err != nil {
+		return nil, err
+	}
+	view := s.view()
+	defer view.Close()
+	shard, _, _ := engine.ParseID('r', id)
+	prefix := stepPrefix(id, r.Generation)
+	view.Scan(prefix, nil, false, func(k, v []byte) bool {
+		path, n := splitStepKey(k[len(prefix):])
+		steps = append(steps, engine.Step{Path: path, Number: n})
+		err = fillStep(view, shard, decodeStep(v), times, &steps[len(steps)-1])
+		return err == nil
+	})
+	return steps, err
+}
+
+func splitStepKey(rest []byte) (path string, n int) {
+	i := bytes.IndexByte(rest, 0)
+	return string(rest[:i]), int(binary.BigEndian.Uint32(rest[i+1:]))
+}
+
+// fillStep reads a step's records.
+func fillStep(r store.Reader, shard uint16, e stepEntry, times bool, step *engine.Step) error {
+	step.Status = engine.StepStarted
+	var started record.StepStarted
+	if e.Started != 0 {
+		payload, ok := ledger.ReadPayload(r, shard, e.Started-1)
+		if !ok {
+			step.Erased = "erased"
+		}
+		var err error
+		if started, err = unmarshalIf[record.StepStarted](payload); err != nil {
+			return err
+		}
+		step.Builtin, step.Version, step.Class, step.At = started.Builtin, started.Version, started.Class, started.At
+		step.Args, step.Hash, step.Ticks = started.Args, started.Hash, started.Ticks
+	}
+	if e.Via != viaNothing {
+		if err := fillResult(r, shard, e, &started, step); err != nil {
+			return err
+		}
+	}
+	if times {
+		return fillTimes(r, shard, e, step)
+	}
+	return nil
+}
+
+func unmarshalIf[T any](payload []byte) (v T, err error) {
+	if payload == nil {
+		return v, nil
+	}
+	return record.Unmarshal[T](payload)
+}
+
+func fillResult(r store.Reader, shard uint16, e stepEntry, started *record.StepStarted, step *engine.Step) error {
+	step.Status = engine.StepDone
+	switch e.Via {
+	case viaDone, viaFailed:
+		return fillDone(r, shard, e, step)
+	case viaClosed:
+		step.Status = engine.StepFailed
+		step.Error = &engine.Error{Kind: engine.Closed, Message: "the incident was closed"}
+	case viaTimer:
+		return fillTimeout(r, shard, e, started, step)
+	case viaAnswer:
+		rec, err := ledger.ReadRecord(r, shard, e.Done-1)
+		if err != nil {
+			return err
+		}
+		p, err := unmarshalIf[record.QuestionAnswered](rec.Payload)
+		if err != nil {
+			return err
+		}
+		a := engine.Answer{Choice: p.Choice, By: p.By, At: rec.Header.Time, Fields: p.Fields, Reason: p.Reason}
+		step.Result, err = answerResult(a)
+		return err
+	}
+	return nil
+}
+
+func fillDone(r store.Reader, shard uint16, e stepEntry, step *engine.Step) error {
+	payload, ok := ledger.ReadPayload(r, shard, e.Done-1)
+	if !ok {
+		step.Erased = "erased"
+		return nil
+	}
+	p, err := record.Unmarshal[record.StepDone](payload)
+	if err != nil {
+		return err
+	}
+	if e.Started == 0 {
+		step.Builtin, step.Version, step.Class, step.At = p.Builtin, p.Version, p.Class, p.At
+		step.Args, step.Hash, step.Ticks = p.Args, p.Hash, p.Ticks
+	}
+	step.Result, step.Error = p.Result, p.Error
+	if p.Error != nil {
+		step.Status = engine.StepFailed
+	}
+	return nil
+}
+
+// fillTimeout gives a sleep its end, and a question its default or its error.
+func fillTimeout(r store.Reader, shard uint16, e stepEntry, started *record.StepStarted, step *engine.Step) error {
+	q := started.Question
+	if q == nil {
+		return nil
+	}
+	if !q.HasDefault {
+		step.Status = engine.StepFailed
+		step.Error = &engine.Error{Kind: engine.Timeout, Message: "ask: nobody answered in time"}
+		return nil
+	}
+	rec, err := ledger.ReadRecord(r, shard, e.Done-1)
+	if err != nil {
+		return err
+	}
+	step.Result, err = answerResult(engine.Answer{Choice: q.Default, By: "nobody", At: rec.Header.Time, TimedOut: true})
+	return err
+}
+
+// answerResult is what ask returns.
+func answerResult(a engine.Answer) (engine.Data, error) {
+	fields, err := a.Fields.Value()
+	if err != nil {
+		return nil, err
+	}
+	if fields == nil {
+		fields = map[string]engine.Value{}
+	}
+	return engine.Encode(engine.Struct{Type: "answer", Fields: map[string]engine.Value{
+		"choice": a.Choice, "by": engine.PersonRef{Name: a.By}, "at": a.At, "fields": fields,
+		"reason": a.Reason, "timed_out": a.TimedOut,
+	}})
+}
+
+func fillTimes(r store.Reader, shard uint16, e stepEntry, step *engine.Step) error {
+	for _, part := range []struct {
+		record uint64
+		into   func(ledger.Record)
+	}{
+		{e.Done, func(rec ledger.Record) { step.Started, step.Ended = rec.Header.Time, rec.Header.Time }},
+		{e.Started, func(rec ledger.Record) { step.Started = rec.Header.Time }},
+	} {
+		if part.record == 0 {
+			continue
+		}
+		rec, err := ledger.ReadRecord(r, shard, part.record-1)
+		if err != nil {
+			return err
+		}
+		part.into(rec)
+	}
+	return nil
+}

@@ -1,0 +1,269 @@
+package state
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strings"
+
+	"larkspur/engine"
+	"larkspur/engine/ledger"
+	"larkspur/engine/record"
+	"larkspur/engine/store"
+)
+
+// Timeline returns an incident's story, oldest first, made from its records.
+func (s *State) Timeline(incident, cursor string, limit int) (entries []engine.TimelineEntry, next string, err error) {
+	defer guard(&err)
+	shard, n, ok := engine.ParseID('i', incident)
+	if !ok || int(shard) >= s.shards {
+		return nil, "", engine.Errorf(engine.NotFound, "incident %q: there is none", incident)
+	}
+	_, from, err := parseCursor(cursor, int(shard)+1)
+	if err != nil {
+		return nil, "", err
+	}
+	view := s.view()
+	defer view.Close()
+	prefix := nounKey(classTimeline, shard, n)
+	limit = min(max(limit, 1), MaxPage)
+	view.Scan(prefix, startAt(prefix, from), false, func(k, _ []byte) bool {
+		rec := binary.BigEndian.Uint64(k[len(prefix):])
+		if len(entries) == limit {
+			next = formatCursor(int(shard), rec)
+			return false
+		}
+		var e engine.TimelineEntry
+		if e, err = entryOf(view, shard, rec); err != nil {
+			return false
+		}
+		entries = append(entries, e)
+		return true
+	})
+	return entries, next, err
+}
+
+func entryOf(r store.Reader, shard uint16, n uint64) (engine.TimelineEntry, error) {
+	rec, err := ledger.ReadRecord(r, shard, n)
+	if err != nil {
+		return engine.TimelineEntry{}, err
+	}
+	e := engine.TimelineEntry{Record: n, Time: rec.Header.Time, Kind: rec.Header.Kind.String()}
+	if rec.Erased {
+		e.Text = "erased"
+		return e, nil
+	}
+	return e, describe(r, rec, &e)
+}
+
+// describe writes the sentence of a record that stands in a timeline.
+func describe(r store.Reader, rec ledger.Record, e *engine.TimelineEntry) error {
+	o, err := record.Unmarshal[record.Outcome](rec.Outcome)
+	if err != nil {
+		return err
+	}
+	switch rec.Header.Kind {
+	case record.EventMatchedKind:
+		return tell(rec, e, func(p record.EventMatched) { tellMatch(p, o, e) })
+	case record.StepStartedKind:
+		return tell(rec, e, func(p record.StepStarted) { tellStarted(p, e) })
+	case record.StepDoneKind:
+		return tell(rec, e, func(p record.StepDone) { tellDone(r, p, e) })
+	case record.RunEndedKind:
+		return tell(rec, e, func(p record.RunEnded) { tellEnded(r, p, e) })
+	case record.WorkerDiedKind:
+		return tell(rec, e, func(p record.WorkerDied) { e.Run, e.Text = p.Run, "the worker that carried the run died: "+p.Why })
+	case record.QuestionAnsweredKind:
+		return tell(rec, e, func(p record.QuestionAnswered) { tellAnswer(p, e) })
+	case record.TimerFiredKind:
+		tellTimer(r, o, e)
+	case record.UndoRequestedKind:
+		return tell(rec, e, func(p record.UndoRequested) {
+			e.By, e.Run, e.Text = p.By, o.Run, "takes back "+changeTitle(r, p.Change)+because(p.Why)
+		})
+	case record.IncidentChangedKind:
+		return tell(rec, e, func(p record.IncidentAct) { e.By, e.Text = p.By, actText(&p) })
+	}
+	return nil
+}
+
+func tell[P any](rec ledger.Record, e *engine.TimelineEntry, fn func(P)) error {
+	p, err := record.Unmarshal[P](rec.Payload)
+	if err == nil {
+		fn(p)
+	}
+	return err
+}
+
+func because(why string) string {
+	if why == "" {
+		return ""
+	}
+	return ": " + why
+}
+
+func tellMatch(p record.EventMatched, o record.Outcome, e *engine.TimelineEntry) {
+	e.By, e.Run = "rule "+p.Rule, o.Run
+	what := p.EventKind + " event " + p.Event + " from " + p.Source
+	switch o.Action {
+	case Opened:
+		e.Text = "opened by " + what
+	case Quiet:
+		e.Text = what + " matched while the rule is quiet: attached, nothing started"
+	case Throttled:
+		e.Text = what + " matched beyond the rule's throttle: attached, nothing started"
+	default:
+		e.Text = what + " matched again: attached"
+	}
+}
+
+func tellStarted(p record.StepStarted, e *engine.TimelineEntry) {
+	e.By, e.Run, e.Step = "run "+p.Run, p.Run, engine.StepID(p.Path, p.Number)
+	switch {
+	case p.Question != nil:
+		e.Text = "asks " + names(p.Question.To) + ": " + p.Question.Text
+	case !p.Until.IsZero():
+		e.Text = "sleeps until " + p.Until.Format("2006-01-02 15:04:05 MST")
+	default:
+		e.Text = p.Builtin + " begins"
+	}
+}
+
+func names(to []engine.Addressee) string {
+	list := make([]string, len(to))
+	for i, a := range to {
+		if list[i] = a.Name; a.Name == "" {
+			list[i] = a.Email
+		}
+	}
+	return strings.Join(list, ", ")
+}
+
+func tellDone(r store.Reader, p record.StepDone, e *engine.TimelineEntry) {
+	e.By, e.Run, e.Step = "run "+p.Run, p.Run, engine.StepID(p.Path, p.Number)
+	name := p.Builtin
+	if name == "" {
+		name = startedBuiltin(r, e)
+	}
+	switch {
+	case p.Error != nil:
+		e.Text = name + " did not work: " + p.Error.Message
+	case p.Incident != nil:
+		e.Text = actText(p.Incident)
+	case p.Change != nil:
+		e.Text = "changed: " + p.Change.Title + because(p.Change.Why)
+		if !p.Change.Expires.IsZero() {
+			e.Text += ", until " + p.Change.Expires.Format("2006-01-02 15:04:05 MST")
+		}
+	default:
+		e.Text = name
+	}
+}
+
+// startedBuiltin finds the name of a step whose description stands in its start.
+func startedBuiltin(r store.Reader, e *engine.TimelineEntry) string {
+	shard, _, _ := engine.ParseID('r', e.Run)
+	run, ok := get[engine.Run](r, mustKey(classRun, 'r', e.Run))
+	path, n, _ := engine.ParseStepID(e.Step)
+	b, found := r.Get(stepKey(e.Run, run.Generation, path, n))
+	if !ok || !found {
+		return "a step"
+	}
+	var step engine.Step
+	if fillStep(r, shard, decodeStep(b), false, &step) != nil {
+		return "a step"
+	}
+	return step.Builtin
+}
+
+func mustKey(class, letter byte, id string) []byte {
+	k, _ := idKey(class, letter, id)
+	return k
+}
+
+func tellEnded(r store.Reader, p record.RunEnded, e *engine.TimelineEntry) {
+	e.By, e.Run = "run "+p.Run, p.Run
+	run, _ := get[engine.Run](r, mustKey(classRun, 'r', p.Run))
+	switch {
+	case run.Purpose == PurposeUndo && p.Status == engine.RunDone:
+		e.Text = "taken back: " + changeTitle(r, run.Change)
+	case run.Purpose == PurposeOutbox && p.Status == engine.RunDone:
+		e.Text = "mail handed to the mail server" + mailedTo(run)
+	case run.Purpose == PurposeOutbox:
+		e.Text = "mail" + mailedTo(run) + " was not delivered"
+	default:
+		e.Text = "the run is " + p.Status
+	}
+	if p.Error != nil {
+		e.Text += ": " + p.Error.Message
+		if p.Error.At != "" {
+			e.Text += " (" + p.Error.At + ")"
+		}
+	}
+}
+
+func mailedTo(run engine.Run) string {
+	args, _ := decoded(run.Args).(map[string]engine.Value)
+	if p, ok := args["person"].(map[string]engine.Value); ok {
+		return fmt.Sprintf(" for %v", p["email"])
+	}
+	m, _ := args["mail"].(map[string]engine.Value)
+	to, _ := m["to"].([]engine.Value)
+	if len(to) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" for %v", to[0])
+}
+
+func tellAnswer(p record.QuestionAnswered, e *engine.TimelineEntry) {
+	e.By = p.By
+	e.Text = "answers"
+	if p.Choice != "" {
+		e.Text += ": " + p.Choice
+	}
+	if fields, _ := decoded(p.Fields).(map[string]engine.Value); len(fields) > 0 {
+		keys := make([]string, 0, len(fields))
+		for k := range fields {
+			keys = append(keys, k)
+		}
+		slices.Sort(keys)
+		for _, k := range keys {
+			e.Text += fmt.Sprintf("; %s: %v", k, fields[k])
+		}
+	}
+	if p.Reason != "" {
+		e.Text += " (" + p.Reason + ")"
+	}
+}
+
+func tellTimer(r store.Reader, o record.Outcome, e *engine.TimelineEntry) {
+	e.By = "timer"
+	q, ok := get[engine.Question](r, mustKey(classQuestion, 'q', o.Question))
+	switch {
+	case ok && q.HasDefault:
+		e.Text = "nobody answered in time: " + q.Default
+	case ok:
+		e.Text = "nobody answered in time"
+	case o.Change != "":
+		e.Run, e.Text = o.Run, "time is over: "+changeTitle(r, o.Change)
+	}
+}
+
+func changeTitle(r store.Reader, id string) string {
+	if c, ok := get[engine.Change](r, mustKey(classChange, 'c', id)); ok {
+		return c.Title
+	}
+	return "change " + id
+}
+
+func actText(a *record.IncidentAct) string {
+	switch a.Act {
+	case record.ActSet:
+		return "sets " + strings.Join(a.Order, ", ")
+	case record.ActNote:
+		return a.Text
+	case record.ActClose:
+		return "closes" + because(a.Text)
+	}
+	return "reopens" + because(a.Text)
+}

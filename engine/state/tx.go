@@ -1,0 +1,270 @@
+package state
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"time"
+
+	"larkspur/engine"
+	"larkspur/engine/record"
+	"larkspur/engine/store"
+)
+
+// tx is one record's view of the keys: it reads and writes nouns. shard and now
+// are the record's; nothing here asks the machine for the time.
+type tx struct {
+	*store.Batch
+	shard uint16
+	rec   uint64
+	now   time.Time
+}
+
+func get[T any](r store.Reader, k []byte) (v T, ok bool) {
+	b, ok := r.Get(k)
+	if !ok {
+		return v, false
+	}
+	if err := json.Unmarshal(b, &v); err != nil {
+		panic(corrupt{k, err})
+	}
+	return v, true
+}
+
+// corrupt is a projection that cannot be read; guard turns it into an error.
+type corrupt struct {
+	key []byte
+	err error
+}
+
+// guard turns faults of the disk and of projections into errors.
+func guard(err *error) {
+	switch r := recover().(type) {
+	case nil:
+	case corrupt:
+		*err = engine.WrapError(engine.Internal, r.err, "state: a projection is damaged").
+			WithHint("stop the appliance and run: larkspur rebuild")
+	default:
+		func() {
+			defer store.Guard(err)
+			panic(r)
+		}()
+	}
+}
+
+func (t *tx) put(k []byte, v any) { t.Set(k, record.Marshal(v)) }
+func (t *tx) mark(k []byte)       { t.Set(k, nil) }
+
+// ids hands out ids of one record in the order of asking; took makes them
+// count, when the record is applied.
+func (t *tx) nextID(letter byte) string { return t.ids(letter, 1)[0] }
+
+func (t *tx) ids(letter byte, n int) []string {
+	last := uint64(0)
+	if b, ok := t.Get(append(key(classCounter, t.shard), letter)); ok {
+		last = binary.BigEndian.Uint64(b)
+	}
+	list := make([]string, n)
+	for i := range list {
+		list[i] = engine.FormatID(letter, t.shard, last+uint64(i)+1)
+	}
+	return list
+}
+
+// took records that an id was given, so that a rebuild counts alike.
+func (t *tx) took(id string) {
+	_, n, _ := engine.ParseID(id[0], id)
+	t.Set(append(key(classCounter, t.shard), id[0]), binary.BigEndian.AppendUint64(nil, n))
+}
+
+func (t *tx) count(change func(*engine.Counts)) {
+	k := key(classCounts, t.shard)
+	c, _ := get[engine.Counts](t, k)
+	change(&c)
+	t.put(k, c)
+}
+
+func (t *tx) incident(id string) (engine.Incident, bool) {
+	k, ok := idKey(classIncident, 'i', id)
+	if !ok {
+		return engine.Incident{}, false
+	}
+	return get[engine.Incident](t, k)
+}
+
+func (t *tx) putIncident(i engine.Incident) {
+	_, n, _ := engine.ParseID('i', i.ID)
+	i.Updated = t.now
+	t.put(nounKey(classIncident, t.shard, n), i)
+}
+
+// tell puts the record into the incident's timeline.
+func (t *tx) tell(incident string) {
+	if _, n, ok := engine.ParseID('i', incident); ok {
+		t.mark(pairKey(classTimeline, t.shard, n, t.rec))
+	}
+}
+
+func (t *tx) run(id string) (engine.Run, bool) {
+	k, ok := idKey(classRun, 'r', id)
+	if !ok {
+		return engine.Run{}, false
+	}
+	return get[engine.Run](t, k)
+}
+
+// putRun stores a run and keeps the index of runs that want a worker.
+func (t *tx) putRun(r engine.Run, before string) {
+	_, n, _ := engine.ParseID('r', r.ID)
+	t.put(nounKey(classRun, t.shard, n), r)
+	ready := nounKey(classReady, t.shard, n)
+	switch {
+	case r.Status == engine.RunRunning && before != engine.RunRunning:
+		t.mark(ready)
+	case r.Status != engine.RunRunning && before == engine.RunRunning:
+		t.Delete(ready)
+	}
+	if waits, waited := r.Status == engine.RunWaiting, before == engine.RunWaiting; waits != waited {
+		t.count(func(c *engine.Counts) { c.WaitingRuns += sign(waits) })
+	}
+}
+
+func sign(up bool) int {
+	if up {
+		return 1
+	}
+	return -1
+}
+
+func (t *tx) question(id string) (engine.Question, bool) {
+	k, ok := idKey(classQuestion, 'q', id)
+	if !ok {
+		return engine.Question{}, false
+	}
+	return get[engine.Question](t, k)
+}
+
+func (t *tx) putQuestion(q engine.Question, before string) {
+	_, n, _ := engine.ParseID('q', q.ID)
+	t.put(nounKey(classQuestion, t.shard, n), q)
+	if open, was := q.Status == engine.QuestionOpen, before == engine.QuestionOpen; open != was {
+		asked := nounKey(classAsked, t.shard, n)
+		if open {
+			t.mark(asked)
+		} else {
+			t.Delete(asked)
+		}
+		t.count(func(c *engine.Counts) { c.OpenQuestions += sign(open) })
+	}
+}
+
+func (t *tx) change(id string) (engine.Change, bool) {
+	k, ok := idKey(classChange, 'c', id)
+	if !ok {
+		return engine.Change{}, false
+	}
+	return get[engine.Change](t, k)
+}
+
+func (t *tx) putChange(c engine.Change, before string) {
+	_, n, _ := engine.ParseID('c', c.ID)
+	t.put(nounKey(classChange, t.shard, n), c)
+	if in, was := c.Status == engine.ChangeInForce, before == engine.ChangeInForce; in != was {
+		k := nounKey(classInForce, t.shard, n)
+		if in {
+			t.mark(k)
+		} else {
+			t.Delete(k)
+		}
+		t.count(func(x *engine.Counts) { x.ChangesInForce += sign(in) })
+	}
+}
+
+// setTimer puts a timer into the sorted index; clearTimer takes it out.
+func (t *tx) setTimer(tm engine.Timer) {
+	_, n, _ := engine.ParseID('t', tm.ID)
+	t.took(tm.ID)
+	t.put(nounKey(classTimer, t.shard, n), tm)
+	t.mark(dueKey(t.shard, tm.Due, n))
+	t.Set(hashKey(classTimerOf, t.shard, tm.Target, tm.Step), []byte(tm.ID))
+}
+
+func (t *tx) clearTimer(target, step string) {
+	k := hashKey(classTimerOf, t.shard, target, step)
+	id, ok := t.Get(k)
+	if !ok {
+		return
+	}
+	t.dropTimer(string(id))
+}
+
+func (t *tx) dropTimer(id string) {
+	_, n, _ := engine.ParseID('t', id)
+	tm, ok := get[engine.Timer](t, nounKey(classTimer, t.shard, n))
+	if !ok {
+		return
+	}
+	t.Delete(nounKey(classTimer, t.shard, n))
+	t.Delete(dueKey(t.shard, tm.Due, n))
+	t.Delete(hashKey(classTimerOf, t.shard, tm.Target, tm.Step))
+}
+
+func dueKey(shard uint16, due time.Time, n uint64) []byte {
+	k := binary.BigEndian.AppendUint64(key(classDue, shard), uint64(due.UnixNano()))
+	return binary.BigEndian.AppendUint64(k, n)
+}
+
+// stepEntry is where the records of a step are. Via says which kind of record
+// ended it, and so how its result is read.
+type stepEntry struct {
+	Started uint64 // record number + 1; 0 is none
+	Done    uint64
+	Via     byte
+}
+
+const (
+	viaNothing = 0   // not ended
+	viaDone    = 'd' // step_done
+	viaFailed  = 'f' // step_done with an error
+	viaAnswer  = 'a' // question_answered
+	viaTimer   = 't' // timer_fired
+	viaClosed  = 'c' // the incident was closed from outside
+)
+
+func (t *tx) step(run string, generation int, path string, n int) (stepEntry, bool) {
+	b, ok := t.Get(stepKey(run, generation, path, n))
+	if !ok {
+		return stepEntry{}, false
+	}
+	return decodeStep(b), true
+}
+
+func (t *tx) putStep(run string, generation int, path string, n int, e stepEntry) {
+	b := binary.BigEndian.AppendUint64(nil, e.Started)
+	b = binary.BigEndian.AppendUint64(b, e.Done)
+	t.Set(stepKey(run, generation, path, n), append(b, e.Via))
+}
+
+func decodeStep(b []byte) stepEntry {
+	return stepEntry{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:]), b[16]}
+}
+
+// endStep ends a step that waits, by a record other than step_done, and wakes
+// its run.
+func (t *tx) endStep(run, stepID string, via byte) {
+	r, ok := t.run(run)
+	if !ok {
+		return
+	}
+	path, n, _ := engine.ParseStepID(stepID)
+	e, _ := t.step(run, r.Generation, path, n)
+	e.Done, e.Via = t.rec+1, via
+	t.putStep(run, r.Generation, path, n, e)
+	before := r.Status
+	if r.Status == engine.RunWaiting {
+		r.Status, r.Waits = engine.RunRunning, ""
+	}
+	if r.Sleeps == stepID {
+		r.Sleeps = ""
+	}
+	t.putRun(r, before)
+}

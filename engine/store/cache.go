@@ -1,0 +1,66 @@
+package store
+
+import (
+	"errors"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"larkspur/engine"
+)
+
+// Cache is the store that may be deleted at any time: browser sessions, feeds,
+// quotas. It never decides an effect, and is not synced. Safe for concurrent use.
+type Cache struct{ store *Store }
+
+// OpenCache opens the cache store in dir, made if need be.
+func OpenCache(dir string) (*Cache, error) {
+	s, err := open(dir, false)
+	if err != nil {
+		return nil, err
+	}
+	return &Cache{s}, nil
+}
+
+// Close closes the store.
+func (c *Cache) Close() error { return c.store.Close() }
+
+// Get returns a value; false when it is not there or its time is over.
+func (c *Cache) Get(key string) ([]byte, bool, error) {
+	var value []byte
+	err := c.store.db.View(func(txn *badger.Txn) error {
+		item, err := txn.Get([]byte(key))
+		if err != nil {
+			return err
+		}
+		value, err = item.ValueCopy(nil)
+		return err
+	})
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, engine.WrapError(engine.Unavailable, err, "cache")
+	}
+	return value, true, nil
+}
+
+// Set stores a value for a time.
+func (c *Cache) Set(key string, value []byte, ttl time.Duration) error {
+	err := c.store.db.Update(func(txn *badger.Txn) error {
+		return txn.SetEntry(badger.NewEntry([]byte(key), value).WithTTL(ttl))
+	})
+	if err != nil {
+		return engine.WrapError(engine.Unavailable, err, "cache")
+	}
+	return nil
+}
+
+// Delete removes a value, if it is there.
+func (c *Cache) Delete(key string) error {
+	err := c.store.db.Update(func(txn *badger.Txn) error { return txn.Delete([]byte(key)) })
+	if err != nil {
+		return engine.WrapError(engine.Unavailable, err, "cache")
+	}
+	return nil
+}

@@ -1,0 +1,248 @@
+// Package store is the only importer of Badger. It opens the two stores of a
+// box: the ledger store, whose every commit is on the disk when it returns, and
+// the cache store, which may be deleted at any time. Blobs lie beside as files.
+//
+// Readers use View; the one writer of the ledger store stages its writes in a
+// Batch, which sees them at once, and commits it as one transaction.
+package store
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+
+	"larkspur/engine"
+)
+
+// Sizes of the ledger store. Small memtables keep a Pi's memory free; Badger
+// limits a transaction to 15 % of one.
+const (
+	memTableBytes  = 8 << 20
+	maxCommitBytes = memTableBytes * 15 / 100 * 8 / 10
+	// valueThreshold keeps every value in the synced log of the memtables: only
+	// there does a sync's error reach us.
+	valueThreshold = 512 << 10
+	blockCacheSize = 4 << 20
+)
+
+// MaxValueBytes bounds one value; larger things are blobs.
+const MaxValueBytes = 256 << 10
+
+// Store is one Badger database. Safe for concurrent use.
+type Store struct {
+	db  *badger.DB
+	dir string
+}
+
+// OpenLedger opens the ledger store in dir, which is made if need be: every
+// Commit is synced. Zero-byte files that a crash left (badger #2207) are
+// removed first; they hold nothing.
+func OpenLedger(dir string) (*Store, error) {
+	return open(dir, true)
+}
+
+func open(dir string, synced bool) (*Store, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, engine.WrapError(engine.Unavailable, err, "store")
+	}
+	if err := repair(dir); err != nil {
+		return nil, engine.WrapError(engine.Unavailable, err, "store: repairing")
+	}
+	db, err := badger.Open(badgerOptions(dir, synced))
+	if err != nil {
+		return nil, openError(dir, err)
+	}
+	return &Store{db: db, dir: dir}, nil
+}
+
+func badgerOptions(dir string, synced bool) badger.Options {
+	return badger.DefaultOptions(dir).
+		WithSyncWrites(synced).
+		WithDetectConflicts(false). // one writer, which batches
+		WithNumVersionsToKeep(1).
+		WithMemTableSize(memTableBytes).
+		WithNumMemtables(2).
+		WithValueThreshold(valueThreshold).
+		WithValueLogFileSize(16 << 20).
+		WithBlockCacheSize(blockCacheSize).
+		WithIndexCacheSize(0).
+		WithCompression(options.Snappy).
+		WithNumCompactors(2).
+		WithMetricsEnabled(false).
+		WithLogger(badgerLog{})
+}
+
+func openError(dir string, err error) error {
+	e := engine.WrapError(engine.Unavailable, err, fmt.Sprintf("store %q", dir))
+	if strings.Contains(err.Error(), "Cannot acquire directory lock") {
+		return e.WithHint("another larkspur serves this workspace; stop it, or give this one its own store.dir in box.yaml")
+	}
+	return e
+}
+
+// repair removes zero-byte memtable and value logs.
+func repair(dir string) error {
+	for _, pattern := range []string{"*.mem", "*.vlog"} {
+		paths, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil {
+			return err
+		}
+		for _, path := range paths {
+			fi, err := os.Stat(path)
+			if err != nil || fi.Size() > 0 {
+				continue
+			}
+			slog.Warn("removing an empty file that a crash left", "file", filepath.Base(path))
+			if err := os.Remove(path); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Close closes the store. Views must be closed before.
+func (s *Store) Close() error { return s.db.Close() }
+
+// Commit writes a batch as one transaction, on the disk when it returns (ledger
+// store). An error leaves the outcome unknown: read what is there.
+func (s *Store) Commit(b *Batch) error {
+	if b.Len() == 0 {
+		return nil
+	}
+	txn := s.db.NewTransaction(true)
+	defer txn.Discard()
+	for _, w := range b.sorted() {
+		var err error
+		if w.deleted {
+			err = txn.Delete([]byte(w.key))
+		} else {
+			err = txn.SetEntry(badger.NewEntry([]byte(w.key), w.value))
+		}
+		if err != nil {
+			return engine.WrapError(engine.Internal, err, "store: staging")
+		}
+	}
+	if err := txn.Commit(); err != nil {
+		return engine.WrapError(engine.Unavailable, err, "store: committing")
+	}
+	return nil
+}
+
+// DropPrefix deletes every key with one of the prefixes, for a rebuild. Nothing
+// else may write meanwhile.
+func (s *Store) DropPrefix(prefixes ...[]byte) error {
+	if err := s.db.DropPrefix(prefixes...); err != nil {
+		return engine.WrapError(engine.Unavailable, err, "store: dropping")
+	}
+	return nil
+}
+
+// Reader reads one consistent moment. Values returned are the caller's.
+type Reader interface {
+	// Get returns nil, false for a key that is not there.
+	Get(key []byte) ([]byte, bool)
+	// Scan calls fn for each key with the prefix, in order, from the first key
+	// that is not before start (nil: the first of the prefix; when reverse: the
+	// last that is not after start), until fn returns false. Key and value are
+	// valid during the call only.
+	Scan(prefix, start []byte, reverse bool, fn func(key, value []byte) bool)
+}
+
+// View is a Reader of the moment at which it was made. Close it soon.
+type View struct{ txn *badger.Txn }
+
+// View returns a reader of what is committed now.
+func (s *Store) View() *View { return &View{s.db.NewTransaction(false)} }
+
+// Close releases the view.
+func (v *View) Close() { v.txn.Discard() }
+
+// Get implements Reader. A read error of the disk panics with readFault, which
+// Guard turns into an error at the room's door: no caller can go on without
+// its state, and none should mistake a fault for absence.
+func (v *View) Get(key []byte) ([]byte, bool) {
+	item, err := v.txn.Get(key)
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return nil, false
+	}
+	if err != nil {
+		panic(readFault{err})
+	}
+	value, err := item.ValueCopy(nil)
+	if err != nil {
+		panic(readFault{err})
+	}
+	return value, true
+}
+
+// Scan implements Reader.
+func (v *View) Scan(prefix, start []byte, reverse bool, fn func(key, value []byte) bool) {
+	opts := badger.DefaultIteratorOptions
+	opts.Reverse = reverse
+	opts.PrefetchSize = 32
+	opts.Prefix = prefix
+	it := v.txn.NewIterator(opts)
+	defer it.Close()
+	for it.Seek(seekKey(prefix, start, reverse)); it.Valid(); it.Next() {
+		item := it.Item()
+		more := true
+		err := item.Value(func(value []byte) error {
+			more = fn(item.Key(), value)
+			return nil
+		})
+		if err != nil {
+			panic(readFault{err})
+		}
+		if !more {
+			return
+		}
+	}
+}
+
+// seekKey is where a scan begins. Badger seeks backwards to the last key not
+// after the given one, so that a reverse scan of a prefix begins behind it.
+func seekKey(prefix, start []byte, reverse bool) []byte {
+	if start != nil {
+		return start
+	}
+	if !reverse {
+		return prefix
+	}
+	return append(append([]byte(nil), prefix...), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff)
+}
+
+// readFault carries a disk's read error through code that reads.
+type readFault struct{ err error }
+
+// Guard turns a read fault into an error of kind unavailable: `defer
+// store.Guard(&err)` at the doors of rooms that read.
+func Guard(err *error) {
+	switch r := recover().(type) {
+	case nil:
+	case readFault:
+		*err = engine.WrapError(engine.Unavailable, r.err, "store: reading")
+	default:
+		panic(r)
+	}
+}
+
+// badgerLog sends Badger's words to slog; its chatter is not for people.
+type badgerLog struct{}
+
+func (badgerLog) Errorf(f string, a ...any) {
+	slog.Error("store", "badger", strings.TrimSpace(fmt.Sprintf(f, a...)))
+}
+func (badgerLog) Warningf(f string, a ...any) {
+	slog.Warn("store", "badger", strings.TrimSpace(fmt.Sprintf(f, a...)))
+}
+func (badgerLog) Infof(f string, a ...any) {
+	slog.Debug("store", "badger", strings.TrimSpace(fmt.Sprintf(f, a...)))
+}
+func (badgerLog) Debugf(string, ...any) {}
