@@ -1,0 +1,209 @@
+package trigger
+
+import (
+	"context"
+	"errors"
+	"hash/maphash"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"larkspur/engine"
+	"larkspur/engine/capture"
+)
+
+// Matcher knows which DNS messages rules care about; *rules.Set is one. Safe for
+// concurrent use.
+type Matcher interface {
+	// WantsDNS is asked about every message: it is cheap, and false only when no
+	// rule could match one with this name.
+	WantsDNS(name []byte) bool
+	Matches(e *engine.Event) bool
+}
+
+// Bounds of DNS's queues. Deliveries wait for a sync of the disk, so several at
+// once share one; those of one client keep their order.
+const (
+	dnsQueues      = 8
+	dnsQueueLength = 256
+	// maxAnswerBytes leaves room for the other fields in an event.
+	maxAnswerBytes = engine.MaxEventBytes - 4<<10
+)
+
+// Reasons for which DNS drops an event that matched. Errors of the sink are
+// counted under their kinds besides.
+const (
+	DropQueueFull = "queue_full" // events come faster than they become durable
+	DropStopped   = "stopped"    // Run ended with the event in a queue
+)
+
+// DNS makes events of the lookups that a Source sees, where a rule matches. The
+// capture is never held up: when events come faster than the Sink takes them,
+// the newest are dropped and counted. Open it with NewDNS, then Run it once.
+type DNS struct {
+	name    string
+	matcher func() Matcher
+	sink    Sink
+	reader  *capture.Reader
+	lookups *capture.Lookups
+	seed    maphash.Seed
+	queues  [dnsQueues]chan engine.Event
+
+	wanted, matched, delivered, forgotten atomic.Uint64
+
+	mu      sync.Mutex
+	dropped map[string]uint64
+}
+
+// NewDNS makes a DNS of a source, which the caller closes after Run. name is the
+// events' source, the interface; matcher returns the rules in force.
+func NewDNS(name string, src capture.Source, matcher func() Matcher, sink Sink) *DNS {
+	d := &DNS{
+		name: name, matcher: matcher, sink: sink,
+		reader: capture.NewReader(src), lookups: capture.NewLookups(),
+		seed: maphash.MakeSeed(), dropped: map[string]uint64{},
+	}
+	for i := range d.queues {
+		d.queues[i] = make(chan engine.Event, dnsQueueLength)
+	}
+	return d
+}
+
+// Run reads the source until it ends, then delivers what is queued and returns
+// nil; or until ctx ends, which it returns, or until the source fails.
+func (d *DNS) Run(ctx context.Context) error {
+	var deliveries sync.WaitGroup
+	for _, queue := range d.queues {
+		deliveries.Go(func() { d.deliver(ctx, queue) })
+	}
+	err := d.read(ctx)
+	for _, queue := range d.queues {
+		close(queue)
+	}
+	deliveries.Wait()
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
+
+// read takes messages in until the source ends.
+func (d *DNS) read(ctx context.Context) error {
+	for {
+		m, err := d.reader.Next(ctx)
+		if err != nil {
+			return err
+		}
+		matcher := d.matcher()
+		if matcher == nil || !matcher.WantsDNS(m.Name) {
+			continue
+		}
+		d.wanted.Add(1)
+		e := Lookup(d.name, m, d.lookups.IsLookup(m))
+		d.forgotten.Store(d.lookups.Forgotten())
+		if !matcher.Matches(&e) {
+			continue
+		}
+		d.matched.Add(1)
+		d.enqueue(e)
+	}
+}
+
+// Lookup makes the event of a message. lookup says whether it stands for the
+// lookup; a response that does not, because its query was seen, has the field
+// query_seen.
+func Lookup(source string, m *capture.Message, lookup bool) engine.Event {
+	fields := m.Fields()
+	if !lookup {
+		fields["query_seen"] = true
+	}
+	if answers, ok := fields["answers"].([]any); ok {
+		if fitting := fit(answers); len(fitting) < len(answers) {
+			fields["answers"], fields["answers_cut"] = fitting, true
+		}
+	}
+	return engine.Event{Kind: "dns", Source: source, Time: m.Time, Fields: fields}
+}
+
+// fit returns as many of the answers as an event has room for.
+func fit(answers []any) []any {
+	const escaped = 2 // \DDD is written \\DDD
+	size := 0
+	for i, a := range answers {
+		record, _ := a.(map[string]any)
+		for _, v := range record {
+			text, _ := v.(string)
+			size += escaped*len(text) + 16
+		}
+		if size > maxAnswerBytes {
+			return answers[:i]
+		}
+	}
+	return answers
+}
+
+// enqueue hands an event to the queue of its client.
+func (d *DNS) enqueue(e engine.Event) {
+	client, _ := e.Fields["client"].(string)
+	select {
+	case d.queues[maphash.String(d.seed, client)%dnsQueues] <- e:
+	default:
+		d.drop(DropQueueFull)
+	}
+}
+
+// deliver empties one queue.
+func (d *DNS) deliver(ctx context.Context, queue <-chan engine.Event) {
+	for e := range queue {
+		if ctx.Err() != nil {
+			d.drop(DropStopped)
+			continue
+		}
+		_, err := d.sink.Deliver(ctx, e)
+		if err == nil {
+			d.delivered.Add(1)
+			continue
+		}
+		if first := d.drop(string(engine.KindOf(err))); first {
+			slog.Error("DNS event lost; more of this kind are counted only", "trigger", d.name, "error", err)
+		}
+	}
+}
+
+// drop counts a loss and tells whether it is the first for this reason.
+func (d *DNS) drop(reason string) (first bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.dropped[reason]++
+	return d.dropped[reason] == 1
+}
+
+// DNSStats counts what became of messages.
+type DNSStats struct {
+	Capture capture.Stats `json:"capture"`
+	// Forgotten queries: their responses may count as lookups again.
+	Forgotten uint64 `json:"forgotten"`
+	Wanted    uint64 `json:"wanted"`    // messages whose names some rule wants
+	Matched   uint64 `json:"matched"`   // of those, the ones that a rule matches
+	Delivered uint64 `json:"delivered"` // of those, the ones that became durable
+	// Dropped are the others by reason.
+	Dropped map[string]uint64 `json:"dropped"`
+}
+
+// Name is the source of the events.
+func (d *DNS) Name() string { return d.name }
+
+// Stats may be called at any time, from any goroutine.
+func (d *DNS) Stats() DNSStats {
+	s := DNSStats{
+		Capture: d.reader.Stats(), Forgotten: d.forgotten.Load(), Wanted: d.wanted.Load(), Matched: d.matched.Load(),
+		Delivered: d.delivered.Load(), Dropped: map[string]uint64{},
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for reason, n := range d.dropped {
+		s.Dropped[reason] = n
+	}
+	return s
+}
