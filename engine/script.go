@@ -1,6 +1,9 @@
 package engine
 
-import "time"
+import (
+	"strconv"
+	"time"
+)
 
 // Handler names what may run later: a top-level function of a bundle. File is a
 // path from scripts/, or "@larkspur//x.star" for the shipped library.
@@ -152,4 +155,9 @@ type Signature struct {
 	Internal bool `json:"internal,omitempty"`
 	// Result describes the result's attributes for `larkspur doc`.
 	Result string `json:"result,omitempty"`
+}
+
+// String returns file:line:col.
+func (p Position) String() string {
+	return p.File + ":" + strconv.Itoa(p.Line) + ":" + strconv.Itoa(p.Col)
 }

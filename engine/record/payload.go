@@ -114,6 +114,7 @@ type StepStarted struct {
 type StepDone struct {
 	Args       engine.Data   `json:"args,omitempty"`
 	At         string        `json:"at,omitempty"`
+	Blob       string        `json:"blob,omitempty"` // where a large result lies
 	Builtin    string        `json:"builtin,omitempty"`
 	Change     *Change       `json:"change,omitempty"` // comes into force
 	Class      engine.Class  `json:"class,omitempty"`

@@ -65,7 +65,9 @@ func (b *box) append(shard uint16, records ...ledger.New) []record.Outcome {
 	return out
 }
 
-func rec(k record.Kind, payload any) ledger.New { return ledger.New{Kind: k, Payload: record.Marshal(payload)} }
+func rec(k record.Kind, payload any) ledger.New {
+	return ledger.New{Kind: k, Payload: record.Marshal(payload)}
+}
 
 func matched(event, client string) ledger.New {
 	return rec(record.EventMatchedKind, record.EventMatched{

@@ -30,7 +30,7 @@ func (s *State) steps(id string, times bool) (steps []engine.Step, err error) {
 	view.Scan(prefix, nil, false, func(k, v []byte) bool {
 		path, n := splitStepKey(k[len(prefix):])
 		steps = append(steps, engine.Step{Path: path, Number: n})
-		err = fillStep(view, shard, decodeStep(v), times, &steps[len(steps)-1])
+		err = fillStep(view, s.blobs, shard, decodeStep(v), times, &steps[len(steps)-1])
 		return err == nil
 	})
 	return steps, err
@@ -42,7 +42,7 @@ func splitStepKey(rest []byte) (path string, n int) {
 }
 
 // fillStep reads a step's records.
-func fillStep(r store.Reader, shard uint16, e stepEntry, times bool, step *engine.Step) error {
+func fillStep(r store.Reader, blobs *store.Blobs, shard uint16, e stepEntry, times bool, step *engine.Step) error {
 	step.Status = engine.StepStarted
 	var started record.StepStarted
 	if e.Started != 0 {
@@ -58,7 +58,7 @@ func fillStep(r store.Reader, shard uint16, e stepEntry, times bool, step *engin
 		step.Args, step.Hash, step.Ticks = started.Args, started.Hash, started.Ticks
 	}
 	if e.Via != viaNothing {
-		if err := fillResult(r, shard, e, &started, step); err != nil {
+		if err := fillResult(r, blobs, shard, e, &started, step); err != nil {
 			return err
 		}
 	}
@@ -75,11 +75,11 @@ func unmarshalIf[T any](payload []byte) (v T, err error) {
 	return record.Unmarshal[T](payload)
 }
 
-func fillResult(r store.Reader, shard uint16, e stepEntry, started *record.StepStarted, step *engine.Step) error {
+func fillResult(r store.Reader, blobs *store.Blobs, shard uint16, e stepEntry, started *record.StepStarted, step *engine.Step) error {
 	step.Status = engine.StepDone
 	switch e.Via {
 	case viaDone, viaFailed:
-		return fillDone(r, shard, e, step)
+		return fillDone(r, blobs, shard, e, step)
 	case viaClosed:
 		step.Status = engine.StepFailed
 		step.Error = &engine.Error{Kind: engine.Closed, Message: "the incident was closed"}
@@ -101,7 +101,7 @@ func fillResult(r store.Reader, shard uint16, e stepEntry, started *record.StepS
 	return nil
 }
 
-func fillDone(r store.Reader, shard uint16, e stepEntry, step *engine.Step) error {
+func fillDone(r store.Reader, blobs *store.Blobs, shard uint16, e stepEntry, step *engine.Step) error {
 	payload, ok := ledger.ReadPayload(r, shard, e.Done-1)
 	if !ok {
 		step.Erased = "erased"
@@ -116,6 +116,13 @@ func fillDone(r store.Reader, shard uint16, e stepEntry, step *engine.Step) erro
 		step.Args, step.Hash, step.Ticks = p.Args, p.Hash, p.Ticks
 	}
 	step.Result, step.Error = p.Result, p.Error
+	if p.Blob != "" {
+		content, err := blobs.Get(p.Blob)
+		if err != nil {
+			return err
+		}
+		step.Result = content
+	}
 	if p.Error != nil {
 		step.Status = engine.StepFailed
 	}

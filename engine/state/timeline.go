@@ -166,14 +166,15 @@ func startedBuiltin(r store.Reader, e *engine.TimelineEntry) string {
 	run, ok := get[engine.Run](r, mustKey(classRun, 'r', e.Run))
 	path, n, _ := engine.ParseStepID(e.Step)
 	b, found := r.Get(stepKey(e.Run, run.Generation, path, n))
-	if !ok || !found {
+	if !ok || !found || decodeStep(b).Started == 0 {
 		return "a step"
 	}
-	var step engine.Step
-	if fillStep(r, shard, decodeStep(b), false, &step) != nil {
+	payload, _ := ledger.ReadPayload(r, shard, decodeStep(b).Started-1)
+	p, err := unmarshalIf[record.StepStarted](payload)
+	if err != nil || p.Builtin == "" {
 		return "a step"
 	}
-	return step.Builtin
+	return p.Builtin
 }
 
 func mustKey(class, letter byte, id string) []byte {
@@ -266,4 +267,35 @@ func actText(a *record.IncidentAct) string {
 		return "closes" + because(a.Text)
 	}
 	return "reopens" + because(a.Text)
+}
+
+// IncidentEvents returns the events of an incident, oldest first, at most
+// engine.MaxEventsPerIncident. The events of other shards are what their matches
+// carried.
+func (s *State) IncidentEvents(incident string) (events []engine.Event, err error) {
+	defer guard(&err)
+	shard, n, ok := engine.ParseID('i', incident)
+	if !ok || int(shard) >= s.shards {
+		return nil, engine.Errorf(engine.NotFound, "incident %q: there is none", incident)
+	}
+	view := s.view()
+	defer view.Close()
+	prefix := nounKey(classTimeline, shard, n)
+	view.Scan(prefix, nil, false, func(k, _ []byte) bool {
+		var rec ledger.Record
+		if rec, err = ledger.ReadRecord(view, shard, binary.BigEndian.Uint64(k[len(prefix):])); err != nil {
+			return false
+		}
+		if rec.Header.Kind != record.EventMatchedKind || rec.Erased {
+			return true
+		}
+		var p record.EventMatched
+		if p, err = record.Unmarshal[record.EventMatched](rec.Payload); err != nil {
+			return false
+		}
+		fields, _ := decoded(p.Fields).(map[string]engine.Value)
+		events = append(events, engine.Event{ID: p.Event, Kind: p.EventKind, Source: p.Source, Time: p.EventTime, Fields: fields})
+		return len(events) < engine.MaxEventsPerIncident
+	})
+	return events, err
 }

@@ -1,0 +1,336 @@
+// Package runner carries runs: it starts them in a worker with their journal,
+// records each step before the world is touched and after, parks a run that
+// waits, and goes on from the ledger alone. Nothing of a run lives outside it.
+//
+// Use Runner.Run to carry what is ready; the decisions of people enter through
+// Answer, ChangeIncident and UndoChange.
+package runner
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"larkspur/engine"
+	"larkspur/engine/ledger"
+	"larkspur/engine/record"
+	"larkspur/engine/sandbox"
+	"larkspur/engine/state"
+	"larkspur/engine/store"
+	"larkspur/engine/wire"
+)
+
+// Builtins performs the calls that are not words of our own. Package builtins
+// implements it as the one door to the world.
+type Builtins interface {
+	Lookup(name string) (engine.Builtin, bool)
+	Do(ctx context.Context, c *engine.Call) (engine.Result, error)
+	Probe(ctx context.Context, c *engine.Call) (happened bool, r engine.Result, err error)
+}
+
+// Config of a Runner. All fields but AtOnce are needed.
+type Config struct {
+	Ledger   *ledger.Ledger
+	State    *state.State
+	Blobs    *store.Blobs
+	Pool     *sandbox.Pool
+	Builtins Builtins
+	Clock    engine.Clock
+	Engine   string // Larkspur's version
+	// People returns the present people and teams.
+	People func() People
+	// Link returns the address of a page: "incidents/i0-1".
+	Link func(page string) string
+	// LinkKey makes the tokens of links.
+	LinkKey []byte
+	// AtOnce is how many runs are carried at once; more wait their turn.
+	AtOnce int
+	// Zone is the workspace's time zone.
+	Zone *time.Location
+}
+
+// defaultAtOnce suits a Pi: a run that is carried costs about 20 KB here.
+const defaultAtOnce = 64
+
+// Runner carries runs. Safe for concurrent use.
+type Runner struct {
+	cfg Config
+
+	mu       sync.Mutex // guards what follows
+	queue    []string
+	carried  map[string]bool // runs in a worker now; true: look again afterwards
+	more     *sync.Cond
+	stopped  bool
+	bundles  map[string]bool // bundles that the pool knows
+	wakeTime context.CancelFunc
+}
+
+// New returns a runner that does nothing before Run.
+func New(cfg Config) *Runner {
+	if cfg.AtOnce == 0 {
+		cfg.AtOnce = defaultAtOnce
+	}
+	r := &Runner{cfg: cfg, carried: map[string]bool{}, bundles: map[string]bool{}}
+	r.more = sync.NewCond(&r.mu)
+	return r
+}
+
+// Run goes on with every run of the owned shards and carries new ones, until ctx
+// ends. Effects that have begun are finished and recorded before it returns.
+func (r *Runner) Run(ctx context.Context) error {
+	for _, own := range r.cfg.Ledger.Owned() {
+		ready, err := r.cfg.State.Ready(own.Shard)
+		if err != nil {
+			return err
+		}
+		r.enqueue(ready...)
+	}
+	stop := context.AfterFunc(ctx, r.stop)
+	defer stop()
+	var tasks sync.WaitGroup
+	for range r.cfg.AtOnce {
+		tasks.Go(func() { r.carryAll(ctx) })
+	}
+	tasks.Go(func() { r.fireTimers(ctx) })
+	tasks.Wait()
+	return nil
+}
+
+func (r *Runner) stop() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stopped = true
+	r.more.Broadcast()
+}
+
+// Notice takes what was committed: runs that were started or woken, timers that
+// were set. It never blocks.
+func (r *Runner) Notice(notices []state.Notice) {
+	for _, n := range notices {
+		if !n.Outcome.Applied {
+			continue
+		}
+		if n.Outcome.Run != "" && startsRun(n.Kind) {
+			r.enqueue(n.Outcome.Run)
+		}
+		r.enqueue(n.Outcome.Runs...)
+		r.enqueue(n.Outcome.Woken...)
+		if n.Outcome.Timer != "" {
+			r.wakeTimers()
+		}
+	}
+}
+
+// startsRun tells outcomes whose Run is new from those that only name one.
+func startsRun(k record.Kind) bool {
+	return k == record.EventMatchedKind || k == record.UndoRequestedKind || k == record.TimerFiredKind
+}
+
+func (r *Runner) enqueue(runs ...string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, id := range runs {
+		if _, busy := r.carried[id]; busy {
+			r.carried[id] = true
+			continue
+		}
+		r.queue = append(r.queue, id)
+		r.more.Signal()
+	}
+}
+
+// next returns a run to carry; false when the runner stops.
+func (r *Runner) next() (string, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for {
+		for len(r.queue) == 0 && !r.stopped {
+			r.more.Wait()
+		}
+		if r.stopped {
+			return "", false
+		}
+		id := r.queue[0]
+		r.queue = r.queue[1:]
+		if _, busy := r.carried[id]; busy {
+			r.carried[id] = true
+			continue
+		}
+		r.carried[id] = false
+		return id, true
+	}
+}
+
+// release ends the carrying of a run; one that was woken meanwhile, or wants to
+// go on, is queued again.
+func (r *Runner) release(id string, again bool) {
+	r.mu.Lock()
+	woken := r.carried[id]
+	delete(r.carried, id)
+	r.mu.Unlock()
+	if woken || again {
+		r.enqueue(id)
+	}
+}
+
+func (r *Runner) carryAll(ctx context.Context) {
+	for {
+		id, ok := r.next()
+		if !ok {
+			return
+		}
+		again, err := r.carry(ctx, id)
+		if err != nil && ctx.Err() == nil {
+			slog.Error("run could not go on; trying again", "run_id", id, "error", err)
+			again = r.cfg.Clock.Sleep(ctx, pauseAfterFault) == nil
+		}
+		r.release(id, again)
+	}
+}
+
+// pauseAfterFault is the pause before a run is tried again after a fault of ours
+// (no worker, no disk). Its state is in the ledger; nothing is lost.
+const pauseAfterFault = time.Second
+
+// carry takes a run as far as it goes: to its end, or to where it waits. again
+// asks for another turn.
+func (r *Runner) carry(ctx context.Context, id string) (again bool, err error) {
+	run, err := r.cfg.State.Run(id)
+	if err != nil || run.Status != engine.RunRunning {
+		return false, err
+	}
+	c := &carrier{r: r, run: run, started: map[string]engine.Step{}}
+	start, err := c.begin(ctx)
+	if err != nil {
+		return false, c.cannotBegin(ctx, err)
+	}
+	call, err := r.cfg.Pool.Start(ctx, start)
+	if err != nil {
+		return false, err
+	}
+	defer call.Close()
+	for {
+		event, err := call.Next(ctx)
+		if errors.Is(err, sandbox.ErrDied) {
+			return true, c.died(ctx, err)
+		}
+		if err != nil {
+			return false, err
+		}
+		switch event := event.(type) {
+		case *wire.Step:
+			answer, verdict, err := c.step(ctx, event)
+			if err != nil || verdict != goOn {
+				return verdict == turnAgain, err
+			}
+			if err := call.Answer(answer); err != nil && !errors.Is(err, sandbox.ErrDied) {
+				return false, err
+			}
+		case *wire.Ended:
+			return c.ended(ctx, event)
+		}
+	}
+}
+
+// bundle makes sure that the pool knows a bundle.
+func (r *Runner) bundle(ctx context.Context, hash string) error {
+	r.mu.Lock()
+	known := r.bundles[hash]
+	r.mu.Unlock()
+	if known {
+		return nil
+	}
+	b, err := r.cfg.State.Bundle(hash)
+	if err != nil {
+		return err
+	}
+	loaded, err := r.cfg.Pool.Load(ctx, wire.Load{Bundle: b, Timezone: r.cfg.Zone.String()})
+	if err != nil {
+		return err
+	}
+	for _, p := range loaded.Declarations.Problems {
+		if p.Severity == "error" {
+			return &engine.Error{Kind: engine.Script, Message: p.Message, Hint: p.Hint, At: position(p)}
+		}
+	}
+	r.mu.Lock()
+	r.bundles[hash] = true
+	r.mu.Unlock()
+	return nil
+}
+
+func position(p engine.Problem) string {
+	return (engine.Position{File: p.File, Line: p.Line, Col: p.Col}).String()
+}
+
+// fireTimers offers each timer's moment to the ledger when it has come.
+func (r *Runner) fireTimers(ctx context.Context) {
+	for ctx.Err() == nil {
+		sleeping, wake := context.WithCancel(ctx)
+		r.mu.Lock()
+		r.wakeTime = wake
+		r.mu.Unlock()
+		due, err := r.fireDue(ctx)
+		if err != nil && ctx.Err() == nil {
+			slog.Error("timers could not fire; trying again", "error", err)
+			due = r.cfg.Clock.Now().Add(pauseAfterFault)
+		}
+		if !due.IsZero() {
+			_ = r.cfg.Clock.Sleep(sleeping, due.Sub(r.cfg.Clock.Now())) // woken early is fine
+		} else {
+			<-sleeping.Done()
+		}
+		wake()
+	}
+}
+
+func (r *Runner) wakeTimers() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.wakeTime != nil {
+		r.wakeTime()
+	}
+}
+
+// timersAtOnce bounds the timers that one frame fires.
+const timersAtOnce = 64
+
+// fireDue fires what is due and returns when the next timer is, zero for never.
+func (r *Runner) fireDue(ctx context.Context) (next time.Time, err error) {
+	for _, own := range r.cfg.Ledger.Owned() {
+		for {
+			due, err := r.cfg.State.DueTimers(own.Shard, r.cfg.Clock.Now(), timersAtOnce)
+			if err != nil {
+				return time.Time{}, err
+			}
+			if len(due) == 0 {
+				break
+			}
+			records := make([]ledger.New, len(due))
+			for i, t := range due {
+				records[i] = newRecord(record.TimerFiredKind, record.TimerFired{Timer: t.ID})
+			}
+			if _, err := r.cfg.Ledger.Append(ctx, own.Shard, records...); err != nil {
+				return time.Time{}, err
+			}
+		}
+		t, ok, err := r.cfg.State.NextTimer(own.Shard)
+		if err != nil {
+			return time.Time{}, err
+		}
+		if ok && (next.IsZero() || t.Due.Before(next)) {
+			next = t.Due
+		}
+	}
+	return next, nil
+}
+
+func newRecord(k record.Kind, payload any) ledger.New {
+	return ledger.New{Kind: k, Payload: record.Marshal(payload)}
+}
+
+func outcomeOf(r ledger.Record) (record.Outcome, error) {
+	return record.Unmarshal[record.Outcome](r.Outcome)
+}
