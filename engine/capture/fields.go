@@ -1,0 +1,40 @@
+package capture
+
+// Fields returns what an event says of the message, by the names of its fields:
+// client, client_port, server, server_port, proto, id, response, opcode, query,
+// type, class, rcode, flags, answers (each name, type, ttl, data), and client_mac
+// where it is known. Values are of the types string, int64, bool, []any and
+// map[string]any. The time stands beside the fields of an event. Without a
+// question, query, type and class are empty. Where the answers are malformed,
+// those before that point are there.
+func (m *Message) Fields() map[string]any {
+	fields := map[string]any{
+		"client":      m.Client.Addr().String(),
+		"client_port": int64(m.Client.Port()),
+		"server":      m.Server.Addr().String(),
+		"server_port": int64(m.Server.Port()),
+		"proto":       m.Proto.String(),
+		"id":          int64(m.ID),
+		"response":    m.Response(),
+		"opcode":      m.Opcode(),
+		"query":       string(m.Name),
+		"type":        m.TypeName(),
+		"class":       m.ClassName(),
+		"rcode":       m.Rcode(),
+	}
+	flags := []any{}
+	for _, name := range m.FlagNames() {
+		flags = append(flags, name)
+	}
+	fields["flags"] = flags
+	records, _ := m.Records() // an answer that cannot be read leaves the question's event as it is
+	answers := make([]any, 0, len(records))
+	for _, r := range records {
+		answers = append(answers, map[string]any{"name": r.Name, "type": r.Type, "ttl": int64(r.TTL), "data": r.Data})
+	}
+	fields["answers"] = answers
+	if !m.ClientMAC.IsZero() {
+		fields["client_mac"] = m.ClientMAC.String()
+	}
+	return fields
+}
