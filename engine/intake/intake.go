@@ -1,0 +1,367 @@
+// Package intake turns events into incidents with runs: it records the event,
+// asks the rules which match, asks the worker for `where` and `dedup`, and
+// offers each match to the shard of its rule and dedup key. What the match then
+// does (open, attach, stay quiet, be throttled) is decided in the ledger.
+//
+// An event that is durable is routed for certain: what stands in the inbox when
+// the process ends is routed by the next one.
+package intake
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"larkspur/engine"
+	"larkspur/engine/ledger"
+	"larkspur/engine/record"
+	"larkspur/engine/state"
+	"larkspur/rules"
+)
+
+// Evaluator asks the worker what only Starlark can say. *scripts.Loader and the
+// sandbox's pool stand behind it.
+type Evaluator interface {
+	// Where reports for each item whether its where matches; one that failed does
+	// not match, and its error is the rule's last.
+	Where(ctx context.Context, bundle string, items []Item) ([]Verdict, error)
+}
+
+// Item asks for the where of a rule's trigger, or, with Trigger -1, for its
+// dedup key.
+type Item struct {
+	Rule    string
+	Trigger int
+	Event   engine.Event
+}
+
+// Verdict answers an Item: Match for a where, Key for a dedup function.
+type Verdict struct {
+	Match bool
+	Key   string // canonical JSON of the key
+	// Err is set when the function failed; Died when the worker could not finish
+	// it: then a where counts as matched.
+	Err  error
+	Died bool
+}
+
+// Live is what rules the intake goes by at a moment.
+type Live struct {
+	Bundle string
+	Commit string
+	Set    *rules.Set
+}
+
+// Config of an Intake.
+type Config struct {
+	Ledger    *ledger.Ledger
+	State     *state.State
+	Evaluator Evaluator
+	// Live returns the rules in force; nil before the first bundle is live.
+	Live  func() *Live
+	Clock engine.Clock
+}
+
+// Intake is the door for events. Safe for concurrent use.
+type Intake struct {
+	cfg   Config
+	inbox chan engine.Event
+
+	mu     sync.Mutex // guards errors
+	errors map[string]string
+
+	waiting atomic.Int64
+}
+
+// inboxSize bounds the events that wait in memory to be routed. Beyond it
+// Deliver waits: the ledger holds them all.
+const inboxSize = 1024
+
+// New returns an intake that routes nothing before Run.
+func New(cfg Config) *Intake {
+	return &Intake{cfg: cfg, inbox: make(chan engine.Event, inboxSize), errors: map[string]string{}}
+}
+
+// Deliver records an event and returns its id once it is on the disk. The same
+// Key from the same source twice is one event. Routing follows by itself.
+func (in *Intake) Deliver(ctx context.Context, e engine.Event) (string, error) {
+	seen, offer, err := seenOf(e)
+	if err != nil {
+		return "", err
+	}
+	shard := in.cfg.Ledger.ShardOf(e.Source, offer)
+	rec, err := in.cfg.Ledger.Offer(ctx, shard, ledger.New{Kind: record.EventSeenKind, Payload: record.Marshal(seen)})
+	if err != nil {
+		return "", err
+	}
+	o, err := record.Unmarshal[record.Outcome](rec.Outcome)
+	if err != nil || !o.Applied {
+		return o.Event, err
+	}
+	e.ID = o.Event
+	in.waiting.Add(1)
+	select {
+	case in.inbox <- e:
+		return e.ID, nil
+	case <-ctx.Done():
+		in.waiting.Add(-1)
+		return e.ID, nil // durable: routed from the inbox at the next start
+	}
+}
+
+func seenOf(e engine.Event) (record.EventSeen, string, error) {
+	fields, err := engine.Encode(e.Fields)
+	if err != nil {
+		return record.EventSeen{}, "", err
+	}
+	if len(fields) > engine.MaxEventBytes {
+		return record.EventSeen{}, "", engine.Errorf(engine.Invalid, "event: its fields are %d bytes, at most %d", len(fields), engine.MaxEventBytes).
+			WithHint("send less, or send a link to the rest")
+	}
+	seen := record.EventSeen{Fields: fields, Kind: e.Kind, Logsource: e.Logsource, Source: e.Source, Time: e.Time.UTC()}
+	if e.Key != "" {
+		seen.Offer = e.Kind + "/" + e.Source + "/" + e.Key
+		return seen, seen.Offer, nil
+	}
+	return seen, e.Time.UTC().Format(time.RFC3339Nano), nil
+}
+
+// batchSize is how many events are routed in one turn: their matches share a
+// sync of the disk.
+const batchSize = 64
+
+// Run routes what an earlier process left, then what is delivered, until ctx
+// ends.
+func (in *Intake) Run(ctx context.Context) error {
+	for _, own := range in.cfg.Ledger.Owned() {
+		var left []engine.Event
+		if err := in.cfg.State.Inbox(own.Shard, func(e engine.Event) { left = append(left, e) }); err != nil {
+			return err
+		}
+		in.waiting.Add(int64(len(left)))
+		for len(left) > 0 && ctx.Err() == nil {
+			n := min(len(left), batchSize)
+			in.routeSurely(ctx, left[:n])
+			left = left[n:]
+		}
+	}
+	for {
+		select {
+		case e := <-in.inbox:
+			in.routeSurely(ctx, in.gather(e))
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// gather takes what else waits, up to a batch.
+func (in *Intake) gather(first engine.Event) []engine.Event {
+	batch := []engine.Event{first}
+	for len(batch) < batchSize {
+		select {
+		case e := <-in.inbox:
+			batch = append(batch, e)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// Waiting returns how many events are recorded and not yet routed.
+func (in *Intake) Waiting() int { return int(in.waiting.Load()) }
+
+// LastError returns the last error of a rule's where or dedup, "" for none.
+func (in *Intake) LastError(rule string) string {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.errors[rule]
+}
+
+func (in *Intake) fail(rule string, err error) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.errors[rule] = err.Error()
+}
+
+// pauseAfterFault is the pause before an event is routed again after a fault of
+// the disk or the worker.
+const pauseAfterFault = time.Second
+
+func (in *Intake) routeSurely(ctx context.Context, batch []engine.Event) {
+	for ctx.Err() == nil {
+		err := in.route(ctx, batch)
+		if err == nil {
+			in.waiting.Add(-int64(len(batch)))
+			return
+		}
+		slog.Error("events could not be routed; trying again", "events", len(batch), "first", batch[0].ID, "error", err)
+		if in.cfg.Clock.Sleep(ctx, pauseAfterFault) != nil {
+			return
+		}
+	}
+}
+
+// route offers the matches of events and closes their inbox entries. Done twice,
+// the second has no effect: matches first, the entry last, in every shard.
+func (in *Intake) route(ctx context.Context, batch []engine.Event) error {
+	live := in.cfg.Live()
+	if live == nil {
+		return engine.Errorf(engine.Unavailable, "no rules are live yet")
+	}
+	matches, ends := map[uint16][]ledger.New{}, map[uint16][]ledger.New{}
+	for _, e := range batch {
+		routed := record.EventRouted{Event: e.ID}
+		hits, err := in.matching(ctx, live, e)
+		if err != nil {
+			return err
+		}
+		for _, h := range hits {
+			m, err := in.match(ctx, live, h.Rule, e)
+			if err != nil {
+				return err
+			}
+			shard := in.cfg.Ledger.ShardOf(m.Rule, m.Dedup)
+			matches[shard] = append(matches[shard], ledger.New{Kind: record.EventMatchedKind, Payload: record.Marshal(m)})
+			routed.Rules = append(routed.Rules, m.Rule)
+		}
+		home, _, _ := engine.ParseID('e', e.ID)
+		ends[home] = append(ends[home], ledger.New{Kind: record.EventRoutedKind, Payload: record.Marshal(routed)})
+	}
+	if in.cfg.Ledger.Shards() == 1 { // one sync for both
+		return in.appendAll(ctx, map[uint16][]ledger.New{0: append(matches[0], ends[0]...)})
+	}
+	if err := in.appendAll(ctx, matches); err != nil {
+		return err
+	}
+	return in.appendAll(ctx, ends)
+}
+
+// frameBytes is about what one frame of matches carries.
+const frameBytes = 128 << 10
+
+func (in *Intake) appendAll(ctx context.Context, byShard map[uint16][]ledger.New) error {
+	for shard, records := range byShard {
+		for len(records) > 0 {
+			n, size := 0, 0
+			for n < len(records) && (n == 0 || size+len(records[n].Payload) <= frameBytes) {
+				size += len(records[n].Payload)
+				n++
+			}
+			if _, err := in.cfg.Ledger.Append(ctx, shard, records[:n]...); err != nil {
+				return err
+			}
+			records = records[n:]
+		}
+	}
+	return nil
+}
+
+// matching returns the hits whose where agrees, each rule once.
+func (in *Intake) matching(ctx context.Context, live *Live, e engine.Event) ([]rules.Hit, error) {
+	var plain []rules.Hit
+	var asked []rules.Hit
+	taken := map[string]bool{}
+	for _, h := range live.Set.Match(&e) {
+		if h.Rule.When[h.Trigger].Where {
+			asked = append(asked, h)
+		} else if !taken[h.Rule.Name] {
+			taken[h.Rule.Name] = true
+			plain = append(plain, h)
+		}
+	}
+	if len(asked) == 0 {
+		return plain, nil
+	}
+	items := make([]Item, len(asked))
+	for i, h := range asked {
+		items[i] = Item{h.Rule.Name, h.Trigger, e}
+	}
+	verdicts, err := in.cfg.Evaluator.Where(ctx, live.Bundle, items)
+	if err != nil {
+		return nil, err
+	}
+	for i, v := range verdicts {
+		h := asked[i]
+		if v.Err != nil {
+			in.fail(h.Rule.Name, v.Err)
+		}
+		if (v.Match || v.Died) && !taken[h.Rule.Name] {
+			taken[h.Rule.Name] = true
+			plain = append(plain, h)
+		}
+	}
+	return plain, nil
+}
+
+// match makes the record of one rule's match.
+func (in *Intake) match(ctx context.Context, live *Live, rule *engine.Rule, e engine.Event) (record.EventMatched, error) {
+	fields, err := engine.Encode(e.Fields)
+	if err != nil {
+		return record.EventMatched{}, err
+	}
+	m := record.EventMatched{
+		Args: rule.Args, Bundle: live.Bundle, Commit: live.Commit, Do: rule.Do, Event: e.ID, EventKind: e.Kind,
+		EventTime: e.Time.UTC(), Fields: fields, Mode: rule.Mode, Offer: e.ID + "/" + rule.Name, Quiet: rule.Quiet,
+		Rule: rule.Name, Severity: rule.Severity, Source: e.Source, Team: rule.Team, Throttle: rule.ThrottleCount,
+		ThrottleIn: rule.ThrottleSpan, Title: title(rule.Title, e), Type: rule.Type, Visible: rule.Visible,
+	}
+	m.DedupSet = rule.DedupSet || rule.DedupFunc
+	m.Dedup, err = in.dedup(ctx, live, rule, e)
+	return m, err
+}
+
+// dedup returns the dedup key of an event: the canonical JSON of the fields'
+// values, or of what the rule's function returned. A rule without dedup spreads
+// its incidents over the shards by event.
+func (in *Intake) dedup(ctx context.Context, live *Live, rule *engine.Rule, e engine.Event) (string, error) {
+	switch {
+	case rule.DedupFunc:
+		verdicts, err := in.cfg.Evaluator.Where(ctx, live.Bundle, []Item{{rule.Name, -1, e}})
+		if err != nil {
+			return "", err
+		}
+		if v := verdicts[0]; v.Err != nil || v.Died {
+			in.fail(rule.Name, v.Err)
+			return "failed", nil // one incident for all events that it fails on
+		}
+		return verdicts[0].Key, nil
+	case rule.DedupSet:
+		values := make([]engine.Value, len(rule.Dedup))
+		for i, name := range rule.Dedup {
+			values[i] = Field(e, name)
+		}
+		d, err := engine.Encode(values)
+		return string(d), err
+	}
+	return e.ID, nil
+}
+
+// Field returns what e.NAME is: a word of every event, or one of its fields,
+// nested ones by dots; nil when it is absent.
+func Field(e engine.Event, name string) engine.Value {
+	switch name {
+	case "time":
+		return e.Time
+	case "kind":
+		return e.Kind
+	case "source":
+		return e.Source
+	}
+	if v, ok := e.Fields[name]; ok {
+		return v
+	}
+	var v engine.Value = e.Fields
+	for _, part := range strings.Split(name, ".") {
+		m, ok := v.(map[string]engine.Value)
+		if !ok {
+			return nil
+		}
+		v = m[part]
+	}
+	return v
+}
