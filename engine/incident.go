@@ -74,6 +74,6 @@ type AuditRecord struct {
 	Kind    string    `json:"kind"`
 	Payload Data      `json:"payload,omitempty"`
 	Outcome Data      `json:"outcome,omitempty"`
-	Leaf    string    `json:"leaf"` // hex
+	Leaf    string    `json:"leaf"` // base64, as tlog writes hashes
 	Erased  bool      `json:"erased,omitempty"`
 }

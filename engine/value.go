@@ -436,8 +436,6 @@ func decodeTagged(tag string, m map[string]Value) (Value, error) {
 	case tag == "struct" && isMap:
 		name, _ := m["type"].(string)
 		return Struct{Type: name, Fields: fields}, nil
-	case tag == "struct":
-		return decodeOddStruct(m)
 	case tag == "person" && isList && len(list) == 2:
 		name, _ := list[0].(string)
 		email, _ := list[1].(string)
@@ -468,15 +466,6 @@ func decodeDict(list []Value) (Value, error) {
 	m := make(map[string]Value, len(d))
 	for _, p := range d {
 		m[p.Key.(string)] = p.Value
-	}
-	return m, nil
-}
-
-// decodeOddStruct reads a struct whose fields had to be encoded as a dict.
-func decodeOddStruct(m map[string]Value) (Value, error) {
-	name, _ := m["type"].(string)
-	if m["v"] == nil {
-		return Struct{Type: name, Fields: map[string]Value{}}, nil
 	}
 	return m, nil
 }

@@ -92,7 +92,7 @@ func (l *Ledger) RecordsBackward(shard uint16, last uint64, fn func(Record) bool
 	return err
 }
 
-// LeafOf returns the hex leaf of a stored record, as the tree holds it.
+// LeafOf returns the leaf of a stored record in base64, as the tree holds it.
 func (l *Ledger) LeafOf(shard uint16, n uint64) (_ string, err error) {
 	defer store.Guard(&err)
 	view := l.cfg.Store.View()
