@@ -30,6 +30,8 @@ type Counts struct {
 	OpenQuestions  int `json:"open_questions"`
 	ChangesInForce int `json:"changes_in_force"`
 	WaitingRuns    int `json:"waiting_runs"`
+	// Logins counts sign-ins since the ledger was made.
+	Logins int `json:"logins"`
 }
 
 // Decision is what became of a person's act: applied, or why it had no effect.

@@ -49,17 +49,21 @@ func orNone(s string) engine.Value {
 
 // events lists the events of an incident, oldest first, as dicts.
 func (r *Runner) events(id string) (engine.Value, error) {
-	events, err := r.cfg.State.IncidentEvents(id)
-	if err != nil {
-		return nil, err
+	list := []engine.Value{}
+	for cursor := ""; ; {
+		events, next, err := r.cfg.State.IncidentEvents(id, cursor, state.MaxPage)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range events {
+			list = append(list, engine.Struct{Type: "event", Fields: map[string]engine.Value{
+				"id": e.ID, "time": e.Time, "kind": e.Kind, "source": e.Source, "fields": e.Fields,
+			}})
+		}
+		if cursor = next; cursor == "" {
+			return list, nil
+		}
 	}
-	list := make([]engine.Value, 0, len(events))
-	for _, e := range events {
-		list = append(list, engine.Struct{Type: "event", Fields: map[string]engine.Value{
-			"id": e.ID, "time": e.Time, "kind": e.Kind, "source": e.Source, "fields": e.Fields,
-		}})
-	}
-	return list, nil
 }
 
 func (r *Runner) changes(id string) (engine.Value, error) {

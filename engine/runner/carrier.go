@@ -196,7 +196,7 @@ func (c *carrier) answer(done record.StepDone, value engine.Value, failure *engi
 	}
 	done.Result, done.Error = a.Result, a.Error
 	if len(done.Result) > maxResultBytes {
-		sum, err := c.r.cfg.Blobs.Put(done.Result)
+		sum, err := c.r.cfg.State.KeepBlob(done.Result)
 		if err != nil {
 			return wire.Answer{}, parked, err
 		}

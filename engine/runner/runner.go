@@ -18,7 +18,6 @@ import (
 	"larkspur/engine/record"
 	"larkspur/engine/sandbox"
 	"larkspur/engine/state"
-	"larkspur/engine/store"
 	"larkspur/engine/wire"
 )
 
@@ -34,7 +33,6 @@ type Builtins interface {
 type Config struct {
 	Ledger   *ledger.Ledger
 	State    *state.State
-	Blobs    *store.Blobs
 	Pool     *sandbox.Pool
 	Builtins Builtins
 	Clock    engine.Clock

@@ -205,6 +205,10 @@ func (t *tx) hit(rule string) {
 	t.put(k, h)
 }
 
+func applyLogin(t *tx, _ record.LoggedIn, _ record.Outcome) {
+	t.count(func(c *engine.Counts) { c.Logins++ })
+}
+
 type activated struct {
 	Blob   string    `json:"blob"`
 	Commit string    `json:"commit,omitempty"`

@@ -264,7 +264,10 @@ func applyEnded(t *tx, p record.RunEnded, _ record.Outcome) {
 
 func (t *tx) endRun(r engine.Run, status string, failure *engine.Error) {
 	before := r.Status
-	r.Status, r.Ended, r.Error = status, t.now, failure
+	r.Status, r.Error = status, failure
+	if status != engine.RunInDoubt {
+		r.Ended = t.now
+	}
 	t.putRun(r, before)
 	if r.Purpose != PurposePlaybook || status != engine.RunDone {
 		t.tell(r.Incident)

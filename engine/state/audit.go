@@ -22,6 +22,10 @@ func (s *State) KeepBundle(b engine.Bundle) (string, error) {
 	return s.blobs.Put(record.Marshal(bundleFile{b.Commit, b.Files}))
 }
 
+// KeepBlob stores what is too large for a record, before the record that names
+// it by the sum returned.
+func (s *State) KeepBlob(content []byte) (string, error) { return s.blobs.Put(content) }
+
 // Bundle reads a bundle that was activated once; not_found for an unknown hash.
 func (s *State) Bundle(hash string) (b engine.Bundle, err error) {
 	defer guard(&err)

@@ -61,7 +61,7 @@ func verbs(k record.Kind) (verb, bool) {
 	case record.BundleActivatedKind:
 		return verbOf(always[record.BundleActivated], applyBundle), true
 	case record.LoggedInKind:
-		return verbOf(always[record.LoggedIn], nothing[record.LoggedIn]), true
+		return verbOf(always[record.LoggedIn], applyLogin), true
 	case record.LoggedOutKind:
 		return verbOf(always[record.LoggedOut], nothing[record.LoggedOut]), true
 	case record.ExportedKind:

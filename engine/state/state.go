@@ -243,6 +243,7 @@ func (s *State) Counts() (sum engine.Counts, err error) {
 		sum.OpenQuestions += c.OpenQuestions
 		sum.ChangesInForce += c.ChangesInForce
 		sum.WaitingRuns += c.WaitingRuns
+		sum.Logins += c.Logins
 	}
 	return sum, nil
 }

@@ -15,40 +15,23 @@ import (
 // Timeline returns an incident's story, oldest first, made from its records.
 func (s *State) Timeline(incident, cursor string, limit int) (entries []engine.TimelineEntry, next string, err error) {
 	defer guard(&err)
-	shard, n, ok := engine.ParseID('i', incident)
-	if !ok || int(shard) >= s.shards {
-		return nil, "", engine.Errorf(engine.NotFound, "incident %q: there is none", incident)
-	}
-	_, from, err := parseCursor(cursor, int(shard)+1)
-	if err != nil {
-		return nil, "", err
-	}
 	view := s.view()
 	defer view.Close()
-	prefix := nounKey(classTimeline, shard, n)
 	limit = min(max(limit, 1), MaxPage)
-	view.Scan(prefix, startAt(prefix, from), false, func(k, _ []byte) bool {
-		rec := binary.BigEndian.Uint64(k[len(prefix):])
+	err = s.timeline(incident, cursor, func(shard uint16, rec ledger.Record) (bool, error) {
 		if len(entries) == limit {
-			next = formatCursor(int(shard), rec)
-			return false
+			next = formatCursor(int(shard), rec.Header.Record)
+			return false, nil
 		}
-		var e engine.TimelineEntry
-		if e, err = entryOf(view, shard, rec); err != nil {
-			return false
-		}
+		e, err := entryOf(view, rec)
 		entries = append(entries, e)
-		return true
+		return true, err
 	})
 	return entries, next, err
 }
 
-func entryOf(r store.Reader, shard uint16, n uint64) (engine.TimelineEntry, error) {
-	rec, err := ledger.ReadRecord(r, shard, n)
-	if err != nil {
-		return engine.TimelineEntry{}, err
-	}
-	e := engine.TimelineEntry{Record: n, Time: rec.Header.Time, Kind: rec.Header.Kind.String()}
+func entryOf(r store.Reader, rec ledger.Record) (engine.TimelineEntry, error) {
+	e := engine.TimelineEntry{Record: rec.Header.Record, Time: rec.Header.Time, Kind: rec.Header.Kind.String()}
 	if rec.Erased {
 		e.Text = "erased"
 		return e, nil
@@ -269,33 +252,50 @@ func actText(a *record.IncidentAct) string {
 	return "reopens" + because(a.Text)
 }
 
-// IncidentEvents returns the events of an incident, oldest first, at most
-// engine.MaxEventsPerIncident. The events of other shards are what their matches
-// carried.
-func (s *State) IncidentEvents(incident string) (events []engine.Event, err error) {
+// IncidentEvents returns the events of an incident, oldest first. The events of
+// other shards are what their matches carried.
+func (s *State) IncidentEvents(incident, cursor string, limit int) (events []engine.Event, next string, err error) {
 	defer guard(&err)
+	limit = min(max(limit, 1), MaxPage)
+	err = s.timeline(incident, cursor, func(shard uint16, rec ledger.Record) (bool, error) {
+		if rec.Header.Kind != record.EventMatchedKind || rec.Erased {
+			return true, nil
+		}
+		if len(events) == limit {
+			next = formatCursor(int(shard), rec.Header.Record)
+			return false, nil
+		}
+		p, err := record.Unmarshal[record.EventMatched](rec.Payload)
+		if err != nil {
+			return false, err
+		}
+		fields, _ := decoded(p.Fields).(map[string]engine.Value)
+		events = append(events, engine.Event{ID: p.Event, Kind: p.EventKind, Source: p.Source, Time: p.EventTime, Fields: fields})
+		return true, nil
+	})
+	return events, next, err
+}
+
+// timeline calls fn for the records of an incident's story, oldest first, from a
+// cursor on.
+func (s *State) timeline(incident, cursor string, fn func(shard uint16, rec ledger.Record) (more bool, err error)) error {
 	shard, n, ok := engine.ParseID('i', incident)
 	if !ok || int(shard) >= s.shards {
-		return nil, engine.Errorf(engine.NotFound, "incident %q: there is none", incident)
+		return engine.Errorf(engine.NotFound, "incident %q: there is none", incident)
+	}
+	_, from, err := parseCursor(cursor, int(shard)+1)
+	if err != nil {
+		return err
 	}
 	view := s.view()
 	defer view.Close()
 	prefix := nounKey(classTimeline, shard, n)
-	view.Scan(prefix, nil, false, func(k, _ []byte) bool {
+	view.Scan(prefix, startAt(prefix, from), false, func(k, _ []byte) (more bool) {
 		var rec ledger.Record
-		if rec, err = ledger.ReadRecord(view, shard, binary.BigEndian.Uint64(k[len(prefix):])); err != nil {
-			return false
+		if rec, err = ledger.ReadRecord(view, shard, binary.BigEndian.Uint64(k[len(prefix):])); err == nil {
+			more, err = fn(shard, rec)
 		}
-		if rec.Header.Kind != record.EventMatchedKind || rec.Erased {
-			return true
-		}
-		var p record.EventMatched
-		if p, err = record.Unmarshal[record.EventMatched](rec.Payload); err != nil {
-			return false
-		}
-		fields, _ := decoded(p.Fields).(map[string]engine.Value)
-		events = append(events, engine.Event{ID: p.Event, Kind: p.EventKind, Source: p.Source, Time: p.EventTime, Fields: fields})
-		return len(events) < engine.MaxEventsPerIncident
+		return more && err == nil
 	})
-	return events, err
+	return err
 }
