@@ -42,6 +42,9 @@ func (m *module) send(_ context.Context, c *engine.Call) (engine.Result, error) 
 // mail makes the plain data that smtp.deliver takes, and checks that it can be
 // written.
 func (m *module) mail(c *engine.Call, s server) (map[string]engine.Value, error) {
+	if err := noSecrets(c.Args, 0); err != nil {
+		return nil, err
+	}
 	to, err := m.recipients(c.Args["to"])
 	if err != nil {
 		return nil, err
@@ -60,9 +63,6 @@ func (m *module) mail(c *engine.Call, s server) (map[string]engine.Value, error)
 		if v := c.Args[name]; v != nil {
 			out[name] = v
 		}
-	}
-	if err := noSecrets(out, 0); err != nil {
-		return nil, err
 	}
 	if _, err := readLetter(out, s); err != nil {
 		return nil, err
