@@ -1,0 +1,190 @@
+package api
+
+import (
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"larkspur/engine"
+	"larkspur/ui/desk"
+)
+
+// Incident is an incident with all that belongs to it.
+type Incident struct {
+	engine.Incident
+	// Summary are the facts that playbooks set, in the order of first setting.
+	Summary   []Fact                 `json:"summary"`
+	Timeline  []engine.TimelineEntry `json:"timeline"`
+	More      string                 `json:"timeline_next"` // cursor for …/timeline
+	Runs      []engine.Run           `json:"runs"`
+	Questions []engine.Question      `json:"questions"`
+	Changes   []engine.Change        `json:"changes"`
+}
+
+// Fact is one fact of a summary.
+type Fact struct {
+	Name  string      `json:"name"`
+	Value engine.Data `json:"value"`
+}
+
+// Incidents serves GET incidents.
+func (a *API) Incidents(c echo.Context) error {
+	q := params(c, "status", "rule", "type", "severity", "owner", "q", "limit", "cursor")
+	f := engine.IncidentFilter{
+		Status: q.oneOf("status", engine.IncidentOpen, engine.IncidentClosed), Rule: q.text("rule"), Type: q.text("type"),
+		Severity: q.oneOf("severity", engine.Severities...), Owner: q.text("owner"), Text: q.text("q"),
+	}
+	limit := q.limit()
+	if q.err != nil {
+		return q.err
+	}
+	items, next, err := a.Desk.Incidents(who(c), f, q.text("cursor"), limit)
+	for i := range items {
+		items[i] = incident(items[i])
+	}
+	return page(c, items, next, err)
+}
+
+// incident makes an incident's data plain.
+func incident(i engine.Incident) engine.Incident {
+	i.Fields = desk.Plain(i.Fields)
+	return i
+}
+
+// Incident serves GET incidents/:id.
+func (a *API) Incident(c echo.Context) error {
+	if q := params(c); q.err != nil {
+		return q.err
+	}
+	s, err := a.Desk.Story(who(c), c.Param("id"), "")
+	if err != nil {
+		return err
+	}
+	out := Incident{
+		Incident: incident(s.Incident), Summary: summary(s.Incident), Timeline: orEmpty(s.Timeline), More: s.More,
+		Runs: orEmpty(s.Runs), Questions: orEmpty(s.Questions), Changes: orEmpty(s.Changes),
+	}
+	for i := range out.Runs {
+		out.Runs[i] = run(out.Runs[i])
+	}
+	for i := range out.Questions {
+		out.Questions[i] = question(out.Questions[i])
+	}
+	for i := range out.Changes {
+		out.Changes[i] = change(out.Changes[i])
+	}
+	return write(c, http.StatusOK, out)
+}
+
+func orEmpty[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
+func summary(i engine.Incident) []Fact {
+	out := []Fact{}
+	v, err := i.Fields.Value()
+	fields, ok := v.(map[string]engine.Value)
+	if err != nil || !ok {
+		return out
+	}
+	for _, name := range i.Order {
+		if value, ok := fields[name]; ok {
+			out = append(out, Fact{name, desk.Plain(engine.MustEncode(value))})
+		}
+	}
+	return out
+}
+
+// Timeline serves GET incidents/:id/timeline.
+func (a *API) Timeline(c echo.Context) error {
+	q := params(c, "limit", "cursor")
+	limit := q.limit()
+	if q.err != nil {
+		return q.err
+	}
+	if _, err := a.Desk.Incident(who(c), c.Param("id")); err != nil {
+		return err
+	}
+	items, next, err := a.Desk.Reader.Timeline(c.Param("id"), q.text("cursor"), limit)
+	return page(c, items, next, err)
+}
+
+// Event is an event with its fields.
+type Event struct {
+	engine.Event
+	Fields engine.Data `json:"fields"`
+}
+
+// Events serves GET incidents/:id/events.
+func (a *API) Events(c echo.Context) error {
+	q := params(c, "limit", "cursor")
+	limit := q.limit()
+	if q.err != nil {
+		return q.err
+	}
+	if _, err := a.Desk.Incident(who(c), c.Param("id")); err != nil {
+		return err
+	}
+	events, next, err := a.Desk.Reader.IncidentEvents(c.Param("id"), q.text("cursor"), limit)
+	if err != nil {
+		return err
+	}
+	items := make([]Event, len(events))
+	for i, e := range events {
+		fields, err := engine.Encode(e.Fields)
+		if err != nil {
+			return err
+		}
+		items[i] = Event{e, desk.Plain(fields)}
+	}
+	return page(c, items, next, nil)
+}
+
+// CloseBody is what closing takes.
+type CloseBody struct {
+	Reason string `json:"reason"`
+	Code   string `json:"code"`
+}
+
+// CloseIncident serves POST incidents/:id/close.
+func (a *API) CloseIncident(c echo.Context) error {
+	var b CloseBody
+	if err := body(c, &b); err != nil {
+		return err
+	}
+	d, err := a.Desk.Close(c.Request().Context(), who(c), c.Param("id"), b.Reason, b.Code)
+	return decided(c, d, err)
+}
+
+// ReasonBody is what reopening takes.
+type ReasonBody struct {
+	Reason string `json:"reason"`
+}
+
+// ReopenIncident serves POST incidents/:id/reopen.
+func (a *API) ReopenIncident(c echo.Context) error {
+	var b ReasonBody
+	if err := body(c, &b); err != nil {
+		return err
+	}
+	d, err := a.Desk.Reopen(c.Request().Context(), who(c), c.Param("id"), b.Reason)
+	return decided(c, d, err)
+}
+
+// NoteBody is what a note takes.
+type NoteBody struct {
+	Text string `json:"text"`
+}
+
+// NoteIncident serves POST incidents/:id/note.
+func (a *API) NoteIncident(c echo.Context) error {
+	var b NoteBody
+	if err := body(c, &b); err != nil {
+		return err
+	}
+	d, err := a.Desk.Note(c.Request().Context(), who(c), c.Param("id"), b.Text)
+	return decided(c, d, err)
+}

@@ -1,0 +1,42 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+)
+
+// LinkBody asks for a sign-in link.
+type LinkBody struct {
+	Person string `json:"person"`
+}
+
+// Link is a one-time sign-in link.
+type Link struct {
+	URL     string    `json:"url"`
+	Expires time.Time `json:"expires"`
+}
+
+// NewLink serves POST login: a one-time sign-in link for a person.
+func (a *API) NewLink(c echo.Context) error {
+	var b LinkBody
+	if err := body(c, &b); err != nil {
+		return err
+	}
+	link, err := a.SignInLink(b.Person)
+	if err != nil {
+		return err
+	}
+	return write(c, http.StatusCreated, link)
+}
+
+// SignInLink makes a one-time sign-in link for a person of people.
+func (a *API) SignInLink(person string) (Link, error) {
+	token, expires, err := a.Access.Sessions.Issue(person)
+	if err != nil {
+		return Link{}, err
+	}
+	return Link{URL: strings.TrimSuffix(a.URL.String(), "/") + "/setup/" + token, Expires: expires}, nil
+}

@@ -1,0 +1,222 @@
+package api
+
+import (
+	"net/http"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"larkspur/engine"
+	"larkspur/ui/desk"
+)
+
+// Operation describes one call. Paths are in the form of OpenAPI.
+type Operation struct {
+	Method, Path, Summary string
+	Query                 []string
+	// Body and Answer are values of the types that are read and written; nil for
+	// none, "" for text.
+	Body, Answer any
+	Status       int // of success; 0 means 200
+	Open         bool
+}
+
+// Operations lists every call of the interface.
+func Operations() []Operation {
+	lists := []string{"limit", "cursor"}
+	with := func(names ...string) []string { return append(names, lists...) }
+	return []Operation{
+		{Method: "GET", Path: "/api/v1/incidents", Summary: "List incidents, newest first",
+			Query: with("status", "rule", "type", "severity", "owner", "q"), Answer: List[engine.Incident]{}},
+		{Method: "GET", Path: "/api/v1/incidents/{id}", Summary: "One incident with all that belongs to it", Answer: Incident{}},
+		{Method: "GET", Path: "/api/v1/incidents/{id}/timeline", Summary: "The story of an incident", Query: lists, Answer: List[engine.TimelineEntry]{}},
+		{Method: "GET", Path: "/api/v1/incidents/{id}/events", Summary: "The events of an incident", Query: lists, Answer: List[Event]{}},
+		{Method: "POST", Path: "/api/v1/incidents/{id}/close", Summary: "Close an incident", Body: CloseBody{}, Answer: engine.Decision{}},
+		{Method: "POST", Path: "/api/v1/incidents/{id}/reopen", Summary: "Open a closed incident again", Body: ReasonBody{}, Answer: engine.Decision{}},
+		{Method: "POST", Path: "/api/v1/incidents/{id}/note", Summary: "Write a note on an incident", Body: NoteBody{}, Answer: engine.Decision{}},
+		{Method: "GET", Path: "/api/v1/runs", Summary: "List runs, newest first", Query: with("status", "incident", "rule"), Answer: List[engine.Run]{}},
+		{Method: "GET", Path: "/api/v1/runs/{id}", Summary: "One run with its steps", Answer: Run{}},
+		{Method: "GET", Path: "/api/v1/questions", Summary: "List questions, newest first", Query: with("status", "incident"), Answer: List[engine.Question]{}},
+		{Method: "GET", Path: "/api/v1/questions/{id}", Summary: "One question", Answer: engine.Question{}},
+		{Method: "POST", Path: "/api/v1/questions/{id}/answer", Summary: "Answer a question", Body: AnswerBody{}, Answer: engine.Decision{}},
+		{Method: "GET", Path: "/api/v1/changes", Summary: "List changes, newest first", Query: with("status", "incident"), Answer: List[engine.Change]{}},
+		{Method: "GET", Path: "/api/v1/changes/{id}", Summary: "One change", Answer: engine.Change{}},
+		{Method: "POST", Path: "/api/v1/changes/{id}/undo", Summary: "Take a change back", Body: UndoBody{}, Answer: engine.Decision{}},
+		{Method: "GET", Path: "/api/v1/rules", Summary: "What is live: rules and jobs, and problems of the newest files", Answer: Rules{}},
+		{Method: "GET", Path: "/api/v1/audit", Summary: "Records of the audit log; format=jsonl exports all of them as a file",
+			Query: with("since", "until", "incident", "format"), Answer: List[engine.AuditRecord]{}},
+		{Method: "GET", Path: "/api/v1/audit/checkpoint", Summary: "The newest signed checkpoint, a C2SP note", Answer: ""},
+		{Method: "POST", Path: "/api/v1/login", Summary: "Make a one-time sign-in link for a person", Body: LinkBody{}, Answer: Link{}, Status: http.StatusCreated},
+		{Method: "GET", Path: "/api/v1/openapi.json", Summary: "This document", Answer: map[string]any{}, Open: true},
+		{Method: "GET", Path: "/healthz", Summary: "The health tree", Answer: desk.Check{}, Open: true},
+		{Method: "GET", Path: "/readyz", Summary: "Whether requests are served", Answer: map[string]bool{}, Open: true},
+		{Method: "POST", Path: "/hooks/{name}", Summary: "An event for on.webhook(name); signed, or with the hook's own secret as bearer token",
+			Body: map[string]any{}, Answer: hookAnswer{}, Status: http.StatusAccepted, Open: true},
+	}
+}
+
+type hookAnswer struct {
+	Event string `json:"event"`
+}
+
+// OpenAPI serves GET openapi.json.
+func (a *API) OpenAPI(c echo.Context) error { return write(c, http.StatusOK, a.Document()) }
+
+type object = map[string]any
+
+// Document is the OpenAPI 3.1 document.
+func (a *API) Document() map[string]any {
+	s := schemas{}
+	failure := s.of(reflect.TypeFor[Failure]())
+	paths := object{}
+	for _, op := range Operations() {
+		path, ok := paths[op.Path].(object)
+		if !ok {
+			path = object{}
+			paths[op.Path] = path
+		}
+		path[strings.ToLower(op.Method)] = s.operation(op, failure)
+	}
+	return object{
+		"openapi":  "3.1.0",
+		"info":     object{"title": "Larkspur", "version": a.Version, "description": "Incidents, runs, questions and changes of one Larkspur."},
+		"servers":  []any{object{"url": strings.TrimSuffix(a.URL.String(), "/")}},
+		"security": []any{object{"token": []any{}}},
+		"paths":    paths,
+		"components": object{
+			"schemas":         s,
+			"securitySchemes": object{"token": object{"type": "http", "scheme": "bearer"}},
+		},
+	}
+}
+
+func (s schemas) operation(op Operation, failure object) object {
+	status := op.Status
+	if status == 0 {
+		status = http.StatusOK
+	}
+	media := "application/json"
+	if _, text := op.Answer.(string); text {
+		media = "text/plain"
+	}
+	out := object{
+		"summary":     op.Summary,
+		"operationId": operationID(op),
+		"parameters":  s.parameters(op),
+		"responses": object{
+			itoa(status): object{"description": http.StatusText(status), "content": object{media: object{"schema": s.of(reflect.TypeOf(op.Answer))}}},
+			"default":    object{"description": "An error", "content": object{"application/json": object{"schema": failure}}},
+		},
+	}
+	if op.Body != nil {
+		out["requestBody"] = object{"content": object{"application/json": object{"schema": s.of(reflect.TypeOf(op.Body))}}}
+	}
+	if op.Open {
+		out["security"] = []any{}
+	}
+	return out
+}
+
+func itoa(status int) string {
+	return string([]byte{byte('0' + status/100), byte('0' + status/10%10), byte('0' + status%10)})
+}
+
+func operationID(op Operation) string {
+	words := strings.FieldsFunc(strings.TrimPrefix(op.Path, "/api/v1"), func(r rune) bool { return strings.ContainsRune("/{}.", r) })
+	return strings.ToLower(op.Method) + "_" + strings.Join(words, "_")
+}
+
+func (s schemas) parameters(op Operation) []any {
+	out := []any{}
+	for _, part := range strings.Split(op.Path, "/") {
+		if name, ok := strings.CutPrefix(part, "{"); ok {
+			out = append(out, object{"name": strings.TrimSuffix(name, "}"), "in": "path", "required": true, "schema": object{"type": "string"}})
+		}
+	}
+	for _, name := range op.Query {
+		schema := object{"type": "string"}
+		if name == "limit" {
+			schema = object{"type": "integer", "minimum": 1, "maximum": desk.MaxLimit, "default": desk.DefaultLimit}
+		}
+		out = append(out, object{"name": name, "in": "query", "schema": schema})
+	}
+	return out
+}
+
+// schemas are the document's named schemas, made from our own types.
+type schemas map[string]any
+
+func (s schemas) of(t reflect.Type) object {
+	switch t {
+	case reflect.TypeFor[engine.Data](), reflect.TypeFor[any]():
+		return object{} // any JSON
+	case reflect.TypeFor[time.Time]():
+		return object{"type": "string", "format": "date-time"}
+	case reflect.TypeFor[time.Duration]():
+		return object{"type": "integer", "description": "nanoseconds"}
+	}
+	switch t.Kind() {
+	case reflect.Pointer:
+		return s.of(t.Elem())
+	case reflect.Bool:
+		return object{"type": "boolean"}
+	case reflect.String:
+		return object{"type": "string"}
+	case reflect.Float64:
+		return object{"type": "number"}
+	case reflect.Slice:
+		if t.Elem().Kind() == reflect.Uint8 {
+			return object{} // raw JSON
+		}
+		return object{"type": "array", "items": s.of(t.Elem())}
+	case reflect.Map:
+		return object{"type": "object", "additionalProperties": s.of(t.Elem())}
+	case reflect.Struct:
+		return s.named(t)
+	}
+	return object{"type": "integer"}
+}
+
+// named makes a struct's schema once and refers to it.
+func (s schemas) named(t reflect.Type) object {
+	name := schemaName(t)
+	if _, done := s[name]; !done {
+		properties := object{}
+		s[name] = object{"type": "object", "properties": properties} // ends recursion
+		s.addProperties(t, properties)
+	}
+	return object{"$ref": "#/components/schemas/" + name}
+}
+
+func (s schemas) addProperties(t reflect.Type, properties object) {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		switch {
+		case f.Anonymous && name == "":
+			s.addProperties(f.Type, properties)
+		case f.IsExported() && name != "-" && name != "":
+			properties[name] = s.of(f.Type)
+		}
+	}
+}
+
+// schemaName is the type's name, with its package where that is not the nouns':
+// "Run" is engine's, "api.Run" ours.
+func schemaName(t reflect.Type) string {
+	name := t.Name()
+	if list, item, ok := strings.Cut(name, "["); ok {
+		item = strings.TrimSuffix(item, "]")
+		pkg := ""
+		if strings.Contains(item, "ui/api.") {
+			pkg = "api."
+		}
+		return list + "." + pkg + item[strings.LastIndexByte(item, '.')+1:]
+	}
+	if t.PkgPath() == reflect.TypeFor[engine.Run]().PkgPath() {
+		return name
+	}
+	return t.PkgPath()[strings.LastIndexByte(t.PkgPath(), '/')+1:] + "." + name
+}

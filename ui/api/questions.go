@@ -1,0 +1,109 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+
+	"github.com/labstack/echo/v4"
+
+	"larkspur/engine"
+	"larkspur/ui/desk"
+)
+
+// Questions serves GET questions.
+func (a *API) Questions(c echo.Context) error {
+	q := params(c, "status", "incident", "limit", "cursor")
+	f := engine.QuestionFilter{
+		Status: q.oneOf("status", engine.QuestionOpen, engine.QuestionAnswered,
+			engine.QuestionTimedOut, engine.QuestionWithdrawn),
+		Incident: q.text("incident"),
+	}
+	limit := q.limit()
+	if q.err != nil {
+		return q.err
+	}
+	items, next, err := a.Desk.Questions(who(c), f, q.text("cursor"), limit)
+	for i := range items {
+		items[i] = question(items[i])
+	}
+	return page(c, items, next, err)
+}
+
+func question(q engine.Question) engine.Question {
+	if q.Answer != nil {
+		answer := *q.Answer
+		answer.Fields = desk.Plain(answer.Fields)
+		q.Answer = &answer
+	}
+	return q
+}
+
+// Question serves GET questions/:id.
+func (a *API) Question(c echo.Context) error {
+	if q := params(c); q.err != nil {
+		return q.err
+	}
+	q, err := a.Desk.Question(who(c), c.Param("id"))
+	if err != nil {
+		return err
+	}
+	return write(c, http.StatusOK, question(q))
+}
+
+// AnswerBody is what answering takes. Values of fields are strings, numbers,
+// or lists of strings for fields of the kind "many".
+type AnswerBody struct {
+	Choice string                     `json:"choice"`
+	Fields map[string]json.RawMessage `json:"fields"`
+	Reason string                     `json:"reason"`
+	// Typed repeats the choice, for a question whose proof is "typed".
+	Typed string `json:"typed"`
+}
+
+// AnswerQuestion serves POST questions/:id/answer.
+func (a *API) AnswerQuestion(c echo.Context) error {
+	var b AnswerBody
+	if err := body(c, &b); err != nil {
+		return err
+	}
+	in := desk.Input{Choice: b.Choice, Reason: b.Reason, Typed: b.Typed, Fields: map[string][]string{}}
+	for _, name := range sortedKeys(b.Fields) {
+		values, err := fieldValues(b.Fields[name])
+		if err != nil {
+			return engine.Errorf(engine.Invalid, "fields.%s: %s", clip(name), err.Error())
+		}
+		in.Fields[name] = values
+	}
+	d, err := a.Desk.Answer(c.Request().Context(), who(c), c.Param("id"), in)
+	return decided(c, d, err)
+}
+
+// fieldValues reads one field of an answer as the texts that a form would send.
+func fieldValues(raw json.RawMessage) ([]string, error) {
+	v, err := engine.DecodeJSON(raw)
+	if err != nil {
+		return nil, err
+	}
+	switch v := v.(type) {
+	case nil:
+		return nil, nil
+	case string:
+		return []string{v}, nil
+	case bool:
+		return []string{strconv.FormatBool(v)}, nil
+	case map[string]engine.Value:
+		return nil, engine.Errorf(engine.Invalid, "got an object, want a string, a number or a list")
+	case []engine.Value:
+		values := make([]string, len(v))
+		for i, e := range v {
+			text, ok := e.(string)
+			if !ok {
+				return nil, engine.Errorf(engine.Invalid, "got a list of other things, want a list of strings")
+			}
+			values[i] = text
+		}
+		return values, nil
+	}
+	return []string{string(raw)}, nil // a number, as it was written
+}

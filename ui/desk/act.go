@@ -1,0 +1,191 @@
+package desk
+
+import (
+	"context"
+	"strings"
+
+	"larkspur/engine"
+	"larkspur/ui/login"
+)
+
+// MaxText bounds what a person writes: reasons and notes.
+const MaxText = 4 << 10
+
+// Problems are a person's mistakes by the name of the input: "choice",
+// "reason", "text", "typed" or "field.NAME".
+type Problems map[string]string
+
+// Error joins the problems, for those who see them at no input.
+func (p Problems) Error() string {
+	lines := make([]string, 0, len(p))
+	for _, name := range sortedKeys(p) {
+		lines = append(lines, name+": "+p[name])
+	}
+	return strings.Join(lines, "; ")
+}
+
+// Permit returns an error of kind denied unless the identity has a right.
+func Permit(who login.Identity, r login.Right) error {
+	if who.May(r) {
+		return nil
+	}
+	return engine.Errorf(engine.Denied, "the role %s may not do this", who.Role).
+		WithHint("It takes the role %s.", list(login.RolesWith(r), "or"))
+}
+
+func list(words []string, last string) string {
+	if n := len(words); n > 1 {
+		return strings.Join(words[:n-1], ", ") + " " + last + " " + words[n-1]
+	}
+	return strings.Join(words, "")
+}
+
+// text checks what a person wrote.
+func text(name, value string, required bool) error {
+	switch {
+	case required && strings.TrimSpace(value) == "":
+		return Problems{name: "must be filled in"}
+	case len(value) > MaxText:
+		return Problems{name: "is too long: at most 4,096 characters"}
+	}
+	return nil
+}
+
+// Close closes an incident on behalf of a person. An empty code means
+// "resolved".
+func (d *Desk) Close(ctx context.Context, who login.Identity, id, reason, code string) (engine.Decision, error) {
+	if err := d.mayWork(who, id); err != nil {
+		return engine.Decision{}, err
+	}
+	if err := text("reason", reason, true); err != nil {
+		return engine.Decision{}, err
+	}
+	if err := text("code", code, false); err != nil {
+		return engine.Decision{}, err
+	}
+	if code == "" {
+		code = "resolved"
+	}
+	return d.Decider.CloseIncident(ctx, id, strings.TrimSpace(reason), code, who.Name)
+}
+
+// Reopen opens a closed incident again.
+func (d *Desk) Reopen(ctx context.Context, who login.Identity, id, reason string) (engine.Decision, error) {
+	if err := d.mayWork(who, id); err != nil {
+		return engine.Decision{}, err
+	}
+	if err := text("reason", reason, false); err != nil {
+		return engine.Decision{}, err
+	}
+	return d.Decider.ReopenIncident(ctx, id, strings.TrimSpace(reason), who.Name)
+}
+
+// Note writes a note on an incident.
+func (d *Desk) Note(ctx context.Context, who login.Identity, id, note string) (engine.Decision, error) {
+	if err := d.mayWork(who, id); err != nil {
+		return engine.Decision{}, err
+	}
+	if err := text("text", note, true); err != nil {
+		return engine.Decision{}, err
+	}
+	return d.Decider.Note(ctx, id, strings.TrimSpace(note), who.Name)
+}
+
+func (d *Desk) mayWork(who login.Identity, incident string) error {
+	if err := Permit(who, login.Work); err != nil {
+		return err
+	}
+	_, err := d.Incident(who, incident)
+	return err
+}
+
+// Undo takes a change back.
+func (d *Desk) Undo(ctx context.Context, who login.Identity, id, why string) (engine.Decision, error) {
+	if err := Permit(who, login.Work); err != nil {
+		return engine.Decision{}, err
+	}
+	if _, err := d.Change(who, id); err != nil {
+		return engine.Decision{}, err
+	}
+	if err := text("reason", why, false); err != nil {
+		return engine.Decision{}, err
+	}
+	return d.Decider.UndoChange(ctx, id, who.Name, strings.TrimSpace(why))
+}
+
+// Asked reports whether a question is put to somebody.
+func Asked(who login.Identity, q engine.Question) bool {
+	for _, to := range q.To {
+		if who.Is(to) {
+			return true
+		}
+	}
+	return false
+}
+
+// MayAnswer reports whether somebody may answer a question.
+func MayAnswer(who login.Identity, q engine.Question) bool {
+	return who.May(login.AnyAsked) || who.May(login.Answer) && Asked(who, q)
+}
+
+// Answer answers a question as a signed-in person or a token's user. Errors are
+// Problems for mistakes of the input, else of kind denied, not_found …
+func (d *Desk) Answer(ctx context.Context, who login.Identity, id string, in Input) (engine.Decision, error) {
+	if err := Permit(who, login.Answer); err != nil {
+		return engine.Decision{}, err
+	}
+	q, err := d.Question(who, id)
+	if err != nil {
+		return engine.Decision{}, err
+	}
+	if !MayAnswer(who, q) {
+		return engine.Decision{}, engine.Errorf(engine.Denied, "question %s is put to %s", id, Addressees(q.To)).
+			WithHint("Only they, or an administrator, may answer it.")
+	}
+	return d.answer(ctx, q, in, who.Name, who.How)
+}
+
+// AnswerLink answers a question as the addressee whose link it is. signedIn is
+// whoever else is known of the visitor; a question with proof "login" asks for
+// it.
+func (d *Desk) AnswerLink(ctx context.Context, q engine.Question, to engine.Addressee, signedIn login.Identity, in Input) (engine.Decision, error) {
+	if q.Proof == ProofLogin && !signedIn.Is(to) {
+		return engine.Decision{}, engine.Errorf(engine.Denied, "this question has to be answered signed in").
+			WithHint("Sign in on this device first, then open the link again.")
+	}
+	by := to.Name
+	if by == "" {
+		by = to.Email
+	}
+	return d.answer(ctx, q, in, by, "link")
+}
+
+func (d *Desk) answer(ctx context.Context, q engine.Question, in Input, by, how string) (engine.Decision, error) {
+	if q.Status != engine.QuestionOpen {
+		return engine.Decision{Why: "the question is " + Status(q.Status)}, nil
+	}
+	a, problems := CheckAnswer(q, in, d.Zone())
+	if len(problems) > 0 {
+		return engine.Decision{}, problems
+	}
+	a.By, a.How, a.At = by, how, d.Clock.Now()
+	return d.Decider.Answer(ctx, q.ID, a)
+}
+
+// Addressees names who is asked, in a sentence.
+func Addressees(to []engine.Addressee) string {
+	names := make([]string, len(to))
+	for i, a := range to {
+		names[i] = a.Name
+		if a.Name == "" {
+			names[i] = a.Email
+		}
+	}
+	if len(names) == 0 {
+		return "nobody"
+	}
+	return list(names, "or")
+}
+
+// Status is a status in words.
+func Status(s string) string { return strings.ReplaceAll(s, "_", " ") }

@@ -1,0 +1,121 @@
+// Package desk is what pages and the API share: what may be read, what may be
+// done and by whom. It declares the interfaces that state, runner and appliance
+// implement, checks every act against the identity's role and what the incident
+// shows to whom, and turns records into what people read.
+//
+// Begin with Desk. Its reading methods return only what the identity may see;
+// its acting methods refuse with an error of kind denied.
+package desk
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"larkspur/engine"
+)
+
+// Reader answers queries from the projections. Lists are paged: an empty cursor
+// asks for the first page, an empty cursor in the answer says that it was the
+// last. Errors: not_found for an unknown id, invalid for a cursor that is none.
+// Safe for concurrent use.
+type Reader interface {
+	// Incidents, newest first.
+	Incidents(f engine.IncidentFilter, cursor string, limit int) ([]engine.Incident, string, error)
+	Incident(id string) (engine.Incident, error)
+	// Timeline, oldest first.
+	Timeline(incident, cursor string, limit int) ([]engine.TimelineEntry, string, error)
+	Event(id string) (engine.Event, error)
+	// IncidentEvents, oldest first.
+	IncidentEvents(incident, cursor string, limit int) ([]engine.Event, string, error)
+	// Runs, newest first.
+	Runs(f engine.RunFilter, cursor string, limit int) ([]engine.Run, string, error)
+	Run(id string) (engine.Run, error)
+	// Steps returns the current generation's steps in the order of their records.
+	Steps(run string) ([]engine.Step, error)
+	// Questions and Changes, newest first.
+	Questions(f engine.QuestionFilter, cursor string, limit int) ([]engine.Question, string, error)
+	Question(id string) (engine.Question, error)
+	// QuestionByToken finds the question of a link, and whose link it is.
+	QuestionByToken(token string) (engine.Question, engine.Addressee, error)
+	Changes(f engine.ChangeFilter, cursor string, limit int) ([]engine.Change, string, error)
+	Change(id string) (engine.Change, error)
+	Counts() (engine.Counts, error)
+	// Audit, newest first.
+	Audit(f engine.AuditFilter, cursor string, limit int) ([]engine.AuditRecord, string, error)
+	// BundleFile returns one file of a bundle, "scripts/x.star".
+	BundleFile(bundle, path string) (string, error)
+}
+
+// Decider hands people's decisions to the ledger. Every act is conditional: a
+// Decision that was not applied says why, and is no error. When a method
+// returns, Reader sees what it did.
+type Decider interface {
+	Answer(ctx context.Context, question string, a engine.Answer) (engine.Decision, error)
+	CloseIncident(ctx context.Context, id, reason, code, by string) (engine.Decision, error)
+	ReopenIncident(ctx context.Context, id, reason, by string) (engine.Decision, error)
+	Note(ctx context.Context, id, text, by string) (engine.Decision, error)
+	UndoChange(ctx context.Context, id, by, why string) (engine.Decision, error)
+}
+
+// Exporter writes the audit log for auditors.
+type Exporter interface {
+	// Export writes JSONL and records that it did.
+	Export(ctx context.Context, w io.Writer, f engine.AuditFilter, by string) error
+	// Checkpoint returns the newest signed checkpoint, a C2SP note.
+	Checkpoint() (string, error)
+}
+
+// Rules tells what is live.
+type Rules interface {
+	Snapshot() engine.Snapshot
+	RuleStatuses() []engine.RuleStatus
+}
+
+// Statuses of a Check.
+const (
+	HealthOK   = "ok"
+	HealthWarn = "warn"
+	HealthFail = "fail"
+)
+
+// Check is one node of the health tree: a failed parent explains its children.
+type Check struct {
+	Name     string  `json:"name"`
+	Status   string  `json:"status"` // ok, warn, fail
+	Message  string  `json:"message,omitempty"`
+	Hint     string  `json:"hint,omitempty"`
+	Children []Check `json:"children,omitempty"`
+}
+
+// Worst returns the worst status of the node and all below it.
+func (c Check) Worst() string {
+	worst := c.Status
+	for _, child := range c.Children {
+		switch s := child.Worst(); {
+		case s == HealthFail, s == HealthWarn && worst != HealthFail:
+			worst = s
+		}
+	}
+	return worst
+}
+
+// Health reports how the box is. Report is called at every status page: it must
+// be quick.
+type Health interface {
+	Report() Check
+	// Ready returns nil once requests can be served.
+	Ready() error
+}
+
+// Desk brings the interfaces together.
+type Desk struct {
+	Reader   Reader
+	Decider  Decider
+	Exporter Exporter
+	Rules    Rules
+	Health   Health
+	Clock    engine.Clock
+	// Zone is the workspace's time zone of this moment.
+	Zone func() *time.Location
+}

@@ -1,0 +1,98 @@
+package login
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"larkspur/engine"
+)
+
+// Access turns requests into identities. Safe for concurrent use.
+type Access struct {
+	Sessions *Sessions
+	// Tokens returns the API's tokens of this moment.
+	Tokens func() []Token
+	// Limiter slows guessing of every kind of token down.
+	Limiter *Limiter
+	// Trusted are the reverse proxies whose X-Forwarded-For counts.
+	Trusted []netip.Prefix
+}
+
+// TooMany says that a client sent too many bad tokens.
+type TooMany struct{ Wait time.Duration }
+
+func (e *TooMany) Error() string {
+	return "too many wrong tokens from this address; try again in a minute"
+}
+
+// Request is what Access found out about a request.
+type Request struct {
+	Identity
+	// Session is the session's token, "" without a session: forms are bound to it.
+	Session string
+	// Bearer is set when a token of the API was shown, good or bad.
+	Bearer bool
+}
+
+type requestKey struct{}
+
+// With keeps the finding in a context.
+func With(ctx context.Context, r Request) context.Context {
+	return context.WithValue(ctx, requestKey{}, r)
+}
+
+// From returns the finding that With kept; the zero Request without one.
+func From(ctx context.Context) Request {
+	r, _ := ctx.Value(requestKey{}).(Request)
+	return r
+}
+
+// Authenticate looks at a request's Authorization header, else at its session.
+// No credentials, or a session that is over, are nobody and no error. Errors:
+// denied for a wrong token, *TooMany, unavailable when the cache does not answer.
+func (a *Access) Authenticate(r *http.Request) (Request, error) {
+	if header := r.Header.Get("Authorization"); header != "" {
+		return a.bearer(r, header)
+	}
+	cookie, err := r.Cookie(CookieName)
+	if err != nil {
+		return Request{}, nil
+	}
+	who, ok, err := a.Sessions.Identity(cookie.Value)
+	if err != nil || !ok {
+		return Request{}, err
+	}
+	return Request{Identity: who, Session: cookie.Value}, nil
+}
+
+func (a *Access) bearer(r *http.Request, header string) (Request, error) {
+	scheme, secret, _ := strings.Cut(header, " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return Request{Bearer: true}, engine.Errorf(engine.Denied, "authorization: got the scheme %.20q, want Bearer", scheme).
+			WithHint("Send the header: Authorization: Bearer TOKEN")
+	}
+	if err := a.MayGuess(r); err != nil {
+		return Request{Bearer: true}, err
+	}
+	token, ok := find(a.Tokens(), strings.TrimSpace(secret))
+	if !ok {
+		a.Guessed(r)
+		return Request{Bearer: true}, engine.Errorf(engine.Denied, "authorization: the token is not known").
+			WithHint("Make one with: larkspur token create NAME --role ROLE")
+	}
+	return Request{Bearer: true, Identity: Identity{Name: token.Name, Role: token.Role, How: "api"}}, nil
+}
+
+// MayGuess returns *TooMany for a client that has shown too many bad tokens.
+func (a *Access) MayGuess(r *http.Request) error {
+	if wait := a.Limiter.Blocked(ClientAddr(r, a.Trusted)); wait > 0 {
+		return &TooMany{Wait: wait}
+	}
+	return nil
+}
+
+// Guessed counts a bad token of the request's client.
+func (a *Access) Guessed(r *http.Request) { a.Limiter.Bad(ClientAddr(r, a.Trusted)) }

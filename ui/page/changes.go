@@ -1,0 +1,100 @@
+package page
+
+import (
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"larkspur/engine"
+	"larkspur/ui/desk"
+	"larkspur/ui/login"
+)
+
+type changesView struct {
+	frame
+	Items []changeView
+	Tabs  []Tab
+	Next  string
+	Later bool
+}
+
+type changeView struct {
+	engine.Change
+	About string // the incident's title
+	By    string // who approved it
+}
+
+// Changes serves GET /changes.
+func (p *Pages) Changes(c echo.Context) error {
+	v := changesView{frame: p.frame(c, "changes")}
+	q := c.QueryParams()
+	statuses := []string{engine.ChangeInForce, engine.ChangeUndoFailed, engine.ChangeUndone, "all"}
+	status := oneOf(q.Get("status"), statuses...)
+	filter := engine.ChangeFilter{Status: status, Incident: q.Get("incident")}
+	if status == "all" {
+		filter.Status = ""
+	}
+	items, next, err := p.Desk.Changes(v.Who, filter, q.Get("cursor"), desk.DefaultLimit)
+	if err != nil {
+		return err
+	}
+	for _, item := range items {
+		v.Items = append(v.Items, p.changeView(item))
+	}
+	v.Tabs = tabs(q, "status", status, statuses...)
+	v.Next, v.Later = nextPage(q, next), q.Get("cursor") != ""
+	return p.render(c, http.StatusOK, "changes", v)
+}
+
+func (p *Pages) changeView(change engine.Change) changeView {
+	v := changeView{Change: change}
+	if change.Incident == "" {
+		return v
+	}
+	if i, err := p.Desk.Reader.Incident(change.Incident); err == nil {
+		v.About = i.Title
+	}
+	v.By = p.approver(change)
+	return v
+}
+
+// approver is who gave the last answer that the change's run had when it made
+// the change; empty when nobody was asked.
+func (p *Pages) approver(change engine.Change) string {
+	questions, _, err := p.Desk.Reader.Questions(engine.QuestionFilter{Incident: change.Incident}, "", desk.StoryItems)
+	if err != nil {
+		return ""
+	}
+	var last *engine.Answer
+	for _, q := range questions {
+		a := q.Answer
+		if a != nil && q.Run == change.Run && !a.At.After(change.Made) && (last == nil || a.At.After(last.At)) {
+			last = a
+		}
+	}
+	if last == nil {
+		return ""
+	}
+	return last.By
+}
+
+// UndoChange serves POST /changes/:id/undo.
+func (p *Pages) UndoChange(c echo.Context) error {
+	why, err := formValue(c, "reason")
+	if err != nil {
+		return err
+	}
+	d, err := p.Desk.Undo(c.Request().Context(), login.From(c.Request().Context()).Identity, c.Param("id"), why)
+	if err != nil {
+		return err
+	}
+	if !d.Applied {
+		return desk.NotApplied(d)
+	}
+	if c.Request().PostForm.Get("from") == "incident" {
+		if change, err := p.Desk.Reader.Change(c.Param("id")); err == nil && change.Incident != "" {
+			return p.back(c, "/incidents/"+change.Incident, "undoing")
+		}
+	}
+	return p.back(c, "/changes", "undoing")
+}

@@ -1,0 +1,187 @@
+package page
+
+import (
+	"errors"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"larkspur/engine"
+	"larkspur/ui/desk"
+	"larkspur/ui/login"
+)
+
+// Limits of one incident's page; the rest is a link away.
+const (
+	incidentRuns  = 10
+	incidentSteps = 20
+)
+
+type incidentView struct {
+	frame
+	engine.Incident
+	Facts     []Fact
+	EventFact []Fact
+	Decisions []engine.Question
+	Asked     []askView // open, that may be seen
+	Runs      []RunView
+	Side      []engine.Run // outbox, undo: told in one line
+	InForce   []engine.Change
+	Past      []engine.Change
+	Timeline  []engine.TimelineEntry
+	More      string
+	Inputs    map[string]string // what was typed into a form that was refused
+	Problems  desk.Problems
+}
+
+// Incident serves GET /incidents/:id.
+func (p *Pages) Incident(c echo.Context) error {
+	return p.incident(c, http.StatusOK, nil, nil)
+}
+
+// incident writes the page, with what was wrong in a form of it.
+func (p *Pages) incident(c echo.Context, status int, inputs map[string]string, problems desk.Problems) error {
+	f := p.frame(c, "incidents")
+	s, err := p.Desk.Story(f.Who, c.Param("id"), c.QueryParam("timeline"))
+	if err != nil {
+		return err
+	}
+	v := incidentView{
+		frame: f, Incident: s.Incident, Facts: facts(s.Incident, f.Zone), Timeline: s.Timeline,
+		Inputs: inputs, Problems: problems,
+	}
+	if s.More != "" {
+		v.More = with(nil, "timeline", s.More)
+	}
+	if s.Incident.Event != "" {
+		if e, err := p.Desk.Reader.Event(s.Incident.Event); err == nil {
+			v.EventFact = eventFacts(f, e)
+		}
+	}
+	for _, q := range s.Questions {
+		switch q.Status {
+		case engine.QuestionOpen:
+			v.Asked = append(v.Asked, p.askSignedIn(f, q, desk.Input{}, nil))
+		default:
+			v.Decisions = append(v.Decisions, q)
+		}
+	}
+	for _, change := range s.Changes {
+		if change.Status == engine.ChangeUndone {
+			v.Past = append(v.Past, change)
+		} else {
+			v.InForce = append(v.InForce, change)
+		}
+	}
+	if err := p.addRuns(&v, s.Runs); err != nil {
+		return err
+	}
+	return p.render(c, status, "incident", v)
+}
+
+func (p *Pages) addRuns(v *incidentView, runs []engine.Run) error {
+	for _, r := range runs {
+		if r.Purpose == "outbox" || r.Purpose == "undo" || len(v.Runs) == incidentRuns {
+			v.Side = append(v.Side, r)
+			continue
+		}
+		steps, err := p.Desk.Reader.Steps(r.ID)
+		if err != nil {
+			return err
+		}
+		v.Runs = append(v.Runs, p.runView(v.frame, r, steps, -1, incidentSteps))
+	}
+	return nil
+}
+
+// Decision says in one line what came of a question.
+func (v incidentView) Decision(q engine.Question) string { return decision(q) }
+
+// decision says in one line what came of a question.
+func decision(q engine.Question) string {
+	switch {
+	case q.Status == engine.QuestionWithdrawn:
+		return "withdrawn"
+	case q.Answer == nil:
+		return desk.Status(q.Status)
+	case q.Answer.TimedOut && q.Answer.Choice == "":
+		return "nobody answered in time"
+	case q.Answer.TimedOut:
+		return q.Answer.Choice + " (nobody answered in time)"
+	}
+	what := q.Answer.Choice
+	if what == "" {
+		what = "answered"
+	}
+	return what + " by " + q.Answer.By
+}
+
+// eventFacts are the fields of the event that opened an incident.
+func eventFacts(f frame, e engine.Event) []Fact {
+	out := []Fact{
+		{Name: "Kind", Value: e.Kind},
+		{Name: "Source", Value: e.Source},
+		{Name: "Time", Value: f.Exact(e.Time).Text},
+	}
+	for _, name := range sorted(e.Fields) {
+		if len(out) == maxEventFacts {
+			break
+		}
+		text := strings.ToValidUTF8(desk.Text(e.Fields[name], f.Zone), "\uFFFD")
+		if len(text) > maxShown {
+			text = strings.ToValidUTF8(text[:maxShown], "") + "…"
+		}
+		out = append(out, Fact{Name: name, Value: text})
+	}
+	return out
+}
+
+func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// CloseIncident serves POST /incidents/:id/close.
+func (p *Pages) CloseIncident(c echo.Context) error {
+	return p.act(c, "closed", func(who login.Identity, form map[string]string) (engine.Decision, error) {
+		return p.Desk.Close(c.Request().Context(), who, c.Param("id"), form["reason"], form["code"])
+	})
+}
+
+// ReopenIncident serves POST /incidents/:id/reopen.
+func (p *Pages) ReopenIncident(c echo.Context) error {
+	return p.act(c, "reopened", func(who login.Identity, form map[string]string) (engine.Decision, error) {
+		return p.Desk.Reopen(c.Request().Context(), who, c.Param("id"), form["reason"])
+	})
+}
+
+// NoteIncident serves POST /incidents/:id/note.
+func (p *Pages) NoteIncident(c echo.Context) error {
+	return p.act(c, "noted", func(who login.Identity, form map[string]string) (engine.Decision, error) {
+		return p.Desk.Note(c.Request().Context(), who, c.Param("id"), form["text"])
+	})
+}
+
+// act does what a form on an incident's page asks, and shows the page again
+// when something in the form was wrong.
+func (p *Pages) act(c echo.Context, done string, do func(login.Identity, map[string]string) (engine.Decision, error)) error {
+	form := map[string]string{}
+	for _, name := range []string{"reason", "code", "text"} {
+		value, err := formValue(c, name)
+		if err != nil {
+			return err
+		}
+		form[name] = value
+	}
+	d, err := do(login.From(c.Request().Context()).Identity, form)
+	var problems desk.Problems
+	switch {
+	case errors.As(err, &problems):
+		return p.incident(c, http.StatusBadRequest, form, problems)
+	case err != nil:
+		return err
+	case !d.Applied:
+		return desk.NotApplied(d)
+	}
+	return p.back(c, "/incidents/"+c.Param("id"), done)
+}

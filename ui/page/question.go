@@ -1,0 +1,377 @@
+package page
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+
+	"github.com/labstack/echo/v4"
+
+	"larkspur/engine"
+	"larkspur/ui/desk"
+	"larkspur/ui/login"
+)
+
+// askView is the form of a question.
+type askView struct {
+	frame
+	engine.Question
+	Action   string // where the form is sent
+	Token    string // the form's token
+	In       desk.Input
+	Problems desk.Problems
+	Inputs   []FieldView
+	Answers  bool // the visitor may answer
+	Here     bool // on the incident's page: the visitor is asked, and a press is enough
+}
+
+// FieldView is one input of a question.
+type FieldView struct {
+	engine.Field
+	ID, Title, Problem string
+	Value              string
+	Chosen             map[string]bool
+	Type, Mode, Help   string
+}
+
+// Consequence says what a choice by this name does.
+func (a askView) Consequence(name string) string {
+	for _, c := range a.Choices {
+		if c.Name == name {
+			return c.Consequence
+		}
+	}
+	return ""
+}
+
+// Typed reports whether the choice has to be written out.
+func (a askView) Typed() bool { return a.Proof == desk.ProofTyped && len(a.Choices) > 0 }
+
+// Others names who is asked besides the visitor.
+func (a askView) Others() string {
+	if len(a.To) < 2 {
+		return ""
+	}
+	return desk.Addressees(a.To)
+}
+
+func ask(f frame, q engine.Question, in desk.Input, problems desk.Problems) askView {
+	a := askView{frame: f, Question: q, In: in, Problems: problems}
+	for n, field := range q.Fields {
+		a.Inputs = append(a.Inputs, fieldView(q.ID+"-"+strconv.Itoa(n), field, in, problems))
+	}
+	return a
+}
+
+func fieldView(id string, f engine.Field, in desk.Input, problems desk.Problems) FieldView {
+	v := FieldView{
+		Field: f, ID: id, Title: f.Label, Problem: problems["field."+f.Name],
+		Chosen: map[string]bool{}, Type: "text",
+	}
+	if v.Title == "" {
+		v.Title = label(f.Name)
+	}
+	for _, value := range in.Fields[f.Name] {
+		v.Chosen[value] = true
+		v.Value = value
+	}
+	switch f.Kind {
+	case "number":
+		v.Mode = "decimal"
+	case "date":
+		v.Type = "date"
+	case "duration":
+		v.Help = "For example 2h, 3d or 1w."
+	case "domain":
+		v.Mode, v.Help = "url", "For example example.org."
+	case "address":
+		v.Help = "For example 192.0.2.7 or ana@example.org."
+	}
+	if f.Max != "" {
+		v.Help += " At most " + f.Max + "."
+	}
+	return v
+}
+
+// askSignedIn is the form of a question for who is signed in.
+func (p *Pages) askSignedIn(f frame, q engine.Question, in desk.Input, problems desk.Problems) askView {
+	a := ask(f, q, in, problems)
+	a.Action, a.Token = p.base+"/questions/"+q.ID, f.FormToken
+	a.Here = desk.Asked(f.Who, q) && len(q.Fields) == 0 && !q.Why && q.Proof != desk.ProofTyped
+	a.Answers = f.Who.May(login.Answer) && desk.MayAnswer(f.Who, q) && q.Status == engine.QuestionOpen
+	return a
+}
+
+// questionView is the page of one question.
+type questionView struct {
+	frame
+	Ask     askView
+	By      string // the visitor, by a link
+	Title   string // the incident's
+	Outcome *Outcome
+	Needs   string // "login" when the visitor has to sign in first
+}
+
+// Outcome tells what became of a question.
+type Outcome struct {
+	Heading string
+	Text    string
+	Tone    string
+	Answer  *engine.Answer
+	Fields  []Fact
+	Since   string // what happened since
+}
+
+// Link serves GET /a/:token: it shows and changes nothing.
+func (p *Pages) Link(c echo.Context) error {
+	q, to, err := p.byToken(c)
+	if err != nil {
+		return err
+	}
+	if q.Status != engine.QuestionOpen {
+		return p.settled(c, q, to)
+	}
+	return p.linkForm(c, http.StatusOK, q, to, desk.Input{}, nil)
+}
+
+// byToken finds a link's question; wrong tokens are counted by client.
+func (p *Pages) byToken(c echo.Context) (engine.Question, engine.Addressee, error) {
+	token := c.Param("token")
+	if err := p.Access.MayGuess(c.Request()); err != nil {
+		return engine.Question{}, engine.Addressee{}, err
+	}
+	if len(token) > 100 {
+		return engine.Question{}, engine.Addressee{}, p.unknownLink(c)
+	}
+	q, to, err := p.Desk.Reader.QuestionByToken(token)
+	if err != nil && engine.KindOf(err) == engine.NotFound {
+		err = p.unknownLink(c)
+	}
+	return q, to, err
+}
+
+func (p *Pages) unknownLink(c echo.Context) error {
+	p.Access.Guessed(c.Request())
+	return engine.Errorf(engine.NotFound, "no question belongs to this link").
+		WithHint("Links are long: it may have been cut off when it was copied, or the question is past its retention. Open the newest mail about it.")
+}
+
+// linkForm writes the form of a question for whoever has its link.
+func (p *Pages) linkForm(c echo.Context, status int, q engine.Question, to engine.Addressee, in desk.Input, problems desk.Problems) error {
+	f := p.bare(c)
+	token := c.Param("token")
+	v := questionView{frame: f, Ask: ask(f, q, in, problems), By: addressee(to), Title: p.title(q)}
+	v.Ask.Action = p.base + "/a/" + token
+	v.Ask.Token = login.FormToken(token, formOf(q))
+	v.Ask.Answers = true
+	if q.Proof == desk.ProofLogin && !f.Who.Is(to) {
+		v.Needs, v.Ask.Answers = "login", false
+	}
+	return p.render(c, status, "question", v)
+}
+
+// formOf binds a form to its question's revision.
+func formOf(q engine.Question) string { return q.ID + "/" + strconv.Itoa(q.Revision) }
+
+func addressee(to engine.Addressee) string {
+	if to.Name != "" {
+		return to.Name
+	}
+	return to.Email
+}
+
+// title is what asks: the incident's title.
+func (p *Pages) title(q engine.Question) string {
+	if q.Incident == "" {
+		return ""
+	}
+	i, err := p.Desk.Reader.Incident(q.Incident)
+	if err != nil {
+		return ""
+	}
+	return i.Title
+}
+
+// AnswerLink serves POST /a/:token.
+func (p *Pages) AnswerLink(c echo.Context) error {
+	q, to, err := p.byToken(c)
+	if err != nil {
+		return err
+	}
+	if err := login.SameOrigin(c.Request(), p.URL); err != nil {
+		return err
+	}
+	token, err := formValue(c, login.FormField)
+	if err != nil {
+		return err
+	}
+	if q.Status != engine.QuestionOpen {
+		return p.settled(c, q, to)
+	}
+	if !login.ValidFormToken(token, c.Param("token"), formOf(q)) {
+		return engine.Errorf(engine.Conflict, "the question changed after this page was opened").
+			WithHint("Nothing was decided. Open the link again and answer what it asks now.")
+	}
+	in := input(c, q)
+	who := login.From(c.Request().Context()).Identity
+	d, err := p.Desk.AnswerLink(c.Request().Context(), q, to, who, in)
+	var problems desk.Problems
+	switch {
+	case errors.As(err, &problems):
+		return p.linkForm(c, http.StatusBadRequest, q, to, in, problems)
+	case err != nil:
+		return err
+	}
+	if q, to, err = p.byToken(c); err != nil {
+		return err
+	}
+	if !d.Applied {
+		return p.settled(c, q, to)
+	}
+	v := questionView{frame: p.bare(c), Ask: askView{Question: q}, Title: p.title(q), By: addressee(to)}
+	v.Outcome = p.outcome(v.frame, q, to)
+	v.Outcome.Heading, v.Outcome.Tone = "Thank you, your answer is recorded", "good"
+	return p.render(c, http.StatusOK, "question", v)
+}
+
+// input reads a posted answer; ParseForm was called.
+func input(c echo.Context, q engine.Question) desk.Input {
+	form := c.Request().PostForm
+	in := desk.Input{
+		Choice: form.Get("choice"), Reason: form.Get("reason"), Typed: form.Get("typed"),
+		Fields: map[string][]string{},
+	}
+	for _, f := range q.Fields {
+		if values := form["field."+f.Name]; len(values) > 0 {
+			in.Fields[f.Name] = values
+		}
+	}
+	return in
+}
+
+// settled writes the page of a question that takes no answer any more: 409 when
+// somebody was first, 410 when its time is over or it was withdrawn.
+func (p *Pages) settled(c echo.Context, q engine.Question, to engine.Addressee) error {
+	v := questionView{frame: p.bare(c), Ask: askView{Question: q}, Title: p.title(q), By: addressee(to)}
+	v.Outcome = p.outcome(v.frame, q, to)
+	status := http.StatusConflict
+	if q.Status == engine.QuestionTimedOut || q.Status == engine.QuestionWithdrawn {
+		status = http.StatusGone
+	}
+	return p.render(c, status, "question", v)
+}
+
+// outcome tells an addressee what became of a question.
+func (p *Pages) outcome(f frame, q engine.Question, to engine.Addressee) *Outcome {
+	o := &Outcome{Answer: q.Answer, Tone: "info", Since: p.since(f, q, to)}
+	switch {
+	case q.Status == engine.QuestionWithdrawn:
+		o.Heading, o.Tone = "This question was withdrawn", "mute"
+		o.Text = "Nobody needs to answer it any more. Pressing the link changed nothing."
+	case q.Status == engine.QuestionTimedOut || q.Answer != nil && q.Answer.TimedOut:
+		o.Heading, o.Tone = "The time to answer is over", "warn"
+		o.Text = "The playbook went on without an answer."
+		if q.Answer != nil && q.Answer.Choice != "" {
+			o.Text = "Nobody answered in time, so what was announced was done: " + q.Answer.Choice + "."
+		}
+	case q.Answer == nil:
+		o.Heading = "Your answer is recorded"
+		o.Text = "More than one answer is needed; the question waits for the others."
+	case q.Answer.By == addressee(to):
+		o.Heading = "You have answered this already"
+	default:
+		o.Heading = q.Answer.By + " has answered this already"
+	}
+	if q.Answer != nil && !q.Answer.TimedOut {
+		o.Fields = answerFacts(f, q.Answer)
+	}
+	return o
+}
+
+func answerFacts(f frame, a *engine.Answer) []Fact {
+	v, err := a.Fields.Value()
+	m, ok := v.(map[string]engine.Value)
+	if err != nil || !ok {
+		return nil
+	}
+	var out []Fact
+	for _, name := range sorted(m) {
+		if m[name] != nil {
+			out = append(out, Fact{Name: label(name), Value: desk.Text(m[name], f.Zone)})
+		}
+	}
+	return out
+}
+
+// since tells how the incident stands. People of the workspace read why it was
+// closed; others only that it was.
+func (p *Pages) since(f frame, q engine.Question, to engine.Addressee) string {
+	if q.Incident == "" {
+		return ""
+	}
+	i, err := p.Desk.Reader.Incident(q.Incident)
+	if err != nil {
+		return ""
+	}
+	if i.Status == engine.IncidentOpen {
+		return "The incident is still open."
+	}
+	text := "The incident was closed " + f.When(i.Closed).Age
+	if to.Name == "" {
+		return text + "."
+	}
+	if i.ClosedBy != "" {
+		text += " by " + i.ClosedBy
+	}
+	if i.Reason != "" {
+		text += ": " + i.Reason
+	}
+	return text + "."
+}
+
+// Question serves GET /questions/:id, for who is signed in.
+func (p *Pages) Question(c echo.Context) error {
+	f := p.frame(c, "questions")
+	q, err := p.Desk.Question(f.Who, c.Param("id"))
+	if err != nil {
+		return err
+	}
+	return p.question(c, http.StatusOK, f, q, desk.Input{}, nil)
+}
+
+func (p *Pages) question(c echo.Context, status int, f frame, q engine.Question, in desk.Input, problems desk.Problems) error {
+	v := questionView{frame: f, Ask: p.askSignedIn(f, q, in, problems), Title: p.title(q)}
+	if q.Status != engine.QuestionOpen {
+		v.Outcome = p.outcome(f, q, engine.Addressee{Name: f.Who.Name})
+	}
+	return p.render(c, status, "question", v)
+}
+
+// AnswerQuestion serves POST /questions/:id.
+func (p *Pages) AnswerQuestion(c echo.Context) error {
+	f := p.frame(c, "questions")
+	q, err := p.Desk.Question(f.Who, c.Param("id"))
+	if err != nil {
+		return err
+	}
+	in := input(c, q)
+	d, err := p.Desk.Answer(c.Request().Context(), f.Who, q.ID, in)
+	var problems desk.Problems
+	switch {
+	case errors.As(err, &problems):
+		return p.question(c, http.StatusBadRequest, f, q, in, problems)
+	case err != nil:
+		return err
+	case !d.Applied:
+		if q, err = p.Desk.Question(f.Who, q.ID); err != nil {
+			return err
+		}
+		return p.question(c, http.StatusConflict, f, q, in, nil)
+	case q.Incident != "":
+		return p.back(c, "/incidents/"+q.Incident, "answered")
+	}
+	return p.back(c, "/questions/"+q.ID, "answered")
+}
+
+// Decision says in one line what came of a question.
+func (a askView) Decision() string { return decision(a.Question) }

@@ -1,0 +1,103 @@
+package page
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"larkspur/engine"
+	"larkspur/engine/calendar"
+)
+
+type rulesView struct {
+	frame
+	Items    []ruleView
+	Jobs     []jobView
+	Snapshot engine.Snapshot
+	Hash     string
+	Commit   string
+	Errors   []engine.Problem
+	Warnings []engine.Problem
+}
+
+type ruleView struct {
+	engine.RuleStatus
+	Position string
+	When     string
+	Limits   []string
+}
+
+type jobView struct {
+	engine.Job
+	Position string
+	When     string
+}
+
+// Rules serves GET /rules.
+func (p *Pages) Rules(c echo.Context) error {
+	v := rulesView{frame: p.frame(c, "rules"), Snapshot: p.Desk.Rules.Snapshot()}
+	v.Hash, v.Commit = short(v.Snapshot.Hash), short(v.Snapshot.Commit)
+	v.Errors = errorsOf(v.Snapshot.Problems)
+	for _, problem := range v.Snapshot.Problems {
+		if problem.Severity != "error" {
+			v.Warnings = append(v.Warnings, problem)
+		}
+	}
+	for _, r := range p.Desk.Rules.RuleStatuses() {
+		v.Items = append(v.Items, ruleView{RuleStatus: r, Position: position(r.At), When: triggers(r.When), Limits: limits(r.Rule)})
+	}
+	for _, j := range v.Snapshot.Declarations.Jobs {
+		v.Jobs = append(v.Jobs, jobView{Job: j, Position: position(j.At), When: schedule(j)})
+	}
+	return p.render(c, http.StatusOK, "rules", v)
+}
+
+func position(p engine.Position) string {
+	if p.File == "" {
+		return ""
+	}
+	return p.File + ":" + strconv.Itoa(p.Line) + ":" + strconv.Itoa(p.Col)
+}
+
+func triggers(when []engine.Trigger) string {
+	kinds := make([]string, len(when))
+	for i, t := range when {
+		kinds[i] = "on." + t.Kind
+	}
+	return strings.Join(kinds, ", ")
+}
+
+// limits lists what keeps a rule from doing too much, in words.
+func limits(r engine.Rule) []string {
+	var out []string
+	switch {
+	case r.DedupFunc:
+		out = append(out, "one incident a key")
+	case r.DedupSet && len(r.Dedup) == 0:
+		out = append(out, "one open incident")
+	case r.DedupSet:
+		out = append(out, "one open incident a "+strings.Join(r.Dedup, ", "))
+	}
+	if r.Quiet > 0 {
+		out = append(out, "quiet for "+calendar.FormatDuration(r.Quiet))
+	}
+	if r.ThrottleCount > 0 {
+		out = append(out, "at most "+strconv.Itoa(r.ThrottleCount)+" incidents in "+calendar.FormatDuration(r.ThrottleSpan))
+	}
+	if r.MaxChangesCount > 0 {
+		out = append(out, "asks after "+strconv.Itoa(r.MaxChangesCount)+" changes in "+calendar.FormatDuration(r.MaxChangesSpan))
+	}
+	return out
+}
+
+func schedule(j engine.Job) string {
+	if j.Cron == "" {
+		return "every " + calendar.FormatDuration(j.Every)
+	}
+	if j.Zone != "" {
+		return "cron " + j.Cron + " (" + j.Zone + ")"
+	}
+	return "cron " + j.Cron
+}

@@ -1,0 +1,236 @@
+package page
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"larkspur/engine"
+	"larkspur/ui/desk"
+	"larkspur/ui/login"
+)
+
+func asError[T error](err error, target *T) bool { return errors.As(err, target) }
+
+// Moment is a time as pages show it.
+type Moment struct {
+	ISO, Text, Age string
+}
+
+// When shows a time in the workspace's zone, with its distance from now.
+func (f frame) When(t time.Time) Moment {
+	if t.IsZero() {
+		return Moment{}
+	}
+	local := t.In(f.Zone)
+	m := Moment{ISO: local.Format(time.RFC3339), Text: local.Format("2 Jan 2006, 15:04 MST")}
+	if local.Year() == f.Now.In(f.Zone).Year() {
+		m.Text = local.Format("2 Jan, 15:04 MST")
+	}
+	switch d := t.Sub(f.Now); {
+	case d > time.Second:
+		m.Age = "in " + desk.Age(d)
+	case d > -5*time.Second:
+		m.Age = "just now"
+	default:
+		m.Age = desk.Age(d) + " ago"
+	}
+	return m
+}
+
+// Exact shows a time with its seconds, for logs.
+func (f frame) Exact(t time.Time) Moment {
+	m := f.When(t)
+	if m.ISO != "" {
+		m.Text = t.In(f.Zone).Format("2006-01-02 15:04:05 MST")
+	}
+	return m
+}
+
+// tone is the colour of a status or severity; the word itself is always shown
+// beside it.
+func tone(status string) string {
+	switch status {
+	case engine.RunDone, engine.QuestionAnswered, desk.HealthOK, "live":
+		return "good"
+	case engine.RunWaiting, engine.RunHeld, engine.QuestionTimedOut, desk.HealthWarn, "medium", "shadow", engine.ChangeInForce, "warning":
+		return "warn"
+	case engine.RunFailed, engine.RunInDoubt, engine.RunDiverged, engine.RunQuarantined,
+		engine.ChangeUndoFailed, desk.HealthFail, "critical", "high", "error":
+		return "bad"
+	case engine.RunRunning, engine.QuestionOpen, "low":
+		return "info" // an open incident and an open question share the word
+	}
+	return "mute"
+}
+
+// Fact is one line of a list of facts.
+type Fact struct {
+	Name, Value string
+	// Link, when set, is what the value points to, below the base path.
+	Link string
+}
+
+// facts are an incident's summary in the order of their first setting.
+func facts(i engine.Incident, zone *time.Location) []Fact {
+	v, err := i.Fields.Value()
+	m, ok := v.(map[string]engine.Value)
+	if err != nil || !ok {
+		return nil
+	}
+	var out []Fact
+	done := map[string]bool{}
+	add := func(name string) {
+		if value, ok := m[name]; ok && !done[name] {
+			done[name] = true
+			out = append(out, Fact{Name: label(name), Value: desk.Text(value, zone)})
+		}
+	}
+	for _, name := range i.Order {
+		add(name)
+	}
+	for _, name := range sorted(m) {
+		add(name)
+	}
+	return out
+}
+
+// label turns a key into words.
+func label(name string) string {
+	words := strings.ReplaceAll(name, "_", " ")
+	if words == "" {
+		return words
+	}
+	return strings.ToUpper(words[:1]) + words[1:]
+}
+
+// Limits of what a page shows of one value.
+const (
+	maxShown      = 2000
+	stepsPerPage  = 100
+	maxEventFacts = 40
+)
+
+// Shown is a value on a page, with how much of it was left out.
+type Shown struct {
+	Text string
+	Rest string
+}
+
+func shown(d engine.Data, zone *time.Location) Shown {
+	if len(d) == 0 {
+		return Shown{}
+	}
+	text, rest := desk.Show(d, zone, maxShown)
+	s := Shown{Text: text}
+	if rest > 0 {
+		s.Rest = strconv.Itoa((rest+1023)>>10) + " KB more"
+	}
+	return s
+}
+
+// StepView is a step as pages show it.
+type StepView struct {
+	engine.Step
+	Key    string // PATH/N, or N in the root path
+	Source []desk.SourceLine
+	In     Shown
+	Out    Shown
+	Began  Moment
+	Took   string
+}
+
+// RunView is a run with its steps as pages show it.
+type RunView struct {
+	engine.Run
+	What   string // the function, or what the run is for
+	Began  Moment
+	Finish Moment
+	Took   string
+	Steps  []StepView
+	Total  int
+	First  int // the number of the first step shown, counted from 1
+	Blame  []desk.SourceLine
+	Root   string // what links begin with
+}
+
+// HashStart is the part of a bundle's hash that people compare.
+func (r RunView) HashStart() string { return short(r.Bundle) }
+
+// CommitStart is the part of a git commit that people compare.
+func (r RunView) CommitStart() string { return short(r.Commit) }
+
+func short(hash string) string {
+	if len(hash) > 12 {
+		return hash[:12]
+	}
+	return hash
+}
+
+// runView brings a run's steps to a page: those from index first on, at most
+// most of them; first < 0 means the last ones.
+func (p *Pages) runView(f frame, r engine.Run, steps []engine.Step, first, most int) RunView {
+	v := RunView{
+		Run: r, What: purpose(r), Began: f.Exact(r.Started), Finish: f.Exact(r.Ended), Total: len(steps),
+		Root: f.Base,
+	}
+	if !r.Ended.IsZero() {
+		v.Took = took(r.Ended.Sub(r.Started))
+	}
+	if first < 0 || first > len(steps) {
+		first = max(0, len(steps)-most)
+	}
+	v.First = first + 1
+	sources := p.Desk.Sources(r.Bundle)
+	for _, s := range steps[first:min(len(steps), first+most)] {
+		v.Steps = append(v.Steps, stepView(f, s, sources))
+	}
+	if r.Error != nil {
+		v.Blame = sources.At(r.Error.At, 3)
+	}
+	return v
+}
+
+func stepView(f frame, s engine.Step, sources *desk.Sources) StepView {
+	v := StepView{
+		Step: s, Key: s.Path + "/" + strconv.Itoa(s.Number), Source: sources.At(s.At, 0),
+		In: shown(s.Args, f.Zone), Out: shown(s.Result, f.Zone), Began: f.Exact(s.Started),
+	}
+	if s.Path == "" {
+		v.Key = strconv.Itoa(s.Number)
+	}
+	if !s.Ended.IsZero() {
+		v.Took = took(s.Ended.Sub(s.Started))
+	}
+	return v
+}
+
+// took rounds a duration for reading.
+func took(d time.Duration) string {
+	switch {
+	case d < time.Millisecond:
+		return "under 1 ms"
+	case d < time.Second:
+		return strconv.FormatInt(d.Milliseconds(), 10) + " ms"
+	case d < time.Minute:
+		return strconv.FormatFloat(d.Seconds(), 'f', 1, 64) + " s"
+	}
+	return desk.Age(d)
+}
+
+// purpose says in words what a run is.
+func purpose(r engine.Run) string {
+	switch r.Purpose {
+	case "outbox":
+		return "delivers mail"
+	case "undo":
+		return "takes a change back"
+	}
+	return r.Handler.Name
+}
+
+// MayWork, MayAudit and MaySee are the rights that templates ask for.
+func (f frame) MayWork() bool  { return f.Who.May(login.Work) }
+func (f frame) MayAudit() bool { return f.Who.May(login.Audit) }
+func (f frame) MaySee() bool   { return f.Who.May(login.See) }

@@ -1,0 +1,109 @@
+package ui
+
+import (
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"larkspur/ui/login"
+)
+
+// Body limits.
+const (
+	noBody   = 0
+	formBody = 256 << 10
+	jsonBody = 256 << 10
+	hookBody = 4 << 20
+)
+
+// surface is who a route speaks to; it decides what errors look like and how
+// forged requests are refused.
+type surface int
+
+const (
+	pageOf   surface = iota // a page: forms of a session carry its token
+	linkOf                  // a page of a link: its handler checks the form itself
+	jsonOf                  // the interface: writing takes a bearer token
+	hookOf                  // somebody else's handler
+	assetsOf                // what never changes
+)
+
+// route is one line of the table.
+type route struct {
+	method, path string
+	surface      surface
+	need         login.Right
+	limit        int64 // of the body, in bytes
+	handle       echo.HandlerFunc
+}
+
+// routes is the one table of routes. A GET answers HEAD too.
+func (s *Server) routes() []route {
+	p, a := s.pages, s.api
+	return []route{
+		{"GET", "/", pageOf, login.See, noBody, p.Incidents},
+		{"GET", "/incidents/:id", pageOf, login.See, noBody, p.Incident},
+		{"POST", "/incidents/:id/close", pageOf, login.Work, formBody, p.CloseIncident},
+		{"POST", "/incidents/:id/reopen", pageOf, login.Work, formBody, p.ReopenIncident},
+		{"POST", "/incidents/:id/note", pageOf, login.Work, formBody, p.NoteIncident},
+		{"GET", "/runs", pageOf, login.See, noBody, p.Runs},
+		{"GET", "/runs/:id", pageOf, login.See, noBody, p.Run},
+		{"GET", "/rules", pageOf, login.See, noBody, p.Rules},
+		{"GET", "/questions", pageOf, login.See, noBody, p.Questions},
+		{"GET", "/questions/:id", pageOf, login.See, noBody, p.Question},
+		{"POST", "/questions/:id", pageOf, login.Answer, formBody, p.AnswerQuestion},
+		{"GET", "/changes", pageOf, login.See, noBody, p.Changes},
+		{"POST", "/changes/:id/undo", pageOf, login.Work, formBody, p.UndoChange},
+		{"GET", "/audit", pageOf, login.Audit, noBody, p.Audit},
+		{"POST", "/audit/export", pageOf, login.Audit, formBody, p.ExportAudit},
+		{"GET", "/status", pageOf, login.See, noBody, p.Status},
+		{"POST", "/logout", pageOf, login.SignedIn, formBody, p.SignOut},
+
+		{"GET", "/a/:token", linkOf, login.Anyone, noBody, p.Link},
+		{"POST", "/a/:token", linkOf, login.Anyone, formBody, p.AnswerLink},
+		{"GET", "/setup/:token", linkOf, login.Anyone, noBody, p.Setup},
+		{"POST", "/setup/:token", linkOf, login.Anyone, formBody, p.UseSetup},
+		{"GET", "/assets/:name", assetsOf, login.Anyone, noBody, p.Asset},
+
+		{"GET", "/api/v1/incidents", jsonOf, login.See, noBody, a.Incidents},
+		{"GET", "/api/v1/incidents/:id", jsonOf, login.See, noBody, a.Incident},
+		{"GET", "/api/v1/incidents/:id/timeline", jsonOf, login.See, noBody, a.Timeline},
+		{"GET", "/api/v1/incidents/:id/events", jsonOf, login.See, noBody, a.Events},
+		{"POST", "/api/v1/incidents/:id/close", jsonOf, login.Work, jsonBody, a.CloseIncident},
+		{"POST", "/api/v1/incidents/:id/reopen", jsonOf, login.Work, jsonBody, a.ReopenIncident},
+		{"POST", "/api/v1/incidents/:id/note", jsonOf, login.Work, jsonBody, a.NoteIncident},
+		{"GET", "/api/v1/runs", jsonOf, login.See, noBody, a.Runs},
+		{"GET", "/api/v1/runs/:id", jsonOf, login.See, noBody, a.Run},
+		{"GET", "/api/v1/questions", jsonOf, login.See, noBody, a.Questions},
+		{"GET", "/api/v1/questions/:id", jsonOf, login.See, noBody, a.Question},
+		{"POST", "/api/v1/questions/:id/answer", jsonOf, login.Answer, jsonBody, a.AnswerQuestion},
+		{"GET", "/api/v1/changes", jsonOf, login.See, noBody, a.Changes},
+		{"GET", "/api/v1/changes/:id", jsonOf, login.See, noBody, a.Change},
+		{"POST", "/api/v1/changes/:id/undo", jsonOf, login.Work, jsonBody, a.UndoChange},
+		{"GET", "/api/v1/rules", jsonOf, login.See, noBody, a.Rules},
+		{"GET", "/api/v1/audit", jsonOf, login.Audit, noBody, a.Audit},
+		{"GET", "/api/v1/audit/checkpoint", jsonOf, login.Audit, noBody, a.Checkpoint},
+		{"POST", "/api/v1/login", jsonOf, login.Govern, jsonBody, a.NewLink},
+		{"GET", "/api/v1/openapi.json", jsonOf, login.Anyone, noBody, a.OpenAPI},
+		{"GET", "/healthz", jsonOf, login.Anyone, noBody, a.Health},
+		{"GET", "/readyz", jsonOf, login.Anyone, noBody, a.Ready},
+		{"POST", "/hooks/:name", hookOf, login.Anyone, hookBody, s.hook},
+	}
+}
+
+// hook hands a call over to the handler of webhooks.
+func (s *Server) hook(c echo.Context) error {
+	s.hooks.ServeHTTP(c.Response(), c.Request())
+	return nil
+}
+
+// firstSegments are the first parts of our own paths, which no base path may
+// begin with: a proxy may strip it.
+func firstSegments() []string {
+	var out []string
+	for _, r := range (&Server{}).routes() {
+		first, _, _ := strings.Cut(strings.TrimPrefix(r.path, "/"), "/")
+		out = append(out, first)
+	}
+	return out
+}

@@ -1,0 +1,252 @@
+package uitest
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"larkspur/engine"
+	"larkspur/ui/desk"
+)
+
+func (w *World) Incidents(f engine.IncidentFilter, cursor string, limit int) ([]engine.Incident, string, error) {
+	return listed(w, w.Has.Incidents, func(i engine.Incident) bool {
+		return fits(f.Status, i.Status) && fits(f.Rule, i.Rule) && fits(f.Type, i.Type) && fits(f.Severity, i.Severity) &&
+			fits(f.Owner, i.Owner) && contains(i.Title, f.Text)
+	}, cursor, limit)
+}
+
+func (w *World) Incident(id string) (engine.Incident, error) {
+	return one(w, w.Has.Incidents, "incident", id, func(i engine.Incident) string { return i.ID })
+}
+
+func (w *World) Timeline(incident, cursor string, limit int) ([]engine.TimelineEntry, string, error) {
+	return listed(w, w.Has.Stories[incident], func(engine.TimelineEntry) bool { return true }, cursor, limit)
+}
+
+func (w *World) Event(id string) (engine.Event, error) {
+	e, ok := w.Has.Events[id]
+	if !ok {
+		return e, engine.Errorf(engine.NotFound, "there is no event %q", id)
+	}
+	return e, nil
+}
+
+func (w *World) IncidentEvents(incident, _ string, _ int) ([]engine.Event, string, error) {
+	i, err := w.Incident(incident)
+	if err != nil || i.Event == "" {
+		return nil, "", err
+	}
+	return []engine.Event{w.Has.Events[i.Event]}, "", nil
+}
+
+func (w *World) Runs(f engine.RunFilter, cursor string, limit int) ([]engine.Run, string, error) {
+	return listed(w, w.Has.Runs, func(r engine.Run) bool {
+		return fits(f.Status, r.Status) && fits(f.Incident, r.Incident) && fits(f.Rule, r.Rule)
+	}, cursor, limit)
+}
+
+func (w *World) Run(id string) (engine.Run, error) {
+	return one(w, w.Has.Runs, "run", id, func(r engine.Run) string { return r.ID })
+}
+
+func (w *World) Steps(run string) ([]engine.Step, error) { return w.Has.Journals[run], nil }
+
+func (w *World) Questions(f engine.QuestionFilter, cursor string, limit int) ([]engine.Question, string, error) {
+	return listed(w, w.Has.Questions, func(q engine.Question) bool {
+		return fits(f.Status, q.Status) && fits(f.Incident, q.Incident)
+	}, cursor, limit)
+}
+
+func (w *World) Question(id string) (engine.Question, error) {
+	return one(w, w.Has.Questions, "question", id, func(q engine.Question) string { return q.ID })
+}
+
+func (w *World) QuestionByToken(token string) (engine.Question, engine.Addressee, error) {
+	link, ok := w.Has.Links[token]
+	if !ok {
+		return engine.Question{}, engine.Addressee{}, engine.Errorf(engine.NotFound, "no such link")
+	}
+	q, err := w.Question(link.Question)
+	return q, link.To, err
+}
+
+func (w *World) Changes(f engine.ChangeFilter, cursor string, limit int) ([]engine.Change, string, error) {
+	return listed(w, w.Has.Changes, func(c engine.Change) bool {
+		return fits(f.Status, c.Status) && fits(f.Incident, c.Incident)
+	}, cursor, limit)
+}
+
+func (w *World) Change(id string) (engine.Change, error) {
+	return one(w, w.Has.Changes, "change", id, func(c engine.Change) string { return c.ID })
+}
+
+func (w *World) Counts() (engine.Counts, error) {
+	var c engine.Counts
+	for _, i := range w.Has.Incidents {
+		if i.Status == engine.IncidentOpen {
+			c.OpenIncidents++
+		}
+	}
+	for _, q := range w.Has.Questions {
+		if q.Status == engine.QuestionOpen {
+			c.OpenQuestions++
+		}
+	}
+	for _, change := range w.Has.Changes {
+		if change.Status == engine.ChangeInForce {
+			c.ChangesInForce++
+		}
+	}
+	return c, nil
+}
+
+func (w *World) Audit(f engine.AuditFilter, cursor string, limit int) ([]engine.AuditRecord, string, error) {
+	return listed(w, w.Has.Records, func(r engine.AuditRecord) bool {
+		return !r.Time.Before(f.Since) && (f.Until.IsZero() || r.Time.Before(f.Until))
+	}, cursor, limit)
+}
+
+func (w *World) BundleFile(bundle, path string) (string, error) {
+	text, ok := w.Has.Bundles[bundle][path]
+	if !ok {
+		return "", engine.Errorf(engine.NotFound, "no file %q", path)
+	}
+	return text, nil
+}
+
+func (w *World) decide(format string, args ...any) (engine.Decision, error) {
+	if w.Late != "" {
+		return engine.Decision{Why: w.Late}, nil
+	}
+	w.log = append(w.log, fmt.Sprintf(format, args...))
+	return engine.Decision{Applied: true}, nil
+}
+
+func (w *World) Answer(_ context.Context, question string, a engine.Answer) (engine.Decision, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	d, err := w.decide("answer %s %q by %s how %s reason %q fields %s", question, a.Choice, a.By, a.How, a.Reason, a.Fields)
+	for i := range w.Has.Questions {
+		if q := &w.Has.Questions[i]; q.ID == question && d.Applied {
+			q.Status, q.Answer = engine.QuestionAnswered, &a
+		}
+	}
+	return d, err
+}
+
+func (w *World) setStatus(id, status, reason, by string) {
+	for i := range w.Has.Incidents {
+		if w.Has.Incidents[i].ID == id {
+			x := &w.Has.Incidents[i]
+			x.Status, x.Reason, x.ClosedBy, x.Closed = status, reason, by, w.now
+		}
+	}
+}
+
+func (w *World) CloseIncident(_ context.Context, id, reason, code, by string) (engine.Decision, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	d, err := w.decide("close %s %q %s by %s", id, reason, code, by)
+	if d.Applied {
+		w.setStatus(id, engine.IncidentClosed, reason, by)
+	}
+	return d, err
+}
+
+func (w *World) ReopenIncident(_ context.Context, id, reason, by string) (engine.Decision, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	d, err := w.decide("reopen %s %q by %s", id, reason, by)
+	if d.Applied {
+		w.setStatus(id, engine.IncidentOpen, "", "")
+	}
+	return d, err
+}
+
+func (w *World) Note(_ context.Context, id, text, by string) (engine.Decision, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.decide("note %s %q by %s", id, text, by)
+}
+
+func (w *World) UndoChange(_ context.Context, id, by, why string) (engine.Decision, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.decide("undo %s by %s %q", id, by, why)
+}
+
+func (w *World) Export(_ context.Context, out io.Writer, f engine.AuditFilter, by string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.Trouble != nil {
+		return w.Trouble
+	}
+	w.log = append(w.log, fmt.Sprintf("export %s by %s", f.Incident, by))
+	for _, r := range w.Has.Records {
+		line, err := engine.MarshalJSON(r)
+		if err != nil {
+			return err
+		}
+		if _, err := out.Write(append(line, '\n')); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *World) Checkpoint() (string, error) {
+	return "soar.example.org/ledger\n42\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n\u2014 soar.example.org/ledger Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=\n", nil
+}
+
+func (w *World) Snapshot() engine.Snapshot         { return w.Has.Live }
+func (w *World) RuleStatuses() []engine.RuleStatus { return w.Has.Statuses }
+func (w *World) Report() desk.Check                { return w.Has.Health }
+func (w *World) Ready() error                      { return w.Trouble }
+func (w *World) Teams(name string) []string {
+	if name == "dave" || name == "ana" {
+		return []string{"family"}
+	}
+	return nil
+}
+
+func (w *World) Person(name string) (engine.Person, bool) {
+	p, ok := w.Has.Persons[name]
+	return p, ok
+}
+
+func (w *World) Get(key string) ([]byte, bool, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	v, ok := w.cache[key]
+	return v, ok, nil
+}
+
+func (w *World) Set(key string, value []byte, _ time.Duration) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.cache[key] = value
+	return nil
+}
+
+func (w *World) Delete(key string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.cache, key)
+	return nil
+}
+
+func (w *World) Login(_ context.Context, who, how string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.log = append(w.log, "login "+who+" "+how)
+	return nil
+}
+
+func (w *World) Logout(_ context.Context, who string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.log = append(w.log, "logout "+who)
+	return nil
+}
