@@ -1,0 +1,87 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"larkspur/engine/wire"
+)
+
+// Call is one run in a worker. Next and Answer alternate; they are for one
+// goroutine, Close may be called from any.
+type Call struct {
+	worker *worker
+	x      *exchange
+	left   sync.Once
+	over   bool // Next returned the end
+}
+
+// Event is what a call comes up with next: a *wire.Step that wants an answer, or
+// *wire.Ended.
+type Event any
+
+// Start opens a call. The bundle must have been loaded.
+func (p *Pool) Start(ctx context.Context, run wire.Run) (*Call, error) {
+	w, err := p.pickFor(ctx, run.Bundle)
+	if err != nil {
+		return nil, err
+	}
+	return &Call{worker: w, x: w.begin(wire.KindRun, run)}, nil
+}
+
+// Next waits for the next event. One that waits while the call is closed gets
+// *wire.Ended with the status cancelled. After *wire.Ended, and after ErrDied or
+// ErrClosed, the call is over; the context's error leaves it as it is.
+func (c *Call) Next(ctx context.Context) (Event, error) {
+	if c.over {
+		return nil, errors.New("sandbox: the call is over")
+	}
+	body, err := c.worker.result(ctx, c.x)
+	if _, ended := body.(*wire.Ended); ended || errors.Is(err, ErrDied) || errors.Is(err, ErrClosed) {
+		c.over = true
+		c.leave()
+	}
+	return body, err
+}
+
+// Answer answers the step that Next returned last.
+func (c *Call) Answer(a wire.Answer) error {
+	w := c.worker
+	select {
+	case <-w.gone:
+		c.leave()
+		return w.died(c.x)
+	default:
+	}
+	w.mu.Lock()
+	if c.x.phase != waiting || len(c.x.events) > 0 {
+		w.mu.Unlock()
+		return errors.New("sandbox: an answer without a step")
+	}
+	c.x.phase = computing
+	c.x.quiet.Reset(w.pool.cfg.Silence)
+	w.mu.Unlock()
+	w.send(wire.KindAnswer, c.x.number, a)
+	return nil
+}
+
+// Close throws the call away; its run can be started again from its journal.
+// Closing one that is over does nothing.
+func (c *Call) Close() {
+	w := c.worker
+	w.mu.Lock()
+	open := w.exchanges[c.x.number] == c.x && c.x.phase != cancelled
+	if open {
+		c.x.phase = cancelled
+		c.x.quiet.Reset(w.pool.cfg.Silence) // it must end, too
+	}
+	w.mu.Unlock()
+	if open {
+		w.send(wire.KindCancel, c.x.number, nil)
+	}
+	c.leave()
+}
+
+// leave gives the call's place back, once.
+func (c *Call) leave() { c.left.Do(func() { c.worker.pool.leave(c.worker) }) }

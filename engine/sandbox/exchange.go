@@ -1,0 +1,95 @@
+package sandbox
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"larkspur/engine"
+	"larkspur/engine/wire"
+)
+
+// phase is whose turn it is in an exchange.
+type phase int
+
+const (
+	computing phase = iota // the worker's
+	waiting                // ours: a step wants its answer
+	cancelled              // the worker's, to say that it is over
+	over
+)
+
+// exchange is one numbered conversation with a worker: a run, or a question that
+// has one answer (load, evaluate). Its fields below events are guarded by the
+// worker's mu.
+type exchange struct {
+	number uint64
+	opened string // the kind that opened it
+	// events has room for the one message that may be under way.
+	events chan any
+
+	phase phase
+	quiet *time.Timer // kills a worker that computes for too long
+}
+
+// reply decodes and checks one message of an exchange, in its phase.
+func (x *exchange) reply(e wire.Envelope, signatures map[string]engine.Signature) (any, error) {
+	var body any
+	switch {
+	case x.opened == wire.KindRun && e.Kind == wire.KindStep:
+		body = &wire.Step{}
+	case x.opened == wire.KindRun && e.Kind == wire.KindEnded:
+		body = &wire.Ended{}
+	case x.opened == wire.KindLoad && e.Kind == wire.KindLoaded:
+		body = &wire.Loaded{}
+	case x.opened == wire.KindEvaluate && e.Kind == wire.KindEvaluated:
+		body = &wire.Evaluated{}
+	default:
+		return nil, fmt.Errorf("%.40q in answer to %s", e.Kind, x.opened)
+	}
+	if x.phase != computing && x.phase != cancelled {
+		return nil, fmt.Errorf("%s out of turn on call %d", e.Kind, x.number)
+	}
+	if err := json.Unmarshal(e.Body, body); err != nil {
+		return nil, fmt.Errorf("decoding %s: %w", e.Kind, err)
+	}
+	if step, ok := body.(*wire.Step); ok {
+		if err := checkStep(step, signatures); err != nil {
+			return nil, err
+		}
+	}
+	return body, nil
+}
+
+// Bounds of a step's short texts.
+const (
+	maxPathBytes = 200
+	maxAtBytes   = 1000
+)
+
+// checkStep holds a step against the signatures: a worker can ask for builtins
+// that exist only, and cannot call an effect a read.
+func checkStep(s *wire.Step, signatures map[string]engine.Signature) error {
+	sig, ok := signatures[s.Builtin]
+	switch {
+	case !ok:
+		return fmt.Errorf("a step of %.80q, which does not exist", s.Builtin)
+	case s.Number < 1 || len(s.Path) > maxPathBytes || len(s.At) > maxAtBytes || len(s.Hash) > maxAtBytes || s.Limit < 0:
+		return fmt.Errorf("a step of %s with a number, path or place that cannot be", s.Builtin)
+	case s.Class == sig.Class:
+	case !sig.EffectParam || !effectClass(s.Class):
+		return fmt.Errorf("a step of %s with class %.20q", s.Builtin, s.Class)
+	}
+	args, err := s.Args.Value()
+	if err != nil {
+		return fmt.Errorf("a step of %s: %w", s.Builtin, err)
+	}
+	if _, ok := args.(map[string]engine.Value); !ok {
+		return fmt.Errorf("a step of %s whose arguments are a %T", s.Builtin, args)
+	}
+	return nil
+}
+
+func effectClass(c engine.Class) bool {
+	return c == engine.Read || c == engine.Repeatable || c == engine.Once
+}

@@ -1,0 +1,369 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"time"
+
+	"larkspur/engine"
+	"larkspur/engine/wire"
+)
+
+// Config says what to start. Zero values take the defaults.
+type Config struct {
+	// Binary is the executable that has the two hidden commands; this very
+	// program by default.
+	Binary string
+	// Workers is the number of processes; 1 by default.
+	Workers int
+	// MaxDataBytes is the memory that a worker may use (RLIMIT_DATA).
+	MaxDataBytes uint64
+	// Processors is how many threads a worker computes with at once.
+	Processors int
+	// MaxCalls is how many calls a worker holds at once; more wait.
+	MaxCalls int
+	// Silence is how long a worker may compute without a message.
+	Silence time.Duration
+	// Hello is what every worker is told first.
+	Hello wire.Hello
+}
+
+// Defaults of Config.
+const (
+	DefaultMaxDataBytes = 256 << 20
+	DefaultMaxCalls     = 512
+	DefaultSilence      = 10 * time.Second
+	// Limits of interpreter steps, where Hello has none: some seconds between two
+	// calls of the world on a Pi, and some 10 ms for one where.
+	DefaultMaxTicks         = 50_000_000
+	DefaultMaxEvaluateTicks = 1_000_000
+
+	minMaxDataBytes = 32 << 20
+)
+
+// Pauses between starts that failed.
+const (
+	firstPause = 100 * time.Millisecond
+	lastPause  = 10 * time.Second
+)
+
+// Pool is a number of workers. All methods are safe for concurrent use.
+type Pool struct {
+	cfg        Config
+	signatures map[string]engine.Signature
+	cancel     context.CancelFunc
+	ctx        context.Context // ends when the pool is closed
+	ended      chan struct{}   // closed when Run returned
+
+	mu      sync.Mutex
+	running bool
+	slots   []slot
+	bundles map[string]wire.Load
+	// changed is closed and replaced whenever a waiting Start may look again.
+	changed chan struct{}
+}
+
+// slot is the place of one worker after another. Guarded by Pool.mu.
+type slot struct {
+	worker  *worker // nil unless ready
+	deaths  int
+	last    *Death
+	failure error // why the last start failed
+}
+
+// Open checks the configuration. Nothing is started before Run.
+func Open(cfg Config) (*Pool, error) {
+	cfg = defaults(cfg)
+	if cfg.MaxDataBytes < minMaxDataBytes {
+		return nil, engine.Errorf(engine.Invalid, "sandbox: %d bytes of memory for a worker, want at least %d", cfg.MaxDataBytes, minMaxDataBytes)
+	}
+	p := &Pool{
+		cfg: cfg, signatures: map[string]engine.Signature{}, ended: make(chan struct{}),
+		slots: make([]slot, cfg.Workers), bundles: map[string]wire.Load{}, changed: make(chan struct{}),
+	}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	for _, s := range cfg.Hello.Signatures {
+		p.signatures[s.Name] = s
+	}
+	return p, nil
+}
+
+func defaults(cfg Config) Config {
+	if cfg.Binary == "" {
+		cfg.Binary = self
+	}
+	if cfg.Workers == 0 {
+		cfg.Workers = 1
+	}
+	if cfg.MaxDataBytes == 0 {
+		cfg.MaxDataBytes = DefaultMaxDataBytes
+	}
+	if cfg.Processors == 0 {
+		cfg.Processors = runtime.NumCPU()
+	}
+	if cfg.MaxCalls == 0 {
+		cfg.MaxCalls = DefaultMaxCalls
+	}
+	if cfg.Silence == 0 {
+		cfg.Silence = DefaultSilence
+	}
+	if cfg.Hello.MaxTicks == 0 {
+		cfg.Hello.MaxTicks = DefaultMaxTicks
+	}
+	if cfg.Hello.MaxEvaluateTicks == 0 {
+		cfg.Hello.MaxEvaluateTicks = DefaultMaxEvaluateTicks
+	}
+	return cfg
+}
+
+// Run starts the workers and starts them again when they die, until ctx ends or
+// Close is called. When it returns, every child is reaped.
+func (p *Pool) Run(ctx context.Context) error {
+	p.mu.Lock()
+	again := p.running
+	p.running = true
+	p.mu.Unlock()
+	if again {
+		return errors.New("sandbox: Run was called before")
+	}
+	stop := context.AfterFunc(ctx, p.cancel)
+	defer stop()
+	var slots sync.WaitGroup
+	for i := range p.slots {
+		slots.Go(func() { p.supervise(i) })
+	}
+	slots.Wait()
+	close(p.ended)
+	return nil
+}
+
+// Close ends all workers and waits until Run has reaped them.
+func (p *Pool) Close() error {
+	p.cancel()
+	p.mu.Lock()
+	running := p.running
+	p.mu.Unlock()
+	if running {
+		<-p.ended
+	}
+	return nil
+}
+
+func (p *Pool) isClosed() bool { return p.ctx.Err() != nil }
+
+// supervise keeps one slot filled. It stays on one thread, because Pdeathsig
+// kills a child when the thread that forked it ends.
+func (p *Pool) supervise(i int) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	pause := firstPause
+	for p.ctx.Err() == nil {
+		err := p.oneLife(i)
+		if err == nil || p.ctx.Err() != nil {
+			pause = firstPause
+			continue
+		}
+		slog.Error("worker did not start", "slot", i, "error", err, "again_in", pause)
+		p.update(func() { p.slots[i].failure = err })
+		select {
+		case <-time.After(pause):
+		case <-p.ctx.Done():
+		}
+		pause = min(2*pause, lastPause)
+	}
+}
+
+// oneLife runs one worker to its end. The error says why it never became ready.
+func (p *Pool) oneLife(i int) error {
+	w, err := newWorker(p, i)
+	if err != nil {
+		return err
+	}
+	w.run(p.ctx)
+	p.update(func() {
+		p.slots[i].deaths++
+		p.slots[i].last = w.death
+	})
+	if w.ready == nil {
+		return w.death
+	}
+	if p.ctx.Err() == nil {
+		slog.Warn("worker died", "slot", i, "why", w.death.Why, "detail", w.death.Detail)
+	}
+	return nil
+}
+
+// enter puts a worker that is ready into its slot.
+func (p *Pool) enter(w *worker) {
+	p.update(func() { p.slots[w.slot].worker, p.slots[w.slot].failure = w, nil })
+}
+
+// retire takes a worker that is dead, or as good as dead, out of its slot.
+func (p *Pool) retire(w *worker) {
+	p.mu.Lock()
+	seated := p.slots[w.slot].worker == w
+	p.mu.Unlock()
+	if seated {
+		p.update(func() {
+			if p.slots[w.slot].worker == w {
+				p.slots[w.slot].worker = nil
+			}
+		})
+	}
+}
+
+// update changes what mu guards and wakes those who wait for a worker.
+func (p *Pool) update(change func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	change()
+	close(p.changed)
+	p.changed = make(chan struct{})
+}
+
+// pick reserves a place at the ready worker with the fewest calls, and waits for
+// one if there is none.
+func (p *Pool) pick(ctx context.Context) (*worker, error) {
+	for {
+		p.mu.Lock()
+		w, failure := p.freest()
+		if w != nil {
+			w.open++
+		}
+		changed := p.changed
+		p.mu.Unlock()
+		switch {
+		case p.isClosed():
+			return nil, ErrClosed
+		case w != nil:
+			return w, nil
+		case failure != nil:
+			return nil, engine.Errorf(engine.Unavailable, "sandbox: no worker can be started: %w", failure)
+		}
+		select {
+		case <-changed:
+		case <-p.ctx.Done():
+		case <-ctx.Done():
+			return nil, fmt.Errorf("sandbox: no worker is free: %w", ctx.Err())
+		}
+	}
+}
+
+// freest returns a worker with room, or why no slot has any.
+func (p *Pool) freest() (*worker, error) {
+	var best *worker
+	var failure error
+	failed := 0
+	for _, s := range p.slots {
+		if s.failure != nil {
+			failed, failure = failed+1, s.failure
+		}
+		if s.worker != nil && s.worker.open < p.cfg.MaxCalls && (best == nil || s.worker.open < best.open) {
+			best = s.worker
+		}
+	}
+	if failed < len(p.slots) {
+		failure = nil
+	}
+	return best, failure
+}
+
+// leave gives a place back.
+func (p *Pool) leave(w *worker) { p.update(func() { w.open-- }) }
+
+func (p *Pool) bundle(hash string) (wire.Load, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l, ok := p.bundles[hash]
+	return l, ok
+}
+
+// Load parses a bundle in one worker and, if it has no errors, remembers it: any
+// other worker, and one that is started later, gets it before its first use. A
+// bundle that was loaded before is replaced. Problems of the scripts are in the
+// answer; the error speaks of the sandbox.
+func (p *Pool) Load(ctx context.Context, l wire.Load) (wire.Loaded, error) {
+	w, err := p.pick(ctx)
+	if err != nil {
+		return wire.Loaded{}, err
+	}
+	defer p.leave(w)
+	loaded, err := w.load(ctx, l)
+	if err != nil || !good(loaded) {
+		return loaded, err
+	}
+	p.mu.Lock()
+	p.bundles[l.Bundle.Hash] = l
+	var others []*worker
+	for _, s := range p.slots {
+		if s.worker != nil && s.worker != w {
+			others = append(others, s.worker)
+		}
+	}
+	p.mu.Unlock()
+	for _, o := range others {
+		o.forget(l.Bundle.Hash) // so that it gets the new names and time zone
+	}
+	return loaded, nil
+}
+
+// Forget drops a bundle. Calls in flight keep theirs.
+func (p *Pool) Forget(hash string) {
+	p.mu.Lock()
+	delete(p.bundles, hash)
+	var workers []*worker
+	for _, s := range p.slots {
+		if s.worker != nil {
+			workers = append(workers, s.worker)
+		}
+	}
+	p.mu.Unlock()
+	for _, w := range workers {
+		w.forget(hash)
+	}
+}
+
+// Evaluate asks where and dedup functions of a loaded bundle, in one batch.
+func (p *Pool) Evaluate(ctx context.Context, e wire.Evaluate) (wire.Evaluated, error) {
+	w, err := p.pickFor(ctx, e.Bundle)
+	if err != nil {
+		return wire.Evaluated{}, err
+	}
+	defer p.leave(w)
+	body, err := w.ask(ctx, wire.KindEvaluate, e)
+	if err != nil {
+		return wire.Evaluated{}, err
+	}
+	evaluated := *body.(*wire.Evaluated)
+	if !evaluated.Unknown && len(evaluated.Verdicts) != len(e.Items) {
+		death := &Death{Why: DiedProtocol, Detail: fmt.Sprintf("%d verdicts for %d items", len(evaluated.Verdicts), len(e.Items))}
+		w.kill(death)
+		return wire.Evaluated{}, death
+	}
+	return evaluated, nil
+}
+
+// pickTries bounds how many workers may die while one call is being placed.
+const pickTries = 3
+
+// pickFor picks a worker and makes sure that it has the bundle. A worker that
+// dies meanwhile, under somebody else's call, is passed over.
+func (p *Pool) pickFor(ctx context.Context, bundle string) (*worker, error) {
+	for try := 1; ; try++ {
+		w, err := p.pick(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if err = w.ensure(ctx, bundle); err == nil {
+			return w, nil
+		}
+		p.leave(w)
+		if !errors.Is(err, ErrDied) || try == pickTries {
+			return nil, err
+		}
+	}
+}

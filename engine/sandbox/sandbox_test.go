@@ -1,0 +1,366 @@
+package sandbox_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"larkspur/engine"
+	"larkspur/engine/sandbox"
+	"larkspur/engine/sandbox/sandboxtest"
+	"larkspur/engine/wire"
+)
+
+// hello has a few builtins of each kind.
+func hello() wire.Hello {
+	return wire.Hello{
+		Engine: "test",
+		Signatures: []engine.Signature{
+			{Name: "now", Class: engine.Read, Version: 1},
+			{Name: "print", Class: engine.Read, Params: []engine.Param{{Name: "text", Kind: "text"}}, Positional: 1},
+			{Name: "http.get", Class: engine.Read, Version: 1, Positional: 1, Params: []engine.Param{{Name: "url", Kind: "text", Required: true}}},
+		},
+		HashKeys: map[string][]byte{"k1": []byte("key")}, HashKey: "k1",
+		MaxTicks: 200_000_000, MaxEvaluateTicks: 1_000_000,
+	}
+}
+
+// start opens and runs a pool for the length of the test.
+func start(t *testing.T, change func(*sandbox.Config)) *sandbox.Pool {
+	t.Helper()
+	cfg := sandbox.Config{Binary: sandboxtest.Binary(t), Hello: hello(), Processors: 2}
+	if change != nil {
+		change(&cfg)
+	}
+	p, err := sandbox.Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- p.Run(t.Context()) }()
+	t.Cleanup(func() {
+		if err := errors.Join(p.Close(), <-ended); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}
+
+func bundle(source string) wire.Load {
+	return wire.Load{Bundle: engine.Bundle{Hash: fmt.Sprintf("%x", len(source)) + source[:min(len(source), 20)], Files: map[string]string{"scripts/a.star": source}}}
+}
+
+// load loads a source that must have no problems and returns its hash.
+func load(t *testing.T, p *sandbox.Pool, source string) string {
+	t.Helper()
+	l := bundle(source)
+	loaded, err := p.Load(t.Context(), l)
+	if err != nil || len(loaded.Declarations.Problems) > 0 {
+		t.Fatalf("loading: %v, problems %v", err, loaded.Declarations.Problems)
+	}
+	return l.Bundle.Hash
+}
+
+func run(hash string) wire.Run {
+	return wire.Run{Run: "r0-1", Bundle: hash, Handler: engine.Handler{File: "a.star", Name: "f"}}
+}
+
+// begin starts f of the bundle and returns the call.
+func begin(t *testing.T, p *sandbox.Pool, r wire.Run) *sandbox.Call {
+	t.Helper()
+	c, err := p.Start(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// finish answers all steps with what answer makes of them and returns the end.
+func finish(t *testing.T, c *sandbox.Call, answer func(*wire.Step) wire.Answer) (steps []engine.Step, ended *wire.Ended) {
+	t.Helper()
+	for {
+		e, err := c.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch e := e.(type) {
+		case *wire.Ended:
+			return steps, e
+		case *wire.Step:
+			a := answer(e)
+			steps = append(steps, engine.Step{
+				Path: e.Path, Number: e.Number, Builtin: e.Builtin, Class: e.Class, At: e.At, Args: e.Args, Hash: e.Hash, Ticks: e.Ticks,
+				Status: engine.StepDone, Result: a.Result,
+			})
+			if err := c.Answer(a); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+func echo(s *wire.Step) wire.Answer { return wire.Answer{Result: engine.MustEncode(s.Builtin)} }
+
+const threeGets = `
+def f():
+    return [http.get("https://%d.example.org/" % n) for n in range(3)]
+`
+
+func TestRunsAndReplays(t *testing.T) {
+	p := start(t, nil)
+	r := run(load(t, p, threeGets))
+	steps, ended := finish(t, begin(t, p, r), echo)
+	if ended.Status != "done" || len(steps) != 3 || string(ended.Value) != `["http.get","http.get","http.get"]` {
+		t.Fatalf("got %+v after %d steps", ended, len(steps))
+	}
+	if got := steps[2].At; got != "scripts/a.star:3:21" {
+		t.Errorf("third step stands at %s", got)
+	}
+	r.Interpreter = p.Interpreter()
+	for n := range len(steps) + 1 {
+		r.Journal = steps[:n]
+		live, again := finish(t, begin(t, p, r), echo)
+		if len(live) != len(steps)-n || string(again.Value) != string(ended.Value) {
+			t.Errorf("with %d recorded: got %d live steps and %s", n, len(live), again.Value)
+		}
+	}
+}
+
+func TestContained(t *testing.T) {
+	p := start(t, nil)
+	load(t, p, threeGets)
+	s := p.Status()[0]
+	if len(s.Missing) > 0 {
+		t.Errorf("missing: %v", s.Missing)
+	}
+	if strings.Join(s.Contained, " ") != "memory no_new_privs landlock seccomp" {
+		t.Errorf("contained: %v", s.Contained)
+	}
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", s.PID))
+	if err != nil || len(tasks) == 0 {
+		t.Fatalf("no threads: %v", err)
+	}
+	for _, task := range tasks {
+		text, err := os.ReadFile(task)
+		if err != nil {
+			continue // the thread is gone
+		}
+		if !bytes.Contains(text, []byte("NoNewPrivs:\t1")) || !bytes.Contains(text, []byte("Seccomp:\t2")) {
+			t.Errorf("%s is not contained:\n%s", task, text)
+		}
+	}
+	env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", s.PID))
+	if err != nil || !strings.HasPrefix(string(env), "TZ=UTC\x00") || bytes.Contains(env, []byte("PATH=")) {
+		t.Errorf("environment: %q, %v", env, err)
+	}
+}
+
+func TestCellRefuses(t *testing.T) {
+	out, err := exec.Command(sandboxtest.Binary(t), "cell").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		Contained, Missing []string
+		Tries              map[string]string
+	}
+	if err := json.Unmarshal(out, &got); err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Tries) < 15 {
+		t.Fatalf("got %d tries: %s", len(got.Tries), out)
+	}
+	for name, said := range got.Tries {
+		if !strings.HasSuffix(said, "operation not permitted") {
+			t.Errorf("%s: got %q, want operation not permitted", name, said)
+		}
+	}
+}
+
+// TestDeaths: whatever a script does, only its worker dies, and the pool goes on.
+func TestDeaths(t *testing.T) {
+	tests := []struct{ name, source, why string }{
+		{"memory", "def f():\n    return len([0] * 1000000000)\n", sandbox.DiedMemory},
+		{"join", "def f():\n    x = 'x' * 100000000\n    return len(''.join([x] * 100))\n", sandbox.DiedMemory},
+		{"time", "def f():\n    x = 3\n    for _ in range(40):\n        x = x * x\n    return x\n", sandbox.DiedTime},
+	}
+	p := start(t, func(c *sandbox.Config) { c.Silence = 2 * time.Second })
+	calm := load(t, p, threeGets)
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := begin(t, p, run(load(t, p, tt.source)))
+			e, err := c.Next(t.Context())
+			var death *sandbox.Death
+			if !errors.Is(err, sandbox.ErrDied) || !errors.As(err, &death) {
+				t.Fatalf("got %v, %v, want a death", e, err)
+			}
+			if death.Why != tt.why || !death.Computing {
+				t.Errorf("got %+v (computing: %v), want %s while computing", death, death.Computing, tt.why)
+			}
+			if _, ended := finish(t, begin(t, p, run(calm)), echo); ended.Status != "done" {
+				t.Errorf("afterwards: got %+v", ended)
+			}
+		})
+	}
+	if s := p.Status()[0]; s.Deaths != len(tests) || s.LastDeath == "" {
+		t.Errorf("got %d deaths, last %q", s.Deaths, s.LastDeath)
+	}
+}
+
+func TestKilledBetweenSteps(t *testing.T) {
+	p := start(t, nil)
+	r := run(load(t, p, threeGets))
+	c := begin(t, p, r)
+	e, err := c.Next(t.Context())
+	step, ok := e.(*wire.Step)
+	if !ok {
+		t.Fatalf("got %v, %v, want a step", e, err)
+	}
+	if err := syscall.Kill(p.Status()[0].PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	var death *sandbox.Death
+	if _, err := c.Next(t.Context()); !errors.As(err, &death) || death.Why != sandbox.DiedKilled || death.Computing {
+		t.Fatalf("got %v, want killed and not computing", err)
+	}
+	if err := c.Answer(echo(step)); !errors.Is(err, sandbox.ErrDied) {
+		t.Errorf("answering: got %v, want %v", err, sandbox.ErrDied)
+	}
+	r.Journal = []engine.Step{{Number: 1, Builtin: step.Builtin, At: step.At, Args: step.Args, Hash: step.Hash, Status: engine.StepDone, Result: echo(step).Result}}
+	if live, ended := finish(t, begin(t, p, r), echo); ended.Status != "done" || len(live) != 2 {
+		t.Errorf("again: got %+v after %d steps", ended, len(live))
+	}
+}
+
+func TestDivergenceShowsBothSides(t *testing.T) {
+	p := start(t, nil)
+	r := run(load(t, p, threeGets))
+	steps, _ := finish(t, begin(t, p, r), echo)
+	steps[1].Args = engine.MustEncode(map[string]engine.Value{"url": "https://else.example.org/"})
+	steps[1].Hash = "k1:00"
+	r.Journal = steps
+	live, ended := finish(t, begin(t, p, r), echo)
+	if ended.Status != "diverged" || len(live) != 0 {
+		t.Fatalf("got %+v", ended)
+	}
+	for _, want := range []string{"step 2", "other arguments", "https://else.example.org/", "https://1.example.org/", "scripts/a.star:3:21"} {
+		if !strings.Contains(ended.Error.Message, want) {
+			t.Errorf("message lacks %q:\n%s", want, ended.Error.Message)
+		}
+	}
+}
+
+func TestCloseCancels(t *testing.T) {
+	p := start(t, nil)
+	r := run(load(t, p, threeGets))
+	for range 50 {
+		c := begin(t, p, r)
+		if _, err := c.Next(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+		if e, err := c.Next(t.Context()); err != nil || e.(*wire.Ended).Status != "cancelled" {
+			t.Fatalf("got %v, %v, want cancelled", e, err)
+		}
+	}
+	if s := p.Status()[0]; s.Calls != 0 || s.Deaths != 0 {
+		t.Errorf("got %d calls and %d deaths", s.Calls, s.Deaths)
+	}
+}
+
+func TestEvaluates(t *testing.T) {
+	p := start(t, func(c *sandbox.Config) { c.Workers = 2 })
+	hash := load(t, p, `
+def f(i):
+    pass
+
+rule(name = "r", when = on.webhook("hook", where = lambda e: e.level > 3), do = f, dedup = lambda e: [e.host, 1])
+`)
+	event := func(level int64) engine.Data {
+		return engine.MustEncode(map[string]engine.Value{"kind": "webhook", "fields": map[string]engine.Value{"level": level, "host": "h"}})
+	}
+	got, err := p.Evaluate(t.Context(), wire.Evaluate{Bundle: hash, Items: []wire.Item{
+		{Rule: "r", Event: event(4)}, {Rule: "r", Event: event(3)}, {Rule: "r", Trigger: -1, Event: event(1)}, {Rule: "x", Event: event(1)},
+		{Rule: "r", Event: engine.MustEncode(map[string]engine.Value{})},
+	}})
+	if err != nil || len(got.Verdicts) != 5 {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	v := got.Verdicts
+	if !v[0].Match || v[1].Match || string(v[2].Key) != `["h",1]` || v[3].Error == nil {
+		t.Errorf("got %+v", v)
+	}
+	if v[4].Error == nil || v[4].Error.At != "scripts/a.star:5:70" || v[4].Error.Kind != engine.Script {
+		t.Errorf("got %v %q at %s", v[4].Error, v[4].Error.Kind, v[4].Error.At)
+	}
+}
+
+func TestEveryWorkerGetsTheBundle(t *testing.T) {
+	p := start(t, func(c *sandbox.Config) { c.Workers = 3; c.MaxCalls = 1 })
+	r := run(load(t, p, threeGets))
+	for range 3 { // each fills one worker
+		if _, err := begin(t, p, r).Next(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	full, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := p.Start(full, r); !errors.Is(err, context.Canceled) {
+		t.Errorf("a fourth call: got %v, want to wait", err)
+	}
+	p.Forget(r.Bundle)
+	_, err := p.Evaluate(full, wire.Evaluate{Bundle: r.Bundle})
+	if err == nil {
+		t.Error("a forgotten bundle was evaluated")
+	}
+}
+
+func TestUnknownBundle(t *testing.T) {
+	p := start(t, nil)
+	if _, err := p.Start(t.Context(), run("nowhere")); engine.KindOf(err) != engine.NotFound {
+		t.Errorf("got %v, want not_found", err)
+	}
+}
+
+func TestSaysWhyNothingStarts(t *testing.T) {
+	p := start(t, func(c *sandbox.Config) { c.Binary = "/nonexistent/larkspur" })
+	_, err := p.Load(t.Context(), bundle(threeGets))
+	if engine.KindOf(err) != engine.Unavailable || !strings.Contains(err.Error(), "/nonexistent/larkspur") {
+		t.Errorf("got %v", err)
+	}
+	if s := p.Status()[0]; s.Failure == "" || s.PID != 0 {
+		t.Errorf("got %+v", s)
+	}
+}
+
+func TestClosedPool(t *testing.T) {
+	p := start(t, nil)
+	r := run(load(t, p, threeGets))
+	c := begin(t, p, r)
+	if _, err := c.Next(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	pid := p.Status()[0].PID
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Next(t.Context()); !errors.Is(err, sandbox.ErrClosed) {
+		t.Errorf("got %v, want %v", err, sandbox.ErrClosed)
+	}
+	if _, err := p.Start(t.Context(), r); !errors.Is(err, sandbox.ErrClosed) {
+		t.Errorf("got %v, want %v", err, sandbox.ErrClosed)
+	}
+	if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
+		t.Errorf("worker %d: got %v, want it gone", pid, err)
+	}
+}

@@ -1,0 +1,252 @@
+package worker
+
+import (
+	"fmt"
+	"time"
+
+	"go.starlark.net/starlark"
+
+	"larkspur/engine"
+	"larkspur/engine/wire"
+	"larkspur/scripts/pure"
+)
+
+// MaxSteps bounds a journal.
+const MaxSteps = 10_000
+
+// call is one run in execution. Its thread is used by one goroutine; answers and
+// cancellation come from the server's.
+type call struct {
+	env       *environment
+	bundle    *bundle
+	run       wire.Run
+	converter *converter
+	thread    *starlark.Thread
+	// ask sends a step to the supervisor.
+	ask     func(wire.Step) error
+	answers chan wire.Answer // room for one
+	gone    chan struct{}    // closed when the call is cancelled
+
+	journal *journal
+	path    string
+	number  int
+	ticks   *limiter
+	limits  []time.Time // ends of the attempts around, by the run's time
+	clock   runClock
+
+	event  starlark.Value // of the run's incident
+	opened starlark.Value
+}
+
+func newCall(env *environment, b *bundle, run wire.Run, ask func(wire.Step) error) *call {
+	c := &call{env: env, bundle: b, run: run, ask: ask, answers: make(chan wire.Answer, 1), gone: make(chan struct{})}
+	c.converter = &converter{bundle: b, call: c}
+	c.journal = newJournal(env, run)
+	c.thread = &starlark.Thread{Name: run.Run}
+	c.thread.SetLocal(callKey, c)
+	c.thread.SetLocal(bundleKey, b)
+	pure.SetZone(c.thread, b.zone)
+	c.ticks = limitThread(c.thread, env.hello.MaxTicks, "between two calls of the world")
+	return c
+}
+
+// execute runs the handler from the top to its end.
+func (c *call) execute() wire.Ended {
+	value, err := c.invoke()
+	select {
+	case <-c.gone:
+		return wire.Ended{Status: endedCancelled}
+	default:
+	}
+	if c.ticks.broken != nil {
+		return wire.Ended{Status: endedFailed, Error: c.ticks.broken, Backtrace: backtrace(err)}
+	}
+	if err == nil || !isStop(err) {
+		if diverged := c.journal.leftOver(); diverged != nil {
+			return wire.Ended{Status: endedDiverged, Error: diverged}
+		}
+	}
+	if err != nil {
+		ended := wire.Ended{Status: endedFailed, Error: scriptError(err), Backtrace: backtrace(err)}
+		if s := asStop(err); s != nil {
+			ended.Status = s.status
+		}
+		return ended
+	}
+	ended := wire.Ended{Status: endedDone}
+	if plain, err := c.converter.toValue(value); err == nil { // a function is no value, and nobody's concern
+		ended.Value, _ = engine.Encode(plain)
+	}
+	return ended
+}
+
+// invoke finds the function and its arguments, and calls it.
+func (c *call) invoke() (starlark.Value, error) {
+	fn, err := c.bundle.function(c.run.Handler)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.constants(); err != nil {
+		return nil, err
+	}
+	args, kwargs, err := c.arguments()
+	if err != nil {
+		return nil, err
+	}
+	return starlark.Call(c.thread, fn, args, kwargs)
+}
+
+// constants decodes what never changes about the incident.
+func (c *call) constants() (err error) {
+	own := c.run.Incident
+	if own == nil {
+		return nil
+	}
+	if c.opened, err = c.converter.fromData(own.Opened); err != nil {
+		return fmt.Errorf("incident: opened: %w", err)
+	}
+	c.event = starlark.None
+	event, err := own.Event.Value()
+	if err != nil {
+		return fmt.Errorf("incident: event: %w", err)
+	}
+	if m, ok := event.(map[string]engine.Value); ok {
+		c.event, err = c.converter.newEvent(m)
+	}
+	return err
+}
+
+// arguments decodes First and Args.
+func (c *call) arguments() (starlark.Tuple, []starlark.Tuple, error) {
+	first, err := c.run.First.Value()
+	if err != nil {
+		return nil, nil, fmt.Errorf("run: first: %w", err)
+	}
+	list, _ := first.([]engine.Value)
+	positional, err := c.converter.fromList(list)
+	if err != nil {
+		return nil, nil, fmt.Errorf("run: first: %w", err)
+	}
+	named, err := c.run.Args.Value()
+	if err != nil {
+		return nil, nil, fmt.Errorf("run: args: %w", err)
+	}
+	m, _ := named.(map[string]engine.Value)
+	kwargs := make([]starlark.Tuple, 0, len(m))
+	for _, name := range sortedKeys(m) {
+		v, err := c.converter.fromValue(m[name])
+		if err != nil {
+			return nil, nil, fmt.Errorf("run: args: %s: %w", name, err)
+		}
+		kwargs = append(kwargs, starlark.Tuple{starlark.String(name), v})
+	}
+	return positional, kwargs, nil
+}
+
+// perform makes one step: answered by the journal, or by the supervisor.
+func (c *call) perform(w *word, args map[string]engine.Value) (starlark.Value, error) {
+	if w == nil {
+		return nil, engine.Errorf(engine.Internal, "this word is not known to the supervisor")
+	}
+	step, err := c.next(w, args)
+	if err != nil {
+		return nil, err
+	}
+	answer, known, err := c.journal.answer(step)
+	if err != nil {
+		return nil, err
+	}
+	if !known {
+		if answer, err = c.live(step); err != nil {
+			return nil, err
+		}
+	}
+	c.clock.set(answer.Ended)
+	c.ticks.renew()
+	if answer.Error != nil {
+		e := *answer.Error
+		e.At = "" // where this script stands counts
+		return nil, &e
+	}
+	v, err := c.converter.fromData(answer.Result)
+	if err != nil {
+		return nil, engine.WrapError(engine.Internal, err, w.Name+": result")
+	}
+	return v, nil
+}
+
+// next numbers and describes the step.
+func (c *call) next(w *word, args map[string]engine.Value) (*wire.Step, error) {
+	class, err := w.class(args)
+	if err != nil {
+		return nil, err
+	}
+	data, err := engine.Encode(args)
+	if err != nil {
+		return nil, engine.WrapError(engine.Invalid, err, w.Name)
+	}
+	if c.number >= MaxSteps {
+		return nil, &stop{endedFailed, engine.Errorf(engine.Script, "%s would be step %d: a run may have %d", w.Name, c.number+1, MaxSteps).
+			WithCause(causeLimit).WithHint("split the work into several runs")}
+	}
+	c.number++
+	return &wire.Step{
+		Path: c.path, Number: c.number, Builtin: w.Name, Version: w.Version, Class: class,
+		At: formatPosition(here(c.thread)), Args: data, Hash: c.journal.hash(data), Ticks: c.thread.Steps,
+	}, nil
+}
+
+// live asks the supervisor and waits.
+func (c *call) live(step *wire.Step) (wire.Answer, error) {
+	step.Limit = c.limit()
+	cancelled := &stop{endedCancelled, engine.Errorf(engine.Closed, "cancelled")}
+	select {
+	case <-c.gone:
+		return wire.Answer{}, cancelled
+	default:
+	}
+	if err := c.ask(*step); err != nil {
+		return wire.Answer{}, &stop{endedFailed, engine.Errorf(engine.Internal, "%s: asking the supervisor: %w", step.Builtin, err)}
+	}
+	select {
+	case a := <-c.answers:
+		return a, nil
+	case <-c.gone:
+		return wire.Answer{}, cancelled
+	}
+}
+
+// limit is what is left of the attempts around, at least a nanosecond: the
+// supervisor decides that time is over, and records it.
+func (c *call) limit() int64 {
+	if len(c.limits) == 0 {
+		return 0
+	}
+	first := c.limits[0]
+	for _, end := range c.limits[1:] {
+		if end.Before(first) {
+			first = end
+		}
+	}
+	return int64(max(first.Sub(c.clock.now()), 1))
+}
+
+// runClock is the run's time: that of the last answer, and what went by since.
+// It bounds steps and decides nothing.
+type runClock struct {
+	last  time.Time // of the supervisor
+	since time.Time // ours, monotonic
+}
+
+func (r *runClock) set(t time.Time) {
+	if t.After(r.last) {
+		r.last, r.since = t, time.Now()
+	}
+}
+
+func (r *runClock) now() time.Time {
+	if r.since.IsZero() {
+		return r.last
+	}
+	return r.last.Add(time.Since(r.since))
+}

@@ -1,0 +1,78 @@
+package worker
+
+import (
+	"go.starlark.net/starlark"
+
+	"larkspur/engine"
+	"larkspur/scripts/pure"
+)
+
+func changeSignature() *word {
+	return newWord(engine.Signature{Name: "change", Positional: 3, Params: []engine.Param{
+		{Name: "title", Kind: "text", Required: true}, {Name: "do", Kind: "handler", Required: true}, {Name: "undo", Kind: "handler", Required: true},
+		{Name: "args", Kind: "dict"}, {Name: "expires", Kind: "duration"}, {Name: "why", Kind: "text"},
+	}})
+}
+
+// changeWord calls do now and records, as the step change.made, how to take it
+// back: undo by name, with args and what do returned.
+func changeWord(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	c, err := running(thread, "change")
+	if err != nil {
+		return nil, err
+	}
+	w := changeSignature()
+	bound, err := w.bind(args, kwargs)
+	if err != nil {
+		return nil, err
+	}
+	values, err := w.normalize(c.converter, args, kwargs)
+	if err != nil {
+		return nil, err
+	}
+	with, ok := values["args"].(map[string]engine.Value)
+	if values["args"] != nil && !ok {
+		return nil, engine.Errorf(engine.Invalid, "change: args: got a dict whose keys are not all strings")
+	}
+	if with == nil {
+		with = map[string]engine.Value{}
+		values["args"] = with
+	}
+	undo := bound["undo"].(*starlark.Function)
+	if why := accepts(undo, []string{"done"}, sortedKeys(with)); why != "" {
+		return nil, engine.Errorf(engine.Invalid, "change: undo: %s", why)
+	}
+	done, err := starlark.Call(thread, bound["do"], nil, keywords(bound["args"]))
+	if err != nil {
+		return nil, err
+	}
+	if values["done"], err = c.converter.toValue(done); err != nil {
+		return nil, wrongArgument("change", "what do returned", err)
+	}
+	return c.perform(c.env.words["change.made"], values)
+}
+
+// keywords makes keyword arguments of a dict, in its order.
+func keywords(v starlark.Value) []starlark.Tuple {
+	d, ok := v.(starlark.IterableMapping)
+	if !ok {
+		return nil
+	}
+	return d.Items()
+}
+
+// changeUndo is the method of a change: a step that asks for its undo run.
+func changeUndo(thread *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	if err := starlark.UnpackArgs("undo", args, kwargs); err != nil {
+		return nil, err
+	}
+	c, err := running(thread, "undo")
+	if err != nil {
+		return nil, err
+	}
+	id, ok := starlark.AsString(b.Receiver().(*pure.Struct).Fields()["id"])
+	if !ok {
+		return nil, engine.Errorf(engine.Internal, "undo: the change has no id")
+	}
+	return c.perform(c.env.words["change.undo"], map[string]engine.Value{"change": id})
+}

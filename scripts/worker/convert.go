@@ -1,0 +1,433 @@
+package worker
+
+import (
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+	"time"
+
+	"go.starlark.net/starlark"
+
+	"larkspur/engine"
+	"larkspur/engine/calendar"
+	"larkspur/scripts/pure"
+)
+
+// handlerType is the Type of the struct by which a handler travels as a value.
+const handlerType = "handler"
+
+// converter turns values of scripts into those of the engine and back, on behalf
+// of one call or one loading bundle.
+type converter struct {
+	bundle *bundle
+	call   *call // nil outside of a run: incidents then have no steps
+}
+
+// kindNames are the kinds of parameters as people read them.
+var kindNames = map[string]string{
+	"text": "a string", "int": "an int", "number": "a number", "bool": "True or False", "duration": `a duration like "5m"`,
+	"time": "a time", "list": "a list", "dict": "a dict", "secret": `secret("name")`, "connection": "the name of a connection",
+	"person": "a person", "incident": "an incident", "handler": "a function", "bytes": "bytes", "struct": "a struct", "any": "a value",
+}
+
+// accept converts an argument of a kind; several kinds are separated by "|".
+func (c *converter) accept(kind string, v starlark.Value) (engine.Value, error) {
+	kinds := strings.Split(kind, "|")
+	for _, k := range kinds {
+		if value, ok, err := c.acceptOne(k, v); ok || err != nil {
+			return value, err
+		}
+	}
+	wants := make([]string, len(kinds))
+	for i, k := range kinds {
+		if wants[i] = kindNames[k]; wants[i] == "" {
+			wants[i] = k
+		}
+	}
+	return nil, engine.Errorf(engine.Invalid, "got %s, want %s", describe(v), strings.Join(wants, " or "))
+}
+
+// acceptOne reports ok when v is of the kind, and an error when it is but wrong.
+func (c *converter) acceptOne(kind string, v starlark.Value) (engine.Value, bool, error) {
+	ok := true
+	switch kind {
+	case "text", "connection":
+		_, ok = v.(starlark.String)
+	case "int":
+		_, ok = v.(starlark.Int)
+	case "number":
+		_, isInt := v.(starlark.Int)
+		_, isFloat := v.(starlark.Float)
+		ok = isInt || isFloat
+	case "bool":
+		_, ok = v.(starlark.Bool)
+	case "bytes":
+		if s, isText := v.(starlark.String); isText {
+			return engine.Bytes(s), true, nil
+		}
+		_, ok = v.(starlark.Bytes)
+	case "time":
+		_, ok = v.(pure.Time)
+	case "secret":
+		_, ok = v.(secretValue)
+	case "incident":
+		_, ok = v.(*incidentValue)
+	case "struct":
+		_, ok = v.(*pure.Struct)
+	case "dict":
+		_, ok = v.(starlark.IterableMapping)
+	case "duration":
+		return acceptDuration(v)
+	case "list":
+		return c.acceptList(v)
+	case "person":
+		return c.acceptPerson(v)
+	case "handler":
+		return c.acceptHandler(v)
+	}
+	if !ok {
+		return nil, false, nil
+	}
+	value, err := c.toValue(v)
+	return value, err == nil, err
+}
+
+func acceptDuration(v starlark.Value) (engine.Value, bool, error) {
+	var d time.Duration
+	switch v := v.(type) {
+	case pure.Duration:
+		d = time.Duration(v)
+	case starlark.String:
+		if v == "" {
+			return nil, true, nil // as good as left out
+		}
+		var err error
+		if d, err = calendar.ParseDuration(string(v)); err != nil {
+			return nil, false, err
+		}
+	default:
+		return nil, false, nil
+	}
+	if d < 0 {
+		return nil, false, engine.Errorf(engine.Invalid, "got %s, want a duration that is not negative", calendar.FormatDuration(d))
+	}
+	return d, true, nil
+}
+
+func (c *converter) acceptList(v starlark.Value) (engine.Value, bool, error) {
+	list, ok := v.(starlark.Iterable)
+	if _, isDict := v.(starlark.IterableMapping); !ok || isDict {
+		return nil, false, nil
+	}
+	values, err := c.toList(list, 0)
+	return values, err == nil, err
+}
+
+// acceptPerson takes a name, an address, a person, or whatever has an email.
+func (c *converter) acceptPerson(v starlark.Value) (engine.Value, bool, error) {
+	switch v := v.(type) {
+	case starlark.String:
+		return string(v), true, nil
+	case personValue:
+		return engine.PersonRef(v), true, nil
+	case *pure.Struct:
+		email, hasEmail := starlark.AsString(v.Fields()["email"])
+		name, _ := starlark.AsString(v.Fields()["name"])
+		return engine.PersonRef{Name: name, Email: email}, hasEmail, nil
+	}
+	return nil, false, nil
+}
+
+func (c *converter) acceptHandler(v starlark.Value) (engine.Value, bool, error) {
+	fn, ok := v.(*starlark.Function)
+	if !ok {
+		return nil, false, nil
+	}
+	h, err := c.bundle.handler(fn)
+	if err != nil {
+		return nil, false, err
+	}
+	return handlerStruct(h), true, nil
+}
+
+// handlerStruct is how a handler travels as a value.
+func handlerStruct(h engine.Handler) engine.Struct {
+	return engine.Struct{Type: handlerType, Fields: map[string]engine.Value{"file": h.File, "name": h.Name}}
+}
+
+// toValue makes plain data of a value of a script. Errors (kind invalid) name
+// what cannot be recorded.
+func (c *converter) toValue(v starlark.Value) (engine.Value, error) { return c.value(v, 0) }
+
+func (c *converter) value(v starlark.Value, depth int) (engine.Value, error) {
+	if depth > engine.MaxDepth {
+		return nil, engine.Errorf(engine.Invalid, "a value nested deeper than %d cannot be recorded", engine.MaxDepth)
+	}
+	switch v := v.(type) {
+	case starlark.NoneType:
+		return nil, nil
+	case starlark.Bool:
+		return bool(v), nil
+	case starlark.Int:
+		return intValue(v), nil
+	case starlark.Float:
+		return float64(v), nil
+	case starlark.String:
+		return string(v), nil
+	case starlark.Bytes:
+		return engine.Bytes(v), nil
+	case pure.Duration:
+		return time.Duration(v), nil
+	case pure.Time:
+		return v.T.UTC(), nil
+	case secretValue:
+		return engine.Secret(v), nil
+	case personValue:
+		return engine.PersonRef(v), nil
+	case *incidentValue:
+		return engine.IncidentRef{ID: v.id}, nil
+	}
+	return c.container(v, depth)
+}
+
+func (c *converter) container(v starlark.Value, depth int) (engine.Value, error) {
+	switch v := v.(type) {
+	case starlark.Tuple:
+		list, err := c.toList(v, depth)
+		return engine.Tuple(list), err
+	case *starlark.Set:
+		list, err := c.toList(v, depth)
+		return engine.Set(list), err
+	case *starlark.List:
+		return c.toList(v, depth)
+	case *pure.Struct:
+		fields := make(map[string]engine.Value, len(v.Fields()))
+		for name, f := range v.Fields() {
+			value, err := c.value(f, depth+1)
+			if err != nil {
+				return nil, err
+			}
+			fields[name] = value
+		}
+		return engine.Struct{Type: v.Constructor, Fields: fields}, nil
+	case *eventValue:
+		return v.data, nil
+	case starlark.IterableMapping:
+		return c.toDict(v.Items(), depth)
+	case starlark.Callable:
+		return nil, engine.Errorf(engine.Invalid, "a function (%s) cannot be recorded", v.Name()).
+			WithHint("what may run later is given as do or undo, which take a top-level def")
+	case starlark.Iterable:
+		return c.toList(v, depth)
+	}
+	return nil, engine.Errorf(engine.Invalid, "a %s cannot be recorded", v.Type())
+}
+
+func intValue(v starlark.Int) engine.Value {
+	if i, ok := v.Int64(); ok {
+		return i
+	}
+	return new(big.Int).Set(v.BigInt())
+}
+
+func (c *converter) toList(v starlark.Iterable, depth int) ([]engine.Value, error) {
+	list := []engine.Value{}
+	it := v.Iterate()
+	defer it.Done()
+	var x starlark.Value
+	for it.Next(&x) {
+		value, err := c.value(x, depth+1)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, value)
+	}
+	return list, nil
+}
+
+func (c *converter) toDict(items []starlark.Tuple, depth int) (engine.Value, error) {
+	d := make(engine.Dict, 0, len(items))
+	plain := true
+	for _, item := range items {
+		key, err := c.value(item[0], depth+1)
+		if err != nil {
+			return nil, err
+		}
+		value, err := c.value(item[1], depth+1)
+		if err != nil {
+			return nil, err
+		}
+		_, text := key.(string)
+		plain = plain && text
+		d = append(d, engine.Pair{Key: key, Value: value})
+	}
+	if !plain {
+		return d, nil
+	}
+	m := make(map[string]engine.Value, len(d))
+	for _, p := range d {
+		m[p.Key.(string)] = p.Value
+	}
+	return m, nil
+}
+
+// fromData decodes what was recorded.
+func (c *converter) fromData(d engine.Data) (starlark.Value, error) {
+	v, err := d.Value()
+	if err != nil {
+		return nil, err
+	}
+	return c.fromValue(v)
+}
+
+// fromValue makes a value of scripts. Lists and dicts are new and may be changed.
+func (c *converter) fromValue(v engine.Value) (starlark.Value, error) {
+	switch v := v.(type) {
+	case nil:
+		return starlark.None, nil
+	case bool:
+		return starlark.Bool(v), nil
+	case int64:
+		return starlark.MakeInt64(v), nil
+	case *big.Int:
+		return starlark.MakeBigInt(v), nil
+	case float64:
+		return starlark.Float(v), nil
+	case string:
+		return starlark.String(v), nil
+	case engine.Bytes:
+		return starlark.Bytes(v), nil
+	case time.Duration:
+		return pure.Duration(v), nil
+	case time.Time:
+		return pure.Time{T: v.In(c.bundle.zone)}, nil
+	case engine.Secret:
+		return secretValue(v), nil
+	case engine.PersonRef:
+		return personValue(v), nil
+	case engine.IncidentRef:
+		return &incidentValue{id: v.ID, call: c.call}, nil
+	}
+	return c.fromContainer(v)
+}
+
+func (c *converter) fromContainer(v engine.Value) (starlark.Value, error) {
+	switch v := v.(type) {
+	case []engine.Value:
+		list, err := c.fromList(v)
+		return starlark.NewList(list), err
+	case engine.Tuple:
+		list, err := c.fromList(v)
+		return starlark.Tuple(list), err
+	case engine.Set:
+		return c.fromSet(v)
+	case map[string]engine.Value:
+		return c.fromMap(v)
+	case engine.Dict:
+		d := starlark.NewDict(len(v))
+		for _, p := range v {
+			if err := c.setKey(d, p.Key, p.Value); err != nil {
+				return nil, err
+			}
+		}
+		return d, nil
+	case engine.Struct:
+		return c.fromStruct(v)
+	}
+	return nil, fmt.Errorf("a %T is no value", v)
+}
+
+func (c *converter) fromList(list []engine.Value) ([]starlark.Value, error) {
+	out := make([]starlark.Value, len(list))
+	for i, v := range list {
+		x, err := c.fromValue(v)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = x
+	}
+	return out, nil
+}
+
+func (c *converter) fromSet(list engine.Set) (starlark.Value, error) {
+	s := starlark.NewSet(len(list))
+	items, err := c.fromList(list)
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range items {
+		if err := s.Insert(x); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+func (c *converter) fromMap(m map[string]engine.Value) (starlark.Value, error) {
+	d := starlark.NewDict(len(m))
+	for _, k := range sortedKeys(m) {
+		if err := c.setKey(d, k, m[k]); err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
+}
+
+func (c *converter) setKey(d *starlark.Dict, key, value engine.Value) error {
+	k, err := c.fromValue(key)
+	if err != nil {
+		return err
+	}
+	v, err := c.fromValue(value)
+	if err != nil {
+		return err
+	}
+	return d.SetKey(k, v)
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// fromStruct makes a struct, with the methods that results of its type have.
+func (c *converter) fromStruct(s engine.Struct) (starlark.Value, error) {
+	if s.Type == eventType {
+		return c.newEvent(s.Fields)
+	}
+	fields := make(starlark.StringDict, len(s.Fields))
+	for name, f := range s.Fields {
+		v, err := c.fromValue(f)
+		if err != nil {
+			return nil, err
+		}
+		fields[name] = v
+	}
+	switch s.Type {
+	case "http.response":
+		return pure.NewStruct(s.Type, fields, starlark.NewBuiltin("json", responseJSON)), nil
+	case "change":
+		return pure.NewStruct(s.Type, fields, starlark.NewBuiltin("undo", changeUndo)), nil
+	}
+	return pure.NewStruct(s.Type, fields), nil
+}
+
+// responseJSON decodes the body of an HTTP response.
+func responseJSON(thread *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	if err := starlark.UnpackArgs("json", args, kwargs); err != nil {
+		return nil, err
+	}
+	body := b.Receiver().(*pure.Struct).Fields()["body"]
+	switch body := body.(type) {
+	case starlark.String:
+		return pure.DecodeJSON(thread, string(body))
+	case starlark.Bytes:
+		return pure.DecodeJSON(thread, string(body))
+	}
+	return nil, engine.Errorf(engine.Invalid, "json: the response has no body")
+}

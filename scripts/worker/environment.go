@@ -1,0 +1,149 @@
+package worker
+
+import (
+	"fmt"
+	"runtime/debug"
+	"strings"
+
+	"go.starlark.net/starlark"
+	"go.starlark.net/starlarkstruct"
+
+	"larkspur/engine"
+	"larkspur/engine/wire"
+	"larkspur/scripts/pure"
+)
+
+// environment is what scripts can name, made once from the first message.
+// Frozen; shared by all threads, which carry their call or bundle themselves.
+type environment struct {
+	hello       wire.Hello
+	interpreter string
+	words       map[string]*word    // by wire name
+	scripts     starlark.StringDict // what files of a workspace see
+	library     starlark.StringDict // what files of the shipped library see besides
+}
+
+// libraryPrefix begins the paths of the shipped library.
+const libraryPrefix = "@larkspur//"
+
+// localWords are spelled like builtins but performed here, by way of them.
+var localWords = map[string]bool{"change.made": true, "change.undo": true}
+
+func newEnvironment(hello wire.Hello) *environment {
+	env := &environment{hello: hello, interpreter: interpreterVersion(), words: map[string]*word{}}
+	members := map[string]starlark.StringDict{} // by module, "" for words without one
+	internal := map[string]starlark.StringDict{}
+	for _, sig := range hello.Signatures {
+		w := newWord(sig)
+		env.words[sig.Name] = w
+		if localWords[sig.Name] || strings.HasPrefix(sig.Name, incidentPrefix) {
+			continue
+		}
+		if !w.Internal {
+			env.add(members, w)
+		}
+		env.add(internal, w)
+	}
+	env.scripts = assemble(members)
+	env.library = assemble(internal)
+	env.library["inverse"] = starlark.NewBuiltin("inverse", inverseWord)
+	env.library["resolve"] = starlark.NewBuiltin("resolve", resolveWord)
+	env.scripts.Freeze()
+	env.library.Freeze()
+	return env
+}
+
+// add puts a builtin into its module.
+func (env *environment) add(members map[string]starlark.StringDict, w *word) {
+	module, name, found := strings.Cut(w.Name, ".")
+	if !found {
+		module, name = "", w.Name
+	}
+	if members[module] == nil {
+		members[module] = starlark.StringDict{}
+	}
+	members[module][name] = env.builtin(w)
+}
+
+// builtin makes the callable of a word.
+func (env *environment) builtin(w *word) *starlark.Builtin {
+	if w.Name == "print" {
+		return starlark.NewBuiltin("print", printWord)
+	}
+	return starlark.NewBuiltin(w.Name, func(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+		c, err := running(thread, w.Name)
+		if err != nil {
+			return nil, err
+		}
+		values, err := w.normalize(c.converter, args, kwargs)
+		if err != nil {
+			return nil, err
+		}
+		return c.perform(w, values)
+	})
+}
+
+// assemble makes the names of one kind of files.
+func assemble(members map[string]starlark.StringDict) starlark.StringDict {
+	names := pure.Members()
+	for name, v := range localMembers() {
+		names[name] = v
+	}
+	for module, functions := range members {
+		if module == "" {
+			for name, v := range functions {
+				names[name] = v
+			}
+			continue
+		}
+		names[module] = &starlarkstruct.Module{Name: module, Members: functions}
+	}
+	return names
+}
+
+// localMembers are the words performed in the worker.
+func localMembers() starlark.StringDict {
+	return starlark.StringDict{
+		"attempt": starlark.NewBuiltin("attempt", attemptWord),
+		"change":  starlark.NewBuiltin("change", changeWord),
+		"fail":    starlark.NewBuiltin("fail", failWord),
+		"print":   starlark.NewBuiltin("print", printWord),
+		"secret":  starlark.NewBuiltin("secret", secretWord),
+		"run":     starlark.NewBuiltin("run", runWord),
+		"rule":    starlark.NewBuiltin("rule", ruleWord),
+		"job":     starlark.NewBuiltin("job", jobWord),
+		"on":      onModule(),
+	}
+}
+
+// interpreterVersion names the interpreter: tick counts compare under it.
+func interpreterVersion() string {
+	version := "unknown"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, dep := range info.Deps {
+			if dep.Path == "go.starlark.net" {
+				version = dep.Version
+			}
+		}
+	}
+	return fmt.Sprintf("go.starlark.net %s compiler %d", version, starlark.CompilerVersion)
+}
+
+// What a thread carries.
+const (
+	callKey   = "larkspur/call"
+	loaderKey = "larkspur/loader"
+	bundleKey = "larkspur/bundle"
+)
+
+// running returns the call of a thread, or why word cannot be called here.
+func running(thread *starlark.Thread, word string) (*call, error) {
+	if c, ok := thread.Local(callKey).(*call); ok {
+		return c, nil
+	}
+	if _, loading := thread.Local(loaderKey).(*loader); loading {
+		return nil, engine.Errorf(engine.Script, "%s: not at the top level: scripts only declare there", word).
+			WithHint("call it in the function that do names")
+	}
+	return nil, engine.Errorf(engine.Script, "%s: not in a where or dedup function, which see the event alone", word)
+}

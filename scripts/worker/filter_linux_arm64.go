@@ -1,0 +1,8 @@
+package worker
+
+import "golang.org/x/sys/unix"
+
+const auditArch = unix.AUDIT_ARCH_AARCH64
+
+// archSyscalls are calls that only this architecture has.
+var archSyscalls = []uint32{}

@@ -1,0 +1,146 @@
+package worker
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"go.starlark.net/starlark"
+	"go.starlark.net/syntax"
+
+	"larkspur/engine"
+)
+
+// incidentValue is an incident. What never changes about the run's own is known;
+// all else is read through the step incident.get where it stands. Methods are
+// the builtins incident.X with the incident as their first argument.
+type incidentValue struct {
+	id   string
+	call *call // nil outside of a run
+}
+
+var (
+	_ starlark.HasAttrs   = (*incidentValue)(nil)
+	_ starlark.Comparable = (*incidentValue)(nil)
+)
+
+func (i *incidentValue) String() string        { return i.id }
+func (i *incidentValue) Type() string          { return "incident" }
+func (i *incidentValue) Freeze()               {}
+func (i *incidentValue) Truth() starlark.Bool  { return true }
+func (i *incidentValue) Hash() (uint32, error) { return starlark.String(i.id).Hash() }
+
+// JSONValue is the id.
+func (i *incidentValue) JSONValue() starlark.Value { return starlark.String(i.id) }
+
+// CompareSameType compares ids.
+func (i *incidentValue) CompareSameType(op syntax.Token, other starlark.Value, _ int) (bool, error) {
+	same := i.id == other.(*incidentValue).id
+	switch op {
+	case syntax.EQL:
+		return same, nil
+	case syntax.NEQ:
+		return !same, nil
+	}
+	return false, fmt.Errorf("incidents have no order")
+}
+
+// incidentAttributes are read by steps, unless they are the run's own incident's
+// and never change.
+var incidentAttributes = []string{
+	"rule", "type", "title", "severity", "status", "owner", "team", "opened", "event", "events",
+	"fields", "indicators", "reporter", "changes", "link", "reason",
+}
+
+// incidentPrefix begins the names of the builtins that are methods.
+const incidentPrefix = "incident."
+
+// AttrNames lists attributes and methods.
+func (i *incidentValue) AttrNames() []string {
+	names := append([]string{"id"}, incidentAttributes...)
+	if i.call != nil {
+		for name := range i.call.env.words {
+			if method, ok := strings.CutPrefix(name, incidentPrefix); ok && method != "get" {
+				names = append(names, method)
+			}
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Attr returns an attribute, reading it where it may have changed, or a method.
+func (i *incidentValue) Attr(name string) (starlark.Value, error) {
+	if name == "id" {
+		return starlark.String(i.id), nil
+	}
+	if i.call == nil {
+		return nil, engine.Errorf(engine.Script, "incident.%s: incidents are read in a run, not here", name)
+	}
+	if v, ok := i.call.incidentConstant(i.id, name); ok {
+		return v, nil
+	}
+	if slices.Contains(incidentAttributes, name) {
+		return i.call.perform(i.call.env.words["incident.get"], map[string]engine.Value{"incident": i.id, "name": name})
+	}
+	w := i.call.env.words[incidentPrefix+name]
+	if w == nil || name == "get" || w.Internal {
+		return nil, nil
+	}
+	return starlark.NewBuiltin(w.Name, i.method(w)), nil
+}
+
+// method binds a builtin to the incident.
+func (i *incidentValue) method(w *word) func(*starlark.Thread, *starlark.Builtin, starlark.Tuple, []starlark.Tuple) (starlark.Value, error) {
+	return func(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+		values, err := i.arguments(w, args, kwargs)
+		if err != nil {
+			return nil, err
+		}
+		values["incident"] = i.id
+		return i.call.perform(w, values)
+	}
+}
+
+// arguments normalizes a method's call; set takes any keywords.
+func (i *incidentValue) arguments(w *word, args starlark.Tuple, kwargs []starlark.Tuple) (map[string]engine.Value, error) {
+	if w.Name != "incident.set" {
+		return w.without().normalize(i.call.converter, args, kwargs)
+	}
+	if len(args) > 0 {
+		return nil, engine.Errorf(engine.Invalid, "incident.set: got an argument without a name, want key = value")
+	}
+	fields := make(map[string]engine.Value, len(kwargs))
+	for _, kw := range kwargs {
+		name := string(kw[0].(starlark.String))
+		v, err := i.call.converter.toValue(kw[1])
+		if err != nil {
+			return nil, wrongArgument(w.Name, name, err)
+		}
+		fields[name] = v
+	}
+	return map[string]engine.Value{"fields": fields}, nil
+}
+
+// incidentConstant answers what never changes about the run's own incident.
+func (c *call) incidentConstant(id, name string) (starlark.Value, bool) {
+	own := c.run.Incident
+	if own == nil || own.ID != id {
+		return nil, false
+	}
+	switch name {
+	case "rule":
+		return starlark.String(own.Rule), true
+	case "type":
+		return starlark.String(own.Type), true
+	case "title":
+		return starlark.String(own.Title), true
+	case "link":
+		return starlark.String(own.Link), true
+	case "opened":
+		return c.opened, true
+	case "event":
+		return c.event, true
+	}
+	return nil, false
+}

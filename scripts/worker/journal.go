@@ -1,0 +1,144 @@
+package worker
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"larkspur/engine"
+	"larkspur/engine/wire"
+)
+
+// stepKey names a step of one run and generation.
+type stepKey struct {
+	path   string
+	number int
+}
+
+// journal answers recorded steps, and notices when the script is not the one
+// that was recorded.
+type journal struct {
+	env   *environment
+	ticks bool // tick counts compare: the interpreter is the same
+	steps map[stepKey]*engine.Step
+	order []stepKey
+	seen  map[stepKey]bool
+}
+
+func newJournal(env *environment, run wire.Run) *journal {
+	j := &journal{env: env, ticks: run.Interpreter == env.interpreter, steps: make(map[stepKey]*engine.Step, len(run.Journal)), seen: map[stepKey]bool{}}
+	for i := range run.Journal {
+		s := &run.Journal[i]
+		key := stepKey{s.Path, s.Number}
+		j.steps[key] = s
+		j.order = append(j.order, key)
+	}
+	return j
+}
+
+// hash is the keyed hash of arguments, "KEYNAME:HEX", under the newest key.
+func (j *journal) hash(args engine.Data) string { return j.hashWith(j.env.hello.HashKey, args) }
+
+func (j *journal) hashWith(name string, args engine.Data) string {
+	m := hmac.New(sha256.New, j.env.hello.HashKeys[name])
+	m.Write(args)
+	return name + ":" + hex.EncodeToString(m.Sum(nil))
+}
+
+// answer looks a step up. known is false for one that the supervisor must
+// perform: it is new, or was started and has no result.
+func (j *journal) answer(s *wire.Step) (a wire.Answer, known bool, err error) {
+	key := stepKey{s.Path, s.Number}
+	old := j.steps[key]
+	if old == nil {
+		return wire.Answer{}, false, nil
+	}
+	j.seen[key] = true
+	if why := j.differs(old, s); why != "" {
+		return wire.Answer{}, false, &stop{endedDiverged, divergence(old, s, why)}
+	}
+	switch old.Status {
+	case engine.StepDone, engine.StepSkipped:
+		return wire.Answer{Result: old.Result, Ended: old.Ended}, true, nil
+	case engine.StepFailed:
+		e := old.Error
+		if e == nil {
+			e = engine.Errorf(engine.Internal, "%s failed; its error was erased", old.Builtin)
+		}
+		return wire.Answer{Error: e, Ended: old.Ended}, true, nil
+	}
+	return wire.Answer{}, false, nil
+}
+
+// differs says in what a step is not the recorded one, or "".
+func (j *journal) differs(old *engine.Step, s *wire.Step) string {
+	switch {
+	case old.Builtin != s.Builtin:
+		return "another builtin"
+	case !j.sameArgs(old, s):
+		return "other arguments"
+	case old.At != s.At:
+		return "another line"
+	case j.ticks && old.Ticks != 0 && old.Ticks != s.Ticks:
+		return "another way to the same line"
+	}
+	return ""
+}
+
+// sameArgs compares under the key that the journal names. One that is gone
+// leaves the recorded arguments to compare, unless they are erased.
+func (j *journal) sameArgs(old *engine.Step, s *wire.Step) bool {
+	if old.Hash == "" || old.Hash == s.Hash {
+		return true
+	}
+	name, _, _ := strings.Cut(old.Hash, ":")
+	if _, ok := j.env.hello.HashKeys[name]; ok {
+		return old.Hash == j.hashWith(name, s.Args)
+	}
+	return len(old.Args) == 0 || string(old.Args) == string(s.Args)
+}
+
+// divergence shows both sides.
+func divergence(old *engine.Step, s *wire.Step, why string) *engine.Error {
+	e := engine.Errorf(engine.Script, "step %s is not the recorded one: %s\n  recorded: %s\n  now:      %s",
+		stepName(s.Path, s.Number), why,
+		side(old.Builtin, old.At, old.Args, old.Ticks), side(s.Builtin, s.At, s.Args, s.Ticks))
+	e.At = s.At
+	return e.WithHint("the script must do the same again up to where it waited: look for what differs from run to run; or restart the run from this step")
+}
+
+// maxSideBytes is how much of the arguments a divergence shows.
+const maxSideBytes = 400
+
+func side(builtin, at string, args engine.Data, ticks uint64) string {
+	text := string(args)
+	if text == "" {
+		text = "(arguments erased)"
+	}
+	return fmt.Sprintf("%s %s at %s after %d interpreter steps", builtin, cut(text, maxSideBytes), at, ticks)
+}
+
+// stepName writes PATH/N, a bare number for the root path.
+func stepName(path string, n int) string {
+	if path == "" {
+		return fmt.Sprint(n)
+	}
+	return fmt.Sprintf("%s/%d", path, n)
+}
+
+// leftOver is a divergence when the script ended before a recorded step.
+func (j *journal) leftOver() *engine.Error {
+	for _, key := range j.order {
+		if j.seen[key] {
+			continue
+		}
+		old := j.steps[key]
+		e := engine.Errorf(engine.Script, "the script ended before step %s, which is recorded\n  recorded: %s\n  now:      the end",
+			stepName(key.path, key.number), side(old.Builtin, old.At, old.Args, old.Ticks))
+		e.At = old.At
+		return e.WithHint("the script must do the same again up to where it waited; or restart the run from this step")
+	}
+	return nil
+}
