@@ -59,25 +59,25 @@ func normalise(c *engine.Call, p engine.Param) error {
 
 // connection returns the name of the connection that a call uses, "" for none.
 func (d *Door) connection(b reach.Builtin, given string) (string, error) {
-	if b.Section == "" || given == "" && b.Bare {
+	if b.Connection == "" || given == "" && b.Bare {
 		return given, nil
 	}
-	names := d.names[b.Section]
+	names := d.names[b.Connection]
 	switch {
 	case slices.Contains(names, given):
 		return given, nil
 	case given != "":
-		return "", engine.Errorf(engine.Invalid, "no connection %q in connections.%s", given, b.Section).
-			WithHint("%s", suggestName(given, names, b.Section))
+		return "", engine.Errorf(engine.Invalid, "no connection %q in connections.%s", given, b.Connection).
+			WithHint("%s", suggestName(given, names, b.Connection))
 	case len(names) == 1:
 		return names[0], nil
 	case slices.Contains(names, "default"):
 		return "default", nil
 	case len(names) == 0:
-		return "", engine.Errorf(engine.Invalid, "there is no connection in connections.%s", b.Section).
+		return "", engine.Errorf(engine.Invalid, "there is no connection in connections.%s", b.Connection).
 			WithHint("add one to larkspur.yaml")
 	}
-	return "", engine.Errorf(engine.Invalid, "which connection? connections.%s has %s", b.Section, strings.Join(names, ", ")).
+	return "", engine.Errorf(engine.Invalid, "which connection? connections.%s has %s", b.Connection, strings.Join(names, ", ")).
 		WithHint("say connection = %q, or call one of them default", names[0])
 }
 

@@ -1,6 +1,7 @@
 package builtins
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -200,8 +201,9 @@ func (d *Door) Probe(ctx context.Context, c *engine.Call) (happened bool, r engi
 	if !ok || b.Probe == nil {
 		return false, engine.Result{}, engine.Errorf(engine.Invalid, "%q cannot be asked whether it happened", c.Name)
 	}
-	b.Class = engine.Read // asking changes nothing
-	r, err = d.pass(ctx, b, c, func(ctx context.Context, c *engine.Call) (r engine.Result, err error) {
+	asking := *c
+	asking.Class = engine.Read
+	r, err = d.pass(ctx, b, &asking, func(ctx context.Context, c *engine.Call) (r engine.Result, err error) {
 		happened, r, err = b.Probe(ctx, c)
 		return r, err
 	})
@@ -256,7 +258,7 @@ func (d *Door) enter(ctx context.Context, b reach.Builtin, c *engine.Call) (rele
 	if b.AtOnce < 0 {
 		return func() {}, nil
 	}
-	key := b.Section + "/" + c.Connection
+	key := b.Connection + "/" + c.Connection
 	d.mu.Lock()
 	slot := d.slots[key]
 	if slot == nil {
@@ -305,10 +307,7 @@ func kindly(b reach.Builtin, c *engine.Call, err error) *engine.Error {
 
 // isEffect reports whether the call may change the world, `effect` considered.
 func isEffect(b reach.Builtin, c *engine.Call) bool {
-	class := b.Class
-	if given := c.Text("effect"); b.EffectParam && given != "" {
-		class = engine.Class(given)
-	}
+	class := cmp.Or(c.Class, b.Class)
 	return class == engine.Repeatable || class == engine.Once
 }
 

@@ -296,7 +296,7 @@ func TestFindsTheConnection(t *testing.T) {
 			got = c.Connection
 			return engine.Result{}, nil
 		})
-		b.Section = "unifi"
+		b.Connection = "unifi"
 		d := with(t, cfg, b)
 		_, err := d.Do(t.Context(), &engine.Call{Name: "test.do", Args: map[string]engine.Value{"connection": test.given}})
 		if got != test.want || (err == nil) != (test.err == "") || err != nil && err.Error() != test.err {

@@ -33,6 +33,8 @@ type Call struct {
 	// Key is the idempotency key RUN/GENERATION/PATH/N, equal when the same step
 	// is performed again.
 	Key string
+	// Class is the step's, after `effect =`; empty is the builtin's own.
+	Class Class
 	// Run and Incident are ids; Incident may be empty.
 	Run, Incident string
 }

@@ -138,10 +138,10 @@ func (m *module) server(c *engine.Call) (server, error) {
 func (m *module) builtins() []reach.Builtin {
 	connection := engine.Param{Name: "connection", Kind: "connection", Doc: "a name in connections.smtp; left out where there is one, or one called default"}
 	send := engine.Signature{
-		Name: "email.send", Class: engine.Repeatable, Positional: 3, Version: 1,
+		Name: "email.send", Class: engine.Repeatable, Positional: 3, Version: 1, Connection: Section,
 		Doc: "Hand a mail to the outbox, which delivers it and keeps trying for about two days.",
 		Params: []engine.Param{
-			{Name: "to", Kind: "any", Required: true, Doc: "an address, a person, a team, or a list of them"},
+			{Name: "to", Kind: "person|list", Required: true, Doc: "an address, a person, a team, or a list of them"},
 			{Name: "subject", Kind: "text", Required: true, Doc: "one line"},
 			{Name: "body", Kind: "text", Doc: "the text; paragraphs are separated by empty lines"},
 			{Name: "html", Kind: "text", Doc: "in place of body in the HTML part"},
@@ -162,8 +162,8 @@ func (m *module) builtins() []reach.Builtin {
 		Result: "id, accepted (a list of addresses), refused (a list of address and message)",
 	}
 	return []reach.Builtin{
-		{Builtin: engine.Builtin{Signature: send, Do: m.send}, Section: Section, AtOnce: -1, Handles: true},
-		{Builtin: engine.Builtin{Signature: deliver, Do: m.deliver}, Section: Section,
+		{Builtin: engine.Builtin{Signature: send, Do: m.send}, AtOnce: -1, Handles: true},
+		{Builtin: engine.Builtin{Signature: deliver, Do: m.deliver},
 			Timeout: maxTimeout, MaxTimeout: maxTimeout, AtOnce: callsAtOnce},
 	}
 }

@@ -186,13 +186,13 @@ func (m *module) builtins() []reach.Builtin {
 		out = append(out, reach.Builtin{
 			Builtin: engine.Builtin{
 				Signature: engine.Signature{
-					Name: "http." + name, Class: class, EffectParam: true, Positional: 1, Version: 1, Params: params,
+					Name: "http." + name, Class: class, EffectParam: true, Connection: Section, Positional: 1, Version: 1, Params: params,
 					Doc:    "Send a " + method + " request; any status is an answer, no answer is an error.",
 					Result: "status, headers, body, json(), url, elapsed, tls, truncated",
 				},
 				Do: m.do(method, class),
 			},
-			Section: Section, Bare: true, Timeout: maxTimeout, MaxTimeout: maxTimeout, AtOnce: callsAtOnce,
+			Bare: true, Timeout: maxTimeout, MaxTimeout: maxTimeout, AtOnce: callsAtOnce,
 		})
 	}
 	return out

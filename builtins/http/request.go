@@ -46,7 +46,7 @@ func (m *module) request(ctx context.Context, method string, c *engine.Call) (*n
 	if kind != "" {
 		req.Header.Set("Content-Type", kind)
 	}
-	if engine.Class(c.Text("effect")) == engine.Repeatable && method != "GET" && method != "HEAD" {
+	if c.Class == engine.Repeatable {
 		req.Header.Set("Idempotency-Key", c.Key)
 	}
 	if s != nil {

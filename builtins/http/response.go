@@ -1,6 +1,7 @@
 package http
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"io"
@@ -16,8 +17,7 @@ import (
 // do returns the builtin of one method.
 func (m *module) do(method string, class engine.Class) func(context.Context, *engine.Call) (engine.Result, error) {
 	return func(ctx context.Context, c *engine.Call) (engine.Result, error) {
-		effect := engine.Class(c.Text("effect"))
-		x := exchange{module: m, call: c, read: effect == engine.Read || effect == "" && class == engine.Read}
+		x := exchange{module: m, call: c, read: cmp.Or(c.Class, class) == engine.Read}
 		r, err := x.perform(ctx, method)
 		if err != nil {
 			e := engine.AsError(err)

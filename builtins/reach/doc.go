@@ -43,11 +43,9 @@ type Builtin struct {
 	// module) run at a time; the others wait, within their timeout. Negative is
 	// no limit, for a builtin that reaches nothing.
 	AtOnce int
-	// Section is the kind of connection whose name the call may carry; the door
-	// checks the name, and fills it in where there is one connection or one
-	// called "default". With Bare a call without a name uses no connection.
-	Section string
-	Bare    bool
+	// Bare lets a call without a name use no connection. Else the door fills in
+	// the name where there is one connection, or one called "default".
+	Bare bool
 	// Handles leaves engine.Secret in the arguments, for a builtin that records
 	// them for later instead of sending them anywhere.
 	Handles bool

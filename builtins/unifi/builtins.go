@@ -58,7 +58,7 @@ func (m *module) builtins() []reach.Builtin {
 	out := make([]reach.Builtin, len(list))
 	for i, b := range list {
 		b.Positional, b.Connection, b.Version = 1, Section, 1
-		out[i] = reach.Builtin{Builtin: b, Section: Section, Timeout: maxTimeout, MaxTimeout: maxTimeout, AtOnce: callsAtOnce}
+		out[i] = reach.Builtin{Builtin: b, Timeout: maxTimeout, MaxTimeout: maxTimeout, AtOnce: callsAtOnce}
 	}
 	return out
 }
