@@ -1,0 +1,204 @@
+package config
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"larkspur/builtins"
+	"larkspur/engine"
+	"larkspur/scripts"
+)
+
+// Names of the two files.
+const (
+	WorkspaceFile = "larkspur.yaml"
+	BoxFile       = "box.yaml"
+)
+
+// Config is both files, read. Immutable.
+type Config struct {
+	Dir  string
+	Name string
+	Zone *time.Location
+	// People by name; a role is the one that counts: "admin" only for names in
+	// box.yaml's admins.
+	People map[string]engine.Person
+	Teams  map[string][]string
+	// Connections by kind and name, as written: a secret is "secret:NAME".
+	Connections map[string]map[string]map[string]any
+	Sensors     []Sensor
+	Playbooks   string // canonical text of the block, "" when it is empty
+	Box         Box
+	Secrets     *Secrets
+
+	at     map[string]engine.Position
+	uses   []secretUse
+	broken bool // a file could not be read, so names are missing
+}
+
+// Sensor is one entry of `sensors` that this version runs.
+type Sensor struct {
+	Kind      string // dns
+	Interface string
+	At        engine.Position
+}
+
+// Load reads the configuration of a workspace. There is always a Config; with an
+// error among the problems it is incomplete and must not run.
+func Load(dir string) (*Config, []engine.Problem) {
+	r := &reader{at: map[string]engine.Position{}}
+	c := &Config{
+		Dir: dir, People: map[string]engine.Person{}, Teams: map[string][]string{},
+		Connections: map[string]map[string]map[string]any{}, at: r.at,
+	}
+	c.Name, c.Zone = defaults(dir)
+	c.readBox(r)
+	c.readWorkspace(r)
+	c.Secrets = NewSecrets(c.Box.Secrets, os.LookupEnv)
+	c.uses = r.uses
+	c.checkConnections(r)
+	scripts.Sort(r.problems)
+	return c, r.problems
+}
+
+// defaults of larkspur.yaml's own keys.
+func defaults(dir string) (name string, zone *time.Location) {
+	if full, err := filepath.Abs(dir); err == nil {
+		dir = full
+	}
+	return filepath.Base(dir), time.UTC
+}
+
+// readFile reads and parses one of the two files. missing is true when there is
+// none.
+func (c *Config) readFile(r *reader, name string) (root *node, missing bool) {
+	at := engine.Position{File: name, Line: 1, Col: 1}
+	in, err := os.Open(filepath.Join(c.Dir, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, true
+	}
+	if err == nil {
+		defer in.Close()
+		var text []byte
+		if text, err = io.ReadAll(io.LimitReader(in, maxFileBytes+1)); err == nil {
+			root, bad := parse(name, text)
+			if bad != nil {
+				c.broken = true
+				r.problems = append(r.problems, *bad)
+			}
+			return root, false
+		}
+	}
+	var cause *fs.PathError
+	if errors.As(err, &cause) {
+		err = cause.Err
+	}
+	c.broken = true
+	r.problem("error", "read", at, "%v", err)
+	return nil, false
+}
+
+// Settings is what of the configuration counts for scripts. Where a file is
+// broken, no names are verified: it would say of each that it is unknown.
+func (c *Config) Settings() scripts.Settings {
+	if c.broken {
+		return scripts.Settings{Playbooks: c.Playbooks, Timezone: c.Zone.String()}
+	}
+	names := map[string][]string{
+		"people": slices.Sorted(maps.Keys(c.People)),
+		"teams":  slices.Sorted(maps.Keys(c.Teams)),
+	}
+	for _, kind := range builtins.Kinds() {
+		names[kind] = slices.Sorted(maps.Keys(c.Connections[kind]))
+	}
+	return scripts.Settings{Playbooks: c.Playbooks, Timezone: c.Zone.String(), Names: names}
+}
+
+// Who returns the people that a name stands for: one person, or a team's.
+func (c *Config) Who(name string) []engine.Person {
+	if p, ok := c.People[name]; ok {
+		return []engine.Person{p}
+	}
+	var people []engine.Person
+	for _, member := range c.Teams[name] {
+		if p, ok := c.People[member]; ok {
+			people = append(people, p)
+		}
+	}
+	return people
+}
+
+// Addresses returns the mail addresses of a person or team, nil for neither.
+func (c *Config) Addresses(name string) []string {
+	var out []string
+	for _, p := range c.Who(name) {
+		out = append(out, p.Email)
+	}
+	return out
+}
+
+// checkConnections has the builtins check what is theirs.
+func (c *Config) checkConnections(r *reader) {
+	door, err := builtins.Open(builtins.Config{
+		Connections: c.Connections,
+		Egress:      builtins.Egress{Allow: c.Box.Allow, Deny: c.Box.Deny},
+	})
+	if err == nil {
+		door.Close()
+		return
+	}
+	for _, e := range flatten(err) {
+		known := engine.AsError(e)
+		at := c.place(known.Message)
+		r.problem("error", "connection", at, "%s", known.Message).Hint = known.Hint
+	}
+}
+
+// flatten takes joined errors apart.
+func flatten(err error) []error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	var out []error
+	for _, e := range joined.Unwrap() {
+		out = append(out, flatten(e)...)
+	}
+	return out
+}
+
+// place finds the key that a message begins with, or the nearest above it.
+func (c *Config) place(message string) engine.Position {
+	best, at := 0, engine.Position{File: WorkspaceFile, Line: 1, Col: 1}
+	for path, where := range c.at {
+		if len(path) > best && len(message) > len(path) && message[:len(path)] == path && (message[len(path)] == '.' || message[len(path)] == ':') {
+			best, at = len(path), where
+		}
+	}
+	return at
+}
+
+// Check returns the problems of a whole workspace: configuration, secrets,
+// scripts and rules, ordered by place. It starts nothing but the worker's work.
+// The error is of kind unavailable when the worker could not be asked.
+func Check(ctx context.Context, dir string, library map[string]string, worker scripts.Worker) ([]engine.Problem, error) {
+	c, problems := Load(dir)
+	l := scripts.Loader{
+		Dir: dir, Worker: worker, Library: library, Clock: engine.SystemClock{},
+		Settings: func() (scripts.Settings, []engine.Problem) { return c.Settings(), nil },
+	}
+	live, err := l.Load(ctx)
+	if err != nil {
+		return problems, err
+	}
+	problems = slices.Concat(problems, live.Snapshot.Problems, c.Missing(live))
+	scripts.Sort(problems)
+	return problems, nil
+}

@@ -1,0 +1,296 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"larkspur/engine"
+)
+
+// workspace writes files into a new folder.
+func workspace(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func lines(problems []engine.Problem) []string {
+	var out []string
+	for _, p := range problems {
+		line := fmt.Sprintf("%s:%d:%d: %s: %s", p.File, p.Line, p.Col, p.Severity, p.Message)
+		if p.Hint != "" {
+			line += " (" + p.Hint + ")"
+		}
+		out = append(out, line)
+	}
+	return out
+}
+
+// whole is the example of LANGUAGE section 6, complete.
+const whole = `# larkspur.yaml: from git
+name: home
+timezone: Europe/London
+people:
+  dave: {email: dave@example.org, role: admin, notify: [email, push]}
+  ana:  {email: ana@example.org, role: responder}
+teams: {family: [dave, ana]}
+calendars: {office: {hours: "mon-fri 09:00-17:30", timezone: Europe/London, holidays: lists/holidays.txt}}
+connections:
+  ssh:   {web1: {host: 192.0.2.10, user: ops, key: secret:web1_key, known_hosts: ./known_hosts}}
+  unifi: {home: {url: https://192.0.2.1, api_key: secret:unifi}}
+  smtp:  {default: {host: 192.0.2.25, port: 587, user: soar, password: secret:smtp, from: soar@example.org}}
+sensors:
+  - dns: {interface: eth1}
+  - dnstap: {listen: unix:/run/larkspur/dnstap.sock}
+  - passivedns: {file: /var/log/passivedns.log}
+  - syslog: {listen: udp://127.0.0.1:5514}
+playbooks:
+  - server_watch: {name: blog, url: https://blog.example.org/, host: web1, who: dave}
+intel: {feeds: [], dnsbl: []}
+retention: {incidents: 2y, dns: 30d}
+`
+
+const wholeBox = `# box.yaml: this box only
+web:
+  listen: 127.0.0.1:8420
+  url: https://soar.example.org/
+  tokens: {ci: {secret: secret:ci_token, role: admin}}
+  tunnel: {ssh: bastion}
+store: {dir: ./data}
+secrets: {dir: /etc/larkspur/secrets}
+git: {url: https://git.example.org/home.git, branch: main, every: 1m, signers: [], trust: []}
+egress: {allow: [192.0.2.0/24], deny: []}
+admins: [dave]
+`
+
+func TestLoadWhole(t *testing.T) {
+	dir := workspace(t, map[string]string{WorkspaceFile: whole, BoxFile: wholeBox})
+	c, problems := Load(dir)
+	want := []string{
+		"box.yaml:6:12: warning: web.tunnel: not used by this version",
+		"box.yaml:9:1: warning: git: not used by this version",
+		"larkspur.yaml:8:1: warning: calendars: not used by this version",
+		"larkspur.yaml:15:5: warning: sensors[1].dnstap: not used by this version",
+		"larkspur.yaml:16:5: warning: sensors[2].passivedns: not used by this version",
+		"larkspur.yaml:17:5: warning: sensors[3].syslog: not used by this version",
+		"larkspur.yaml:18:1: warning: playbooks: not used by this version",
+		"larkspur.yaml:20:1: warning: intel: not used by this version",
+		"larkspur.yaml:21:1: warning: retention: not used by this version",
+	}
+	if got := lines(problems); !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %s\nwant %s", strings.Join(got, "\n     "), strings.Join(want, "\n     "))
+	}
+	if c.Name != "home" || c.Zone.String() != "Europe/London" {
+		t.Errorf("got %q in %v", c.Name, c.Zone)
+	}
+	people := map[string]engine.Person{
+		"dave": {Name: "dave", Email: "dave@example.org", Role: "admin", Notify: []string{"email", "push"}},
+		"ana":  {Name: "ana", Email: "ana@example.org", Role: "responder", Notify: []string{"email"}},
+	}
+	if !reflect.DeepEqual(c.People, people) {
+		t.Errorf("got %v, want %v", c.People, people)
+	}
+	if got := c.Addresses("family"); !reflect.DeepEqual(got, []string{"dave@example.org", "ana@example.org"}) {
+		t.Errorf("family: got %v", got)
+	}
+	if c.Addresses("nobody") != nil {
+		t.Error("nobody: got addresses")
+	}
+	if got := c.Connections["smtp"]["default"]; got["port"] != int64(587) || got["password"] != "secret:smtp" {
+		t.Errorf("got %v", got)
+	}
+	if got := []Sensor{{Kind: "dns", Interface: "eth1", At: engine.Position{File: WorkspaceFile, Line: 14, Col: 5}}}; !reflect.DeepEqual(c.Sensors, got) {
+		t.Errorf("got %v, want %v", c.Sensors, got)
+	}
+	box := Box{Exists: true, Listen: "127.0.0.1:8420", URL: "https://soar.example.org", Tokens: map[string]Token{"ci": {"ci_token", "admin"}},
+		Store: filepath.Join(dir, "data"), Secrets: "/etc/larkspur/secrets", Allow: []string{"192.0.2.0/24"}, Deny: []string{}, Admins: []string{"dave"}}
+	if !reflect.DeepEqual(c.Box, box) {
+		t.Errorf("got  %+v\nwant %+v", c.Box, box)
+	}
+	names := c.Settings().Names
+	if !reflect.DeepEqual(names["unifi"], []string{"home"}) || !reflect.DeepEqual(names["people"], []string{"ana", "dave"}) || !reflect.DeepEqual(names["teams"], []string{"family"}) {
+		t.Errorf("got %v", names)
+	}
+	if !strings.Contains(c.Settings().Playbooks, `"name":"blog"`) {
+		t.Errorf("got playbooks %s", c.Settings().Playbooks)
+	}
+}
+
+func TestLoadDefaults(t *testing.T) {
+	dir := workspace(t, map[string]string{WorkspaceFile: "# nothing yet\n"})
+	c, problems := Load(dir)
+	if len(problems) != 0 {
+		t.Errorf("got %v", lines(problems))
+	}
+	if c.Name != filepath.Base(dir) || c.Zone.String() != "UTC" || c.Settings().Playbooks != "" {
+		t.Errorf("got %q, %v, %q", c.Name, c.Zone, c.Settings().Playbooks)
+	}
+	b := Box{Listen: "127.0.0.1:8420", URL: "http://127.0.0.1:8420", Tokens: map[string]Token{}, Store: filepath.Join(dir, "state"), Secrets: filepath.Join(dir, "secrets")}
+	if !reflect.DeepEqual(c.Box, b) {
+		t.Errorf("got %+v, want %+v", c.Box, b)
+	}
+}
+
+func TestLoadLocalURL(t *testing.T) {
+	for listen, want := range map[string]string{
+		"0.0.0.0:80": "http://localhost:80", ":8420": "http://localhost:8420", `"[::]:1"`: "http://localhost:1", "192.0.2.7:80": "http://192.0.2.7:80",
+	} {
+		c, problems := Load(workspace(t, map[string]string{WorkspaceFile: "", BoxFile: "web: {listen: " + quoted(listen) + "}"}))
+		if c.Box.URL != want || len(problems) > 0 {
+			t.Errorf("%s: got %s, %v, want %s", listen, c.Box.URL, lines(problems), want)
+		}
+	}
+}
+
+func quoted(s string) string { return `"` + strings.Trim(s, `"`) + `"` }
+
+func TestLoadProblems(t *testing.T) {
+	for _, c := range []struct {
+		name, workspace, box string
+		want                 []string
+	}{
+		{"unknown key", "poeple: {}", "", []string{`larkspur.yaml:1:1: error: poeple: unknown key (did you mean "people"?)`}},
+		{"unknown key deep", "people:\n  dave:\n    email: dave@example.org\n    rol: admin", "", []string{`larkspur.yaml:4:5: error: people.dave.rol: unknown key (did you mean "role"?)`}},
+		{"unknown key of the box", "", "web: {listn: x}", []string{`box.yaml:1:7: error: web.listn: unknown key (did you mean "listen"?)`}},
+		{"several at once", "nam: x\ntimezone: Mars\npeople: []", "store: x", []string{
+			"box.yaml:1:8: error: store: got \"x\", want keys and values",
+			`larkspur.yaml:1:1: error: nam: unknown key (did you mean "name"?)`,
+			`larkspur.yaml:2:11: error: timezone: got "Mars", want a name of the IANA database (write it as in "Europe/London" or "UTC")`,
+			"larkspur.yaml:3:9: error: people: got a list, want keys and values",
+		}},
+		{"not a mapping", "- x", "", []string{"larkspur.yaml:1:1: error: larkspur.yaml: got a list, want keys and values"}},
+		{"number for a text", "name: 5", "", []string{"larkspur.yaml:1:7: error: name: got 5, want a text"}},
+		{"twice", "name: a\nname: b", "", []string{`larkspur.yaml:2:1: error: mapping key "name" already defined at [1:1]`}},
+		{"not YAML", "people: {dave", "", []string{"larkspur.yaml:1:10: error: could not find flow map content"}},
+		{"two documents", "name: a\n---\nname: b", "", []string{"larkspur.yaml:2:1: error: a second document, want one"}},
+		{"anchor", "name: &a x", "", []string{"larkspur.yaml:1:7: error: anchors are not used here: write the values out"}},
+		{"tag", "name: !!str x", "", []string{"larkspur.yaml:1:7: error: tags are not used here: write the values out"}},
+		{"deep", strings.Repeat("[", 50), "", []string{"larkspur.yaml:1:21: error: nested deeper than 20"}},
+		{"large", strings.Repeat("#", maxFileBytes+1), "", []string{"larkspur.yaml:1:1: error: larger than 262144 bytes"}},
+
+		{"no address", "people: {dave: {role: viewer}}", "", []string{"larkspur.yaml:1:10: error: people.dave.email: missing"}},
+		{"bad address", "people: {dave: {email: Dave <d@example.org>}}", "", []string{`larkspur.yaml:1:24: error: people.dave.email: got "Dave <d@example.org>", want a mail address such as dave@example.org`}},
+		{"bad role", "people: {dave: {email: d@example.org, role: enginer}}", "", []string{`larkspur.yaml:1:45: error: people.dave.role: got "enginer", want viewer, approver, responder, engineer, auditor or admin (did you mean "engineer"?)`}},
+		{"bad way", "people: {dave: {email: d@example.org, notify: [mail]}}", "", []string{`larkspur.yaml:1:48: error: people.dave.notify: got "mail", want email or push (did you mean "email"?)`}},
+		{"bad name", `people: {"da ve": {email: d@example.org}}`, "", []string{`larkspur.yaml:1:10: error: people: got the name "da ve", want letters, digits, dots, hyphens or underscores, at most 64`}},
+		{"reserved name", "people: {nobody: {email: d@example.org}}", "", []string{`larkspur.yaml:1:10: error: people.nobody: the name "nobody" has a meaning of its own`}},
+		{"admin by git alone", "people: {dave: {email: d@example.org, role: admin}}", "", []string{"larkspur.yaml:1:10: warning: people.dave: counts as an engineer: admins are named in box.yaml (add to box.yaml: admins: [dave])"}},
+		{"admin unknown", "people: {dave: {email: d@example.org}}", "admins: [dav, dave]", []string{
+			`box.yaml:1:1: warning: admins: "dav" is not among the people of larkspur.yaml`,
+			`box.yaml:1:1: warning: admins: "dave" has the role approver in larkspur.yaml (write role: admin there, too)`}},
+		{"team of strangers", "teams: {family: [dav]}\npeople: {dave: {email: d@example.org}}", "", []string{`larkspur.yaml:1:18: error: teams.family: nobody is called "dav" (did you mean "dave"?)`}},
+		{"team like a person", "teams: {dave: [dave]}\npeople: {dave: {email: d@example.org}}", "", []string{"larkspur.yaml:1:9: error: teams.dave: a person or word has that name already"}},
+
+		{"unknown kind", "connections: {unfi: {}}", "", []string{`larkspur.yaml:1:15: error: connections.unfi: unknown key (did you mean "unifi"?)`}},
+		{"connection's own check", "connections:\n  unifi:\n    home:\n      url: https://192.0.2.1\n      api_key: plain", "",
+			[]string{"larkspur.yaml:5:7: error: connections.unifi.home.api_key: want secret:NAME, not the value itself (put the value into ./secrets/NAME, or into the environment as LARKSPUR_SECRET_NAME)"}},
+		{"connection's missing key", "connections:\n  unifi:\n    home: {api_key: secret:u}", "",
+			[]string{"larkspur.yaml:3:5: error: connections.unifi.home.url: missing (for example url: https://192.0.2.1)"}},
+		{"bad name of a secret", "connections:\n  ssh: {a: {key: secret:../x}}", "",
+			[]string{"larkspur.yaml:2:18: error: connections.ssh.a.key: want secret:NAME, not the value itself (put the value into ./secrets/NAME, or into the environment as LARKSPUR_SECRET_NAME)"}},
+		{"sensor without interface", "sensors: [{dns: {}}]", "", []string{"larkspur.yaml:1:12: error: sensors[0].dns.interface: missing"}},
+		{"sensor twice", "sensors:\n  - dns: {interface: eth1}\n  - dns: {interface: eth1}", "", []string{`larkspur.yaml:3:5: error: sensors[1].dns: interface "eth1" is listened to already`}},
+		{"sensors not a list", "sensors: {dns: {}}", "", []string{"larkspur.yaml:1:11: error: sensors: got keys and values, want a list, such as - dns: {interface: eth1}"}},
+		{"playbook without a name", "playbooks: [x]", "", []string{
+			"larkspur.yaml:1:1: warning: playbooks: not used by this version",
+			`larkspur.yaml:1:13: error: playbooks[0]: got "x", want the name of one playbook with its parameters`}},
+		{"no playbooks", "playbooks: []", "", nil},
+		{"bad span", "retention: {dns: 5 days}", "", []string{
+			"larkspur.yaml:1:1: warning: retention: not used by this version",
+			`larkspur.yaml:1:18: error: retention.dns: got "5 days", want a duration such as "5m" or "30d"`}},
+
+		{"listen", "", "web: {listen: 8420}", []string{"box.yaml:1:15: error: web.listen: got 8420, want a text"}},
+		{"listen without port", "", "web: {listen: 127.0.0.1}", []string{`box.yaml:1:15: error: web.listen: got "127.0.0.1", want ADDRESS:PORT such as "127.0.0.1:8420"`}},
+		{"url", "", "web: {url: soar.example.org}", []string{`box.yaml:1:12: error: web.url: got "soar.example.org", want what links begin with, such as "https://soar.example.org"`}},
+		{"token", "", "web: {tokens: {ci: {secret: abc}}}", []string{
+			"box.yaml:1:16: error: web.tokens.ci.role: missing",
+			"box.yaml:1:29: error: web.tokens.ci.secret: want secret:NAME, not the value itself (put the value into ./secrets/NAME, or into the environment as LARKSPUR_SECRET_NAME)"}},
+		{"egress", "", "egress:\n  allow: [10.0.0.0/99]", []string{`box.yaml:2:3: error: egress.allow: got "10.0.0.0/99", want a network (192.0.2.0/24), an address or a host`}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			files := map[string]string{WorkspaceFile: c.workspace}
+			if c.box != "" {
+				files[BoxFile] = c.box
+			}
+			_, problems := Load(workspace(t, files))
+			if got := lines(problems); !reflect.DeepEqual(got, c.want) {
+				t.Errorf("got  %s\nwant %s", strings.Join(got, "\n     "), strings.Join(c.want, "\n     "))
+			}
+		})
+	}
+}
+
+func TestLoadNoWorkspace(t *testing.T) {
+	c, problems := Load(t.TempDir())
+	if got := lines(problems); len(got) != 1 || got[0] != "larkspur.yaml:1:1: error: there is none here (larkspur init DIR makes a workspace that runs at once)" {
+		t.Errorf("got %v", got)
+	}
+	if c.Settings().Names != nil {
+		t.Error("names are verified without a configuration")
+	}
+}
+
+func TestLoadRefusesBoxInGit(t *testing.T) {
+	if _, err := exec.LookPath("git"); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal("needs git: not found")
+		}
+		t.Skip("needs git: not found")
+	}
+	dir := workspace(t, map[string]string{WorkspaceFile: "", BoxFile: ""})
+	for _, args := range [][]string{{"init", "-q"}, {"add", "larkspur.yaml"}} {
+		gitRun(t, dir, args...)
+	}
+	if _, problems := Load(dir); len(problems) != 0 {
+		t.Errorf("beside git: got %v", lines(problems))
+	}
+	gitRun(t, dir, "add", "box.yaml")
+	_, problems := Load(dir)
+	if got := lines(problems); len(got) != 1 || !strings.HasPrefix(got[0], "box.yaml:1:1: error: is in git") {
+		t.Errorf("in git: got %v", got)
+	}
+}
+
+func gitRun(t *testing.T, dir string, args ...string) {
+	t.Helper()
+	cmd := exec.Command("git", args...)
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("git %v: %v: %s", args, err, out)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(whole))
+	f.Add([]byte(wholeBox))
+	f.Add([]byte("a: |\n x\nb: [1, 2.5, 0x10, .inf, ~, true, 99999999999999999999]\n? c\n: d"))
+	f.Add([]byte("- - - -\n\t{a: 'b', \"c\": *d}\n--- !x &y\n<<: z"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		root, bad := parse("x.yaml", text)
+		if bad != nil {
+			if bad.Message == "" || bad.Line < 1 || bad.Col < 1 {
+				t.Errorf("got %+v, want a place and a message", bad)
+			}
+			return
+		}
+		r := &reader{at: map[string]engine.Position{}}
+		if root != nil {
+			root.plain()
+			r.secrets(root, "")
+		}
+	})
+}

@@ -1,0 +1,224 @@
+package config
+
+import (
+	"net/mail"
+	"slices"
+	"strconv"
+
+	"larkspur/builtins"
+	"larkspur/builtins/settings"
+	"larkspur/engine"
+	"larkspur/engine/calendar"
+)
+
+// notifyWays are how a person can be told.
+var notifyWays = []string{"email", "push"}
+
+// readWorkspace reads larkspur.yaml, after box.yaml.
+func (c *Config) readWorkspace(r *reader) {
+	root, missing := c.readFile(r, WorkspaceFile)
+	if missing {
+		c.broken = true
+		r.problem("error", "read", engine.Position{File: WorkspaceFile, Line: 1, Col: 1}, "there is none here").Hint =
+			"larkspur init DIR makes a workspace that runs at once"
+		return
+	}
+	var teams *node
+	r.section(root, "", keys{
+		"name": r.into(&c.Name),
+		"timezone": func(n *node, path string) {
+			if name := r.zone(n, path); name != "" {
+				c.Zone, _ = calendar.Zone(name)
+			}
+		},
+		"people": func(n *node, path string) {
+			r.named(n, path, func(name string, n *node, path string) { c.People[name] = c.person(r, name, n, path) })
+		},
+		"teams":       func(n *node, _ string) { teams = n },
+		"calendars":   r.calendars,
+		"connections": func(n *node, path string) { c.connections(r, n, path) },
+		"sensors":     func(n *node, path string) { c.sensors(r, n, path) },
+		"playbooks":   func(n *node, path string) { c.playbooks(r, n, path) },
+		"intel":       r.intel,
+		"retention":   r.retention,
+	})
+	if teams != nil {
+		c.teams(r, teams) // once the people are known
+	}
+	c.admins(r)
+}
+
+func (c *Config) person(r *reader, name string, n *node, path string) engine.Person {
+	p := engine.Person{Name: name, Role: engine.RoleApprover, Notify: []string{"email"}}
+	if name == "nobody" || name == "anyone" {
+		r.problem("error", "value", r.at[path], "%s: the name %q has a meaning of its own", path, name)
+	}
+	r.section(n, path, keys{
+		"email": func(n *node, path string) {
+			text := r.text(n, path)
+			a, err := mail.ParseAddress(text)
+			if text != "" && (err != nil || a.Address != text) {
+				r.wrong(n, path, "a mail address such as dave@example.org")
+				return
+			}
+			p.Email = text
+		},
+		"role": func(n *node, path string) {
+			if role := r.oneOf(n, path, roles); role != "" {
+				p.Role = role
+			}
+		},
+		"notify": func(n *node, path string) {
+			p.Notify = r.texts(n, path)
+			for i, way := range p.Notify {
+				if !slices.Contains(notifyWays, way) {
+					r.problem("error", "value", n.items[i].at, "%s: got %q, want %s", path, way, orList(notifyWays)).Hint = settings.Suggest(way, notifyWays)
+				}
+			}
+		},
+	})
+	r.required(n, path, "email")
+	if p.Role == engine.RoleAdmin && !slices.Contains(c.Box.Admins, name) {
+		p.Role = engine.RoleEngineer
+		r.problem("warning", "role", r.at[path], "%s: counts as an engineer: admins are named in box.yaml", path).Hint =
+			"add to box.yaml: admins: [" + name + "]"
+	}
+	return p
+}
+
+// admins warns of names in box.yaml that are nobody's.
+func (c *Config) admins(r *reader) {
+	at := r.at["admins"]
+	for _, name := range c.Box.Admins {
+		p, known := c.People[name]
+		switch {
+		case !known:
+			r.problem("warning", "role", at, "admins: %q is not among the people of larkspur.yaml", name)
+		case p.Role != engine.RoleAdmin:
+			r.problem("warning", "role", at, "admins: %q has the role %s in larkspur.yaml", name, p.Role).Hint = "write role: admin there, too"
+		}
+	}
+}
+
+func (c *Config) teams(r *reader, n *node) {
+	r.named(n, "teams", func(name string, n *node, path string) {
+		if _, taken := c.People[name]; taken || name == "nobody" || name == "anyone" {
+			r.problem("error", "value", r.at[path], "%s: a person or word has that name already", path)
+		}
+		members := r.texts(n, path)
+		for i, member := range members {
+			if _, known := c.People[member]; !known && i < len(n.items) {
+				r.problem("error", "value", n.items[i].at, "%s: nobody is called %q", path, member).Hint = settings.Suggest(member, c.Settings().Names["people"])
+			}
+		}
+		c.Teams[name] = members
+	})
+}
+
+// connections keeps the entries as they are written; the packages of builtins
+// check them.
+func (c *Config) connections(r *reader, n *node, path string) {
+	known := keys{}
+	for _, kind := range builtins.Kinds() {
+		known[kind] = func(n *node, path string) {
+			entries := map[string]map[string]any{}
+			r.named(n, path, func(name string, n *node, path string) {
+				if n.kind != mapping {
+					r.wrong(n, path, "keys and values")
+					return
+				}
+				r.secrets(n, path)
+				entries[name], _ = n.plain().(map[string]any)
+			})
+			c.Connections[kind] = entries
+		}
+	}
+	r.section(n, path, known)
+}
+
+// sensors reads a list of sensors, each one key with its settings.
+func (c *Config) sensors(r *reader, n *node, path string) {
+	if n.kind != list {
+		r.wrong(n, path, "a list, such as - dns: {interface: eth1}")
+		return
+	}
+	var text string
+	for i, item := range n.items {
+		path := path + "[" + strconv.Itoa(i) + "]"
+		later := func(known keys) func(*node, string) {
+			return func(n *node, path string) {
+				r.section(n, path, known)
+				r.unused(item.at, path)
+			}
+		}
+		r.section(item, path, keys{
+			"dns":        func(n *node, path string) { c.dns(r, n, path, item.at) },
+			"dnstap":     later(keys{"listen": r.into(&text)}),
+			"passivedns": later(keys{"file": r.into(&text)}),
+			"syslog":     later(keys{"listen": r.into(&text)}),
+		})
+		if len(item.entries) > 1 {
+			r.problem("error", "value", item.at, "%s: one entry, one sensor", path).Hint = "begin each with a dash"
+		}
+	}
+}
+
+func (c *Config) dns(r *reader, n *node, path string, at engine.Position) {
+	s := Sensor{Kind: "dns", At: at}
+	r.section(n, path, keys{"interface": r.into(&s.Interface)})
+	r.required(n, path, "interface")
+	for _, other := range c.Sensors {
+		if other.Interface == s.Interface && s.Interface != "" {
+			r.problem("error", "value", at, "%s: interface %q is listened to already", path, s.Interface)
+			return
+		}
+	}
+	c.Sensors = append(c.Sensors, s)
+}
+
+// playbooks keeps the block as text, because it belongs to the bundle.
+func (c *Config) playbooks(r *reader, n *node, path string) {
+	switch {
+	case n.kind != list:
+		r.wrong(n, path, "a list")
+		return
+	case len(n.items) == 0:
+		return
+	}
+	for i, item := range n.items {
+		if item.kind != mapping || len(item.entries) != 1 {
+			r.wrong(item, path+"["+strconv.Itoa(i)+"]", "the name of one playbook with its parameters")
+		}
+	}
+	c.Playbooks = string(engine.MustEncode(n.plain()))
+	r.unused(r.at[path], path)
+}
+
+// What follows is read as strictly as the rest, and used by later versions.
+
+func (r *reader) calendars(n *node, path string) {
+	var text string
+	r.named(n, path, func(_ string, n *node, path string) {
+		r.section(n, path, keys{
+			"hours": r.into(&text), "holidays": r.into(&text),
+			"timezone": func(n *node, path string) { r.zone(n, path) },
+		})
+	})
+	r.unused(r.at[path], path)
+}
+
+func (r *reader) intel(n *node, path string) {
+	anything := func(n *node, path string) {
+		if n.kind != list {
+			r.wrong(n, path, "a list")
+		}
+		r.secrets(n, path)
+	}
+	r.section(n, path, keys{"feeds": anything, "dnsbl": anything})
+	r.unused(r.at[path], path)
+}
+
+func (r *reader) retention(n *node, path string) {
+	r.section(n, path, keys{"incidents": r.duration, "dns": r.duration})
+	r.unused(r.at[path], path)
+}
