@@ -21,7 +21,7 @@ var dnsProtos = []string{"udp", "tcp", "mdns", "llmnr"}
 // agree.
 type dnsFilter struct {
 	domains *table
-	list    *List
+	lists   []*List // any of them
 	types   map[string]bool
 	clients *clients
 	rcodes  map[string]bool
@@ -57,7 +57,7 @@ func (c *compiler) dnsFilter(args *arguments, live bool) filter {
 	}
 	f := &dnsFilter{
 		domains: args.domains(),
-		list:    args.list(),
+		lists:   args.watchLists(),
 		types:   args.types(),
 		rcodes:  args.rcodes(),
 		clients: args.clients(),
@@ -86,21 +86,21 @@ func (a *arguments) domains() *table {
 	return t
 }
 
-func (a *arguments) list() *List {
+func (a *arguments) watchLists() []*List {
 	if !a.given("list") {
 		return nil
 	}
-	name := ListName(a.text("list"))
-	l, ok := a.lists[name]
-	if !ok {
-		a.problem("on.dns: list: no list %q", name).Hint = "write it into lists/" + name + ".txt: one domain, address or network a line"
-		return newList()
+	found := []*List{}
+	for _, text := range a.texts("list") {
+		name := ListName(text)
+		if l, ok := a.lists[name]; ok {
+			found = append(found, l)
+		} else {
+			a.problem("on.dns: list: no list %q", name).Hint = "write it into lists/" + name + ".txt: one domain, address or network a line"
+		}
 	}
-	return l
+	return found
 }
-
-// newList is an empty list: what one that is missing matches.
-func newList() *List { return &List{domains: newTable(0)} }
 
 // types and rcodes read names of DNS registries, or their numbers.
 func (a *arguments) types() map[string]bool {
@@ -221,13 +221,15 @@ func (f *dnsFilter) nameMatches(fields map[string]engine.Value, response bool) b
 	}
 	// The event that stands for the lookup, for what fires on queries.
 	first := !response || fields["query_seen"] != true || f.rcodes != nil || f.answers != nil
-	if f.list == nil {
+	if f.lists == nil {
 		return first
 	}
-	if below(f.list.domains, name) {
-		return first
+	for _, l := range f.lists {
+		if below(l.domains, name) {
+			return first
+		}
 	}
-	return response && anyAnswer(fields, f.list.networks.contains)
+	return response && slices.ContainsFunc(f.lists, func(l *List) bool { return anyAnswer(fields, l.networks.contains) })
 }
 
 func (f *dnsFilter) rcodeMatches(fields map[string]engine.Value) bool {
@@ -340,12 +342,14 @@ func (x *dnsIndex) add(f *dnsFilter) {
 			x.names = newTable(0)
 		}
 		f.domains.each(func(_ uint32, name string) { x.names.add(name) })
-	case f.list != nil && f.list.networks.empty():
-		if !slices.Contains(x.lists, f.list.domains) {
-			x.lists = append(x.lists, f.list.domains)
-		}
-	default:
+	case f.lists == nil || slices.ContainsFunc(f.lists, func(l *List) bool { return !l.networks.empty() }):
 		x.all = true // any name, or addresses in any answer
+	default:
+		for _, l := range f.lists {
+			if !slices.Contains(x.lists, l.domains) {
+				x.lists = append(x.lists, l.domains)
+			}
+		}
 	}
 }
 

@@ -103,7 +103,10 @@ func TestDomains(t *testing.T) {
 }
 
 func TestDNSArguments(t *testing.T) {
-	watch := map[string]*List{"watch": ParseList("lists/watch.txt", "bad.example\n203.0.113.0/24 # a network\n2001:db8::1\n")}
+	watch := map[string]*List{
+		"watch": ParseList("lists/watch.txt", "bad.example\n203.0.113.0/24 # a network\n2001:db8::1\n"),
+		"more":  ParseList("lists/more.txt", "more.example"),
+	}
 	name := "www.example.org"
 	for _, c := range []struct {
 		what string
@@ -131,6 +134,8 @@ func TestDNSArguments(t *testing.T) {
 		{"no MAC seen", dict{"clients": "02:00:00:00:00:08"}, lookup(name, dict{"client_mac": nil}), false},
 		{"list", dict{"list": "watch"}, lookup("x.bad.example", nil), true},
 		{"list by path", dict{"list": "lists/watch.txt"}, lookup("bad.example", nil), true},
+		{"several lists", dict{"list": list{"more", "watch"}}, lookup("bad.example", nil), true},
+		{"in the other list", dict{"list": list{"watch", "more"}}, lookup("www.more.example", nil), true},
 		{"not in list", dict{"list": "watch"}, lookup(name, nil), false},
 		{"list and domains", dict{"list": "watch", "domains": "example.org"}, lookup("bad.example", nil), false},
 		{"list's address answered", dict{"list": "watch"}, answered(name, dict{"query_seen": true}, "A 203.0.113.9"), true},
