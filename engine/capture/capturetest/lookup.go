@@ -96,7 +96,8 @@ func (c *Writer) Exchange(l Lookup) {
 // ExchangeTCP writes query and response as a whole TCP connection.
 func (c *Writer) ExchangeTCP(l Lookup) {
 	query, response := Prefixed(l.Query()), Prefixed(l.Response())
-	asked, answered := uint32(1000+len(query)), uint32(5000+len(response))
+	first := uint32(l.Time.UnixMicro() / 4) // as RFC 9293 §3.4.1 chooses sequence numbers
+	asked, answered := first+uint32(len(query)), first+uint32(len(response))
 	end := l.answered()
 	up := func(t time.Time, seq, ack uint32, flags uint8, data []byte) {
 		c.Frame(t, l.segment(l.Client, l.Server, seq, ack, flags, data))
@@ -104,11 +105,11 @@ func (c *Writer) ExchangeTCP(l Lookup) {
 	down := func(t time.Time, seq, ack uint32, flags uint8, data []byte) {
 		c.Frame(t, l.segment(l.Server, l.Client, seq, ack, flags, data))
 	}
-	up(l.Time, 999, 0, SYN, nil)
-	down(l.Time, 4999, 1000, SYN|ACK, nil)
-	up(l.Time, 1000, 5000, ACK, nil)
-	up(l.Time, 1000, 5000, PSH|ACK, query)
-	down(end, 5000, asked, PSH|ACK, response)
+	up(l.Time, first-1, 0, SYN, nil)
+	down(l.Time, first-1, first, SYN|ACK, nil)
+	up(l.Time, first, first, ACK, nil)
+	up(l.Time, first, first, PSH|ACK, query)
+	down(end, first, asked, PSH|ACK, response)
 	up(end, asked, answered, FIN|ACK, nil)
 	down(end, answered, asked+1, FIN|ACK, nil)
 	up(end, asked+1, answered+1, ACK, nil)
