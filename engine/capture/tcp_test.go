@@ -253,7 +253,7 @@ func TestStreamsAreBounded(t *testing.T) {
 	begun := binary.BigEndian.AppendUint16(nil, 60000)
 	begun = append(begun, lookup(1).Query()...)
 	begun = append(begun, make([]byte, 20000)...)
-	for n := range 3 * maxStreams {
+	for n := range maxStreamBytes/(2*len(begun)) + 200 {
 		d.Decode(other(n, 0, begun))
 		d.Decode(other(n, 100_000, begun)) // waits
 		if d.streams.bytes > maxStreamBytes || len(d.streams.byKey) > maxStreams {
