@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 
 	"larkspur/engine"
@@ -63,10 +64,14 @@ func classify(err error) (kind engine.Kind, cause, text string) {
 }
 
 func isTLS(err error) bool {
-	var alert tls.AlertError
+	// An alert's type is not exported; it comes as one of these two operations.
+	var alert *net.OpError
+	if errors.As(err, &alert) && (alert.Op == "remote error" || alert.Op == "local error") {
+		return true
+	}
 	var header tls.RecordHeaderError
 	var verify *tls.CertificateVerificationError
-	return errors.As(err, &alert) || errors.As(err, &header) || errors.As(err, &verify)
+	return errors.As(err, &header) || errors.As(err, &verify) || strings.HasPrefix(err.Error(), "tls: ")
 }
 
 // certificateProblem is the shortest true sentence about a refused certificate.
