@@ -153,6 +153,17 @@ func quiet(t *testing.T, r *Reader) {
 	}
 }
 
+// settle lets the capture wait until a condition holds.
+func settle(t *testing.T, r *Reader, what string, condition func() bool) {
+	t.Helper()
+	for range 500 {
+		if quiet(t, r); condition() {
+			return
+		}
+	}
+	t.Fatalf("waited in vain until %s (%+v)", what, r.Stats())
+}
+
 func TestLiveFramesOfAllKinds(t *testing.T) {
 	n := newNetwork(t)
 	_, r := openLive(t, "lk0")
@@ -310,13 +321,12 @@ func TestLiveInterfaceThatGoesAway(t *testing.T) {
 	next(t, r)
 	for round := range uint64(2) {
 		n.ip("link del lk0")
-		quiet(t, r)
-		quiet(t, r)
+		settle(t, r, "the interface is missed", func() bool { return l.sock == nil })
 		if got := l.Stats().Outages; got != 2*round+1 {
 			t.Errorf("interface gone: got %d outages, want %d", got, 2*round+1)
 		}
 		n.addPair()
-		quiet(t, r) // opens it
+		settle(t, r, "the interface is found again", func() bool { return l.sock != nil })
 		n.send(lookup(2).QueryFrame())
 		if m := next(t, r); m.ID != 2 {
 			t.Errorf("after it came back: got %+v", m)
@@ -324,7 +334,6 @@ func TestLiveInterfaceThatGoesAway(t *testing.T) {
 		n.ip("link set lk0 down")
 		quiet(t, r)
 		n.ip("link set lk0 up")
-		quiet(t, r)
 		n.send(lookup(3).QueryFrame())
 		if m := next(t, r); m.ID != 3 {
 			t.Errorf("after it was down: got %+v", m)
