@@ -1,0 +1,73 @@
+// Package workspace holds the files of the workspace that `larkspur demo`
+// serves: Netflix while I am away, on a simulated controller and mail server.
+package workspace
+
+import (
+	"embed"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/template"
+)
+
+//go:embed files
+var files embed.FS
+
+// OwnerPhone is the MAC address by which the script knows whether the owner is
+// at home: the simulated controller must know a client of that address.
+const OwnerPhone = "02:00:00:00:00:01"
+
+// Values are what is known only once the simulators listen.
+type Values struct {
+	Listen, URL                string // of the web page
+	UnifiURL, UnifiFingerprint string
+	UnifiUser, UnifiPassword   string
+	MailHost                   string
+	MailPort                   int
+	MailFingerprint            string
+	MailUser, MailPassword     string
+}
+
+// Write writes the workspace into dir, over what an earlier demo wrote there;
+// the state beside it stays.
+func Write(dir string, v Values) error {
+	for name, value := range map[string]string{"unifi": v.UnifiPassword, "smtp": v.MailPassword} {
+		if err := place(filepath.Join(dir, "secrets", name), value+"\n"); err != nil {
+			return err
+		}
+	}
+	return fs.WalkDir(files, "files", func(at string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := render(at, v)
+		if err != nil {
+			return err
+		}
+		return place(filepath.Join(dir, strings.TrimPrefix(at, "files/")), text)
+	})
+}
+
+// render fills the values in; scripts are taken as they are.
+func render(at string, v Values) (string, error) {
+	text, err := fs.ReadFile(files, at)
+	if err != nil || !strings.HasSuffix(at, ".yaml") {
+		return string(text), err
+	}
+	t, err := template.New(at).Parse(string(text))
+	if err != nil {
+		return "", err
+	}
+	var out strings.Builder
+	err = t.Execute(&out, v)
+	return out.String(), err
+}
+
+// place writes a file that only its owner may read, and the folders above it.
+func place(at, text string) error {
+	if err := os.MkdirAll(filepath.Dir(at), 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(at, []byte(text), 0o600)
+}
