@@ -102,7 +102,7 @@ func (c *Config) Missing(live *scripts.Live) []engine.Problem {
 	for _, name := range c.Secrets.open() {
 		path := filepath.Join(c.Secrets.dir, name)
 		at := path
-		if rel, err := filepath.Rel(c.Dir, path); err == nil {
+		if rel, err := filepath.Rel(c.Dir, path); err == nil && filepath.IsLocal(rel) {
 			at = filepath.ToSlash(rel)
 		}
 		r.problem("warning", "secret", engine.Position{File: at, Line: 1, Col: 1}, "others on this machine may read it").Hint = "chmod 600 " + path
