@@ -2,6 +2,7 @@ package pure
 
 import (
 	"fmt"
+	"maps"
 	"sort"
 	"strings"
 
@@ -28,13 +29,17 @@ var (
 // struct as their receiver.
 func NewStruct(constructor string, fields starlark.StringDict, methods ...*starlark.Builtin) *Struct {
 	s := &Struct{Constructor: constructor, fields: fields}
+	return s.With(methods...)
+}
+
+// With returns a struct of the same fields with further methods.
+func (s *Struct) With(methods ...*starlark.Builtin) *Struct {
+	with := &Struct{Constructor: s.Constructor, fields: s.fields, methods: map[string]*starlark.Builtin{}}
+	maps.Copy(with.methods, s.methods)
 	for _, m := range methods {
-		if s.methods == nil {
-			s.methods = map[string]*starlark.Builtin{}
-		}
-		s.methods[m.Name()] = m.BindReceiver(s)
+		with.methods[m.Name()] = m.BindReceiver(with)
 	}
-	return s
+	return with
 }
 
 func makeStruct(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
@@ -151,11 +156,7 @@ func (s *Struct) Binary(op syntax.Token, other starlark.Value, side starlark.Sid
 		return nil, nil
 	}
 	fields := make(starlark.StringDict, len(s.fields)+len(o.fields))
-	for name, v := range s.fields {
-		fields[name] = v
-	}
-	for name, v := range o.fields {
-		fields[name] = v
-	}
+	maps.Copy(fields, s.fields)
+	maps.Copy(fields, o.fields)
 	return NewStruct("", fields), nil
 }

@@ -28,7 +28,7 @@ type converter struct {
 var kindNames = map[string]string{
 	"text": "a string", "int": "an int", "number": "a number", "bool": "True or False", "duration": `a duration like "5m"`,
 	"time": "a time", "list": "a list", "dict": "a dict", "secret": `secret("name")`, "connection": "the name of a connection",
-	"person": "a person", "incident": "an incident", "handler": "a function", "bytes": "bytes", "struct": "a struct", "any": "a value",
+	"person": "a person", "incident": "an incident", "handler": "a function", "bytes": "bytes", "pairs": "a list or a dict", "struct": "a struct", "any": "a value",
 }
 
 // accept converts an argument of a kind; several kinds are separated by "|".
@@ -85,6 +85,8 @@ func (c *converter) acceptOne(kind string, v starlark.Value) (engine.Value, bool
 		return c.acceptPerson(v)
 	case "handler":
 		return c.acceptHandler(v)
+	case "pairs":
+		return c.acceptPairs(v)
 	}
 	if !ok {
 		return nil, false, nil
@@ -137,6 +139,37 @@ func (c *converter) acceptPerson(v starlark.Value) (engine.Value, bool, error) {
 		return engine.PersonRef{Name: name, Email: email}, hasEmail, nil
 	}
 	return nil, false, nil
+}
+
+// acceptPairs takes a dict, or a list of keys alone, as a list of [key, value] in
+// the order in which it was written: dicts travel in the order of their keys.
+func (c *converter) acceptPairs(v starlark.Value) (engine.Value, bool, error) {
+	var items []starlark.Tuple
+	if d, ok := v.(starlark.IterableMapping); ok {
+		items = d.Items()
+	} else if list, ok := v.(starlark.Iterable); ok {
+		it := list.Iterate()
+		defer it.Done()
+		for x := starlark.Value(nil); it.Next(&x); {
+			items = append(items, starlark.Tuple{x, starlark.None})
+		}
+	} else {
+		return nil, false, nil
+	}
+	pairs, err := c.toPairs(items)
+	return pairs, err == nil, err
+}
+
+func (c *converter) toPairs(items []starlark.Tuple) ([]engine.Value, error) {
+	pairs := make([]engine.Value, len(items))
+	for i, item := range items {
+		pair, err := c.toList(item, 0)
+		if err != nil {
+			return nil, err
+		}
+		pairs[i] = pair
+	}
+	return pairs, nil
 }
 
 func (c *converter) acceptHandler(v starlark.Value) (engine.Value, bool, error) {
@@ -411,8 +444,8 @@ func (c *converter) fromStruct(s engine.Struct) (starlark.Value, error) {
 	switch s.Type {
 	case "http.response":
 		return pure.NewStruct(s.Type, fields, starlark.NewBuiltin("json", responseJSON)), nil
-	case "change":
-		return pure.NewStruct(s.Type, fields, starlark.NewBuiltin("undo", changeUndo)), nil
+	case changeType:
+		return withUndo(pure.NewStruct(s.Type, fields), map[string]engine.Value{"change": s.Fields["id"], "step": s.Fields["step"]}), nil
 	}
 	return pure.NewStruct(s.Type, fields), nil
 }

@@ -159,7 +159,18 @@ func (d *declaration) args() (engine.Data, []string) {
 	if err != nil {
 		d.wrong("args", err)
 	}
-	return data, sortedKeys(m)
+	return data, textKeys(v)
+}
+
+// textKeys lists the keys of a dict that are strings.
+func textKeys(v starlark.Value) []string {
+	var keys []string
+	for _, item := range keywords(v) {
+		if s, ok := starlark.AsString(item[0]); ok {
+			keys = append(keys, s)
+		}
+	}
+	return keys
 }
 
 // handler reads a function that may run later: a top-level def that can be

@@ -45,7 +45,7 @@ func scriptError(err error) *engine.Error {
 	case errors.As(err, &stopped):
 		e = *stopped.err
 	case errors.As(err, &known):
-		e = *known
+		e = *engine.AsError(err) // with what was wrapped around it
 	default:
 		e = engine.Error{Kind: engine.Script, Message: err.Error()}
 	}

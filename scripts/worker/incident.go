@@ -110,14 +110,17 @@ func (i *incidentValue) arguments(w *word, args starlark.Tuple, kwargs []starlar
 	if len(args) > 0 {
 		return nil, engine.Errorf(engine.Invalid, "incident.set: got an argument without a name, want key = value")
 	}
+	pairs, err := i.call.converter.toPairs(kwargs)
+	if err != nil {
+		return nil, wrongArgument(w.Name, "", err)
+	}
+	if p := w.param("fields"); p != nil && p.Kind == "pairs" { // the order of facts is the author's
+		return map[string]engine.Value{"fields": pairs}, nil
+	}
 	fields := make(map[string]engine.Value, len(kwargs))
-	for _, kw := range kwargs {
-		name := string(kw[0].(starlark.String))
-		v, err := i.call.converter.toValue(kw[1])
-		if err != nil {
-			return nil, wrongArgument(w.Name, name, err)
-		}
-		fields[name] = v
+	for _, e := range pairs {
+		pair := e.([]engine.Value)
+		fields[pair[0].(string)] = pair[1]
 	}
 	return map[string]engine.Value{"fields": fields}, nil
 }

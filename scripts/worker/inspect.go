@@ -120,7 +120,7 @@ func (in *inspector) predeclaredName(id *syntax.Ident) bool {
 // call holds the literal names in a call against those that exist.
 func (in *inspector) call(n *syntax.CallExpr) {
 	w := in.word(n.Fn)
-	if w == nil || in.bundle.names == nil {
+	if w == nil || in.bundle.names == nil || in.file.isLibrary() {
 		return
 	}
 	given, complete := in.argumentsOf(w, n)
@@ -232,7 +232,7 @@ func (in *inspector) hidden() {
 			if b.First == nil {
 				continue
 			}
-			if _, isModule := in.predeclared(in.file)[b.First.Name].(*starlarkstruct.Module); isModule {
+			if _, isModule := in.env.scripts[b.First.Name].(*starlarkstruct.Module); isModule {
 				in.find(b.First.NamePos, "warning", "hidden", "give it another name", "%s hides the module %s", b.First.Name, b.First.Name)
 			}
 		}

@@ -103,7 +103,7 @@ func (j *journal) sameArgs(old *engine.Step, s *wire.Step) bool {
 // divergence shows both sides.
 func divergence(old *engine.Step, s *wire.Step, why string) *engine.Error {
 	e := engine.Errorf(engine.Script, "step %s is not the recorded one: %s\n  recorded: %s\n  now:      %s",
-		stepName(s.Path, s.Number), why,
+		engine.StepID(s.Path, s.Number), why,
 		side(old.Builtin, old.At, old.Args, old.Ticks), side(s.Builtin, s.At, s.Args, s.Ticks))
 	e.At = s.At
 	return e.WithHint("the script must do the same again up to where it waited: look for what differs from run to run; or restart the run from this step")
@@ -120,14 +120,6 @@ func side(builtin, at string, args engine.Data, ticks uint64) string {
 	return fmt.Sprintf("%s %s at %s after %d interpreter steps", builtin, cut(text, maxSideBytes), at, ticks)
 }
 
-// stepName writes PATH/N, a bare number for the root path.
-func stepName(path string, n int) string {
-	if path == "" {
-		return fmt.Sprint(n)
-	}
-	return fmt.Sprintf("%s/%d", path, n)
-}
-
 // leftOver is a divergence when the script ended before a recorded step.
 func (j *journal) leftOver() *engine.Error {
 	for _, key := range j.order {
@@ -136,7 +128,7 @@ func (j *journal) leftOver() *engine.Error {
 		}
 		old := j.steps[key]
 		e := engine.Errorf(engine.Script, "the script ended before step %s, which is recorded\n  recorded: %s\n  now:      the end",
-			stepName(key.path, key.number), side(old.Builtin, old.At, old.Args, old.Ticks))
+			engine.StepID(key.path, key.number), side(old.Builtin, old.At, old.Args, old.Ticks))
 		e.At = old.At
 		return e.WithHint("the script must do the same again up to where it waited; or restart the run from this step")
 	}
