@@ -22,7 +22,8 @@ const (
 // Hooks knows the webhooks that rules listen to. Safe for concurrent use.
 type Hooks interface {
 	// Secret returns the secret of a hook. known is false for a name that no rule
-	// listens to; an error says that the hook's secret is not to be had.
+	// listens to; with an error, it is not known yet whether one does. An error
+	// of a known hook says that its secret is not to be had.
 	Secret(name string) (secret string, known bool, err error)
 }
 
@@ -86,6 +87,9 @@ func (h *Webhook) event(w http.ResponseWriter, r *http.Request) (engine.Event, e
 func (h *Webhook) secret(name string) (string, error) {
 	secret, known, err := h.Hooks.Secret(name)
 	switch {
+	case !known && err != nil:
+		return "", refusal{http.StatusServiceUnavailable, engine.Errorf(engine.Unavailable, "hook %.80q: the rules are not loaded yet", name).
+			WithHint("send it again in a moment")}
 	case !known:
 		return "", refusal{http.StatusNotFound, engine.Errorf(engine.NotFound, "hook %.80q: no rule listens to it", name).
 			WithHint("declare a rule with when = on.webhook(NAME), or mind the spelling")}

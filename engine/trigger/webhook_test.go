@@ -43,6 +43,9 @@ type hooks map[string]string
 
 func (h hooks) Secret(name string) (string, bool, error) {
 	secret, ok := h[name]
+	if h == nil {
+		return "", false, errors.New("no rules yet")
+	}
 	if ok && secret == "" {
 		return "", true, errors.New(`secret "empty" is not set`)
 	}
@@ -203,6 +206,16 @@ func TestWebhookDenialsAreEqual(t *testing.T) {
 	}
 }
 
+// A box that has just started must not have senders give up.
+func TestWebhookBeforeTheRules(t *testing.T) {
+	h := &Webhook{Sink: &sink{}, Hooks: hooks(nil), Clock: fixedClock{testNow}}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/hooks/plain", strings.NewReader("{}")))
+	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
+		t.Errorf("got %d, Retry-After %q, want 503 with one", w.Code, w.Header().Get("Retry-After"))
+	}
+}
+
 func TestWebhookOnlyPost(t *testing.T) {
 	h := &Webhook{Sink: &sink{}, Hooks: hooks{"plain": "x"}, Clock: fixedClock{testNow}}
 	w := httptest.NewRecorder()
@@ -289,7 +302,9 @@ func TestWebhookOverTheWire(t *testing.T) {
 	}
 	r.ContentLength, r.Header = 100<<20, bearer("s3cret-of-plain")
 	r.Header.Set("Expect", "100-continue")
-	answer, err := server.Client().Do(r)
+	client := server.Client()
+	client.Transport.(*http.Transport).ExpectContinueTimeout = time.Minute // as curl: ask before sending
+	answer, err := client.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
