@@ -44,7 +44,7 @@ func browser(t *testing.T) context.Context {
 	t.Cleanup(stop)
 	ctx, cancel := chromedp.NewContext(alloc)
 	t.Cleanup(cancel)
-	ctx, timeout := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, timeout := context.WithTimeout(ctx, 5*time.Minute)
 	t.Cleanup(timeout)
 	return ctx
 }
@@ -103,8 +103,8 @@ func TestPagesInABrowser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := chromedp.Do(ctx, chromedp.Navigate(address+"/"), chromedp.WaitVisible("h1", chromedp.ByQuery),
-		chromedp.Navigate(link), chromedp.Click("button.primary", chromedp.ByQuery), chromedp.WaitVisible("ul.list", chromedp.ByQuery)); err != nil {
+	if err := chromedp.Do(ctx, chromedp.Navigate(address+"/"), chromedp.WaitVisible(chromedp.CSS("h1")),
+		chromedp.Navigate(link), chromedp.Click(chromedp.CSS("button.primary")), chromedp.WaitVisible(chromedp.CSS("ul.list"))); err != nil {
 		t.Fatal(err)
 	}
 	pages := map[string]string{
@@ -127,7 +127,7 @@ func look(ctx context.Context, t *testing.T, name, address string, s size) {
 		Width: s.width, Height: s.height, DeviceScaleFactor: s.scale, Mobile: s.mobile,
 	})
 	if err == nil {
-		err = chromedp.Do(ctx, chromedp.Navigate(address), chromedp.WaitVisible("#main", chromedp.ByQuery))
+		err = chromedp.Do(ctx, chromedp.Navigate(address), chromedp.WaitVisible(chromedp.CSS("#main")))
 	}
 	if err != nil {
 		t.Fatal(err)

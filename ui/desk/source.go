@@ -49,7 +49,22 @@ func (s *Sources) At(at string, context int) []SourceLine {
 			Marked: n >= p.Line && n <= last,
 		})
 	}
-	return out
+	return dedent(out)
+}
+
+// dedent takes off the indentation that all lines share: phones are narrow.
+func dedent(lines []SourceLine) []SourceLine {
+	shared := -1
+	for _, l := range lines {
+		text := strings.TrimLeft(l.Text, " ")
+		if indent := len(l.Text) - len(text); text != "" && (shared < 0 || indent < shared) {
+			shared = indent
+		}
+	}
+	for i := range lines {
+		lines[i].Text = lines[i].Text[min(max(shared, 0), len(lines[i].Text)):]
+	}
+	return lines
 }
 
 func (s *Sources) file(name string) []string {

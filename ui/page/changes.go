@@ -38,33 +38,37 @@ func (p *Pages) Changes(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	asked := map[string][]engine.Question{}
 	for _, item := range items {
-		v.Items = append(v.Items, p.changeView(item))
+		v.Items = append(v.Items, p.changeView(item, asked))
 	}
 	v.Tabs = tabs(q, "status", status, statuses...)
 	v.Next, v.Later = nextPage(q, next), q.Get("cursor") != ""
 	return p.render(c, http.StatusOK, "changes", v)
 }
 
-func (p *Pages) changeView(change engine.Change) changeView {
+// changeView tells whose incident a change belongs to and who approved it; asked
+// remembers the questions of incidents.
+func (p *Pages) changeView(change engine.Change, asked map[string][]engine.Question) changeView {
 	v := changeView{Change: change}
-	if change.Incident == "" {
+	id := change.Incident
+	if id == "" {
 		return v
 	}
-	if i, err := p.Desk.Reader.Incident(change.Incident); err == nil {
+	if i, err := p.Desk.Reader.Incident(id); err == nil {
 		v.About = i.Title
 	}
-	v.By = p.approver(change)
+	if _, known := asked[id]; !known {
+		// without them the list lacks an approver's name, no more
+		asked[id], _, _ = p.Desk.Reader.Questions(engine.QuestionFilter{Incident: id}, "", desk.StoryItems)
+	}
+	v.By = approver(change, asked[id])
 	return v
 }
 
 // approver is who gave the last answer that the change's run had when it made
-// the change; empty when nobody was asked.
-func (p *Pages) approver(change engine.Change) string {
-	questions, _, err := p.Desk.Reader.Questions(engine.QuestionFilter{Incident: change.Incident}, "", desk.StoryItems)
-	if err != nil {
-		return ""
-	}
+// the change; empty when nobody did.
+func approver(change engine.Change, questions []engine.Question) string {
 	var last *engine.Answer
 	for _, q := range questions {
 		a := q.Answer
@@ -72,7 +76,7 @@ func (p *Pages) approver(change engine.Change) string {
 			last = a
 		}
 	}
-	if last == nil {
+	if last == nil || last.TimedOut {
 		return ""
 	}
 	return last.By

@@ -34,16 +34,6 @@ type FieldView struct {
 	Type, Mode, Help   string
 }
 
-// Consequence says what a choice by this name does.
-func (a askView) Consequence(name string) string {
-	for _, c := range a.Choices {
-		if c.Name == name {
-			return c.Consequence
-		}
-	}
-	return ""
-}
-
 // Typed reports whether the choice has to be written out.
 func (a askView) Typed() bool { return a.Proof == desk.ProofTyped && len(a.Choices) > 0 }
 
@@ -108,6 +98,7 @@ type questionView struct {
 	Ask     askView
 	By      string // the visitor, by a link
 	Title   string // the incident's
+	Rule    string // whose playbook asks
 	Outcome *Outcome
 	Needs   string // "login" when the visitor has to sign in first
 }
@@ -160,7 +151,8 @@ func (p *Pages) unknownLink(c echo.Context) error {
 func (p *Pages) linkForm(c echo.Context, status int, q engine.Question, to engine.Addressee, in desk.Input, problems desk.Problems) error {
 	f := p.bare(c)
 	token := c.Param("token")
-	v := questionView{frame: f, Ask: ask(f, q, in, problems), By: addressee(to), Title: p.title(q)}
+	v := p.view(f, q, to)
+	v.Ask = ask(f, q, in, problems)
 	v.Ask.Action = p.base + "/a/" + token
 	v.Ask.Token = login.FormToken(token, formOf(q))
 	v.Ask.Answers = true
@@ -180,16 +172,15 @@ func addressee(to engine.Addressee) string {
 	return to.Email
 }
 
-// title is what asks: the incident's title.
-func (p *Pages) title(q engine.Question) string {
-	if q.Incident == "" {
-		return ""
+// view begins the page of a question: with who asks.
+func (p *Pages) view(f frame, q engine.Question, to engine.Addressee) questionView {
+	v := questionView{frame: f, Ask: askView{Question: q}, By: addressee(to)}
+	if q.Incident != "" {
+		if i, err := p.Desk.Reader.Incident(q.Incident); err == nil {
+			v.Title, v.Rule = i.Title, i.Rule
+		}
 	}
-	i, err := p.Desk.Reader.Incident(q.Incident)
-	if err != nil {
-		return ""
-	}
-	return i.Title
+	return v
 }
 
 // AnswerLink serves POST /a/:token.
@@ -228,7 +219,7 @@ func (p *Pages) AnswerLink(c echo.Context) error {
 	if !d.Applied {
 		return p.settled(c, q, to)
 	}
-	v := questionView{frame: p.bare(c), Ask: askView{Question: q}, Title: p.title(q), By: addressee(to)}
+	v := p.view(p.bare(c), q, to)
 	v.Outcome = p.outcome(v.frame, q, to)
 	v.Outcome.Heading, v.Outcome.Tone = "Thank you, your answer is recorded", "good"
 	return p.render(c, http.StatusOK, "question", v)
@@ -252,7 +243,7 @@ func input(c echo.Context, q engine.Question) desk.Input {
 // settled writes the page of a question that takes no answer any more: 409 when
 // somebody was first, 410 when its time is over or it was withdrawn.
 func (p *Pages) settled(c echo.Context, q engine.Question, to engine.Addressee) error {
-	v := questionView{frame: p.bare(c), Ask: askView{Question: q}, Title: p.title(q), By: addressee(to)}
+	v := p.view(p.bare(c), q, to)
 	v.Outcome = p.outcome(v.frame, q, to)
 	status := http.StatusConflict
 	if q.Status == engine.QuestionTimedOut || q.Status == engine.QuestionWithdrawn {
@@ -340,7 +331,8 @@ func (p *Pages) Question(c echo.Context) error {
 }
 
 func (p *Pages) question(c echo.Context, status int, f frame, q engine.Question, in desk.Input, problems desk.Problems) error {
-	v := questionView{frame: f, Ask: p.askSignedIn(f, q, in, problems), Title: p.title(q)}
+	v := p.view(f, q, engine.Addressee{})
+	v.Ask = p.askSignedIn(f, q, in, problems)
 	if q.Status != engine.QuestionOpen {
 		v.Outcome = p.outcome(f, q, engine.Addressee{Name: f.Who.Name})
 	}

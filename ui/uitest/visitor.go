@@ -92,15 +92,28 @@ func (v *Visitor) Do(method, path, kind, body string) Page {
 func (p Page) Want(status int, texts ...string) Page {
 	p.t.Helper()
 	if p.Status != status {
-		p.t.Fatalf("got status %d, want %d\n%s", p.Status, status, p.Body)
+		p.t.Fatalf("got status %d, want %d\n%s", p.Status, status, p.text())
 	}
 	seen := html.UnescapeString(p.Body)
 	for _, text := range texts {
 		if !strings.Contains(seen, text) {
-			p.t.Errorf("the page does not say %q\n%s", text, p.Body)
+			p.t.Errorf("the page does not say %q\n%s", text, p.text())
 		}
 	}
 	return p
+}
+
+// text is what the page says, shortened, for the messages of tests.
+func (p Page) text() string {
+	_, body, found := strings.Cut(p.Body, "<main")
+	if !found {
+		body = p.Body
+	}
+	words := strings.Fields(html.UnescapeString(regexp.MustCompile(`<[^>]*>`).ReplaceAllString(body, " ")))
+	if len(words) > 200 {
+		words = append(words[:200], "…")
+	}
+	return strings.Join(words, " ")
 }
 
 // Lacks fails when the page contains one of the texts.

@@ -1,0 +1,106 @@
+package page_test
+
+import (
+	"strings"
+	"testing"
+
+	"larkspur/engine"
+	"larkspur/ui/uitest"
+)
+
+const incidentPath = "/larkspur/incidents/" + uitest.OpenID
+
+func TestIncidentTellsItsStory(t *testing.T) {
+	w := uitest.Sample(t, address)
+	p := w.Visit(t, "dave").Get(incidentPath).Want(200,
+		"Netflix from 192.0.2.7", "living room TV", "Watched for", "25m", // summary
+		"Tell the viewer?", "No by dave", "they know already", // decisions
+		"What now?", "blocks the device for 8 hours", `name="choice" value="Block"`, // question, with its buttons
+		"unifi.client", "scripts/netflix.star:4:20", `if unifi.client("home", mac = PHONE).online:`, "took 40 ms",
+		"online = False", `"mac": "02:00:00:00:00:01"`, "waits for question q0-7",
+		"r0-18", "outbox",
+		"block 02:00:00:00:00:07 on home", "Undo now", "Taken back", // changes
+		"Opened: Netflix", "www.netflix.com", "22 Nov, 08:30 CET") // timeline, event, zone
+	if summary, run := strings.Index(p.Body, "<h2>Summary"), strings.Index(p.Body, "Run r0-17"); summary < 0 || summary > run {
+		t.Error("the summary is not on top")
+	}
+	p.Want(200, `datetime="2026-11-22T08:30:00+01:00" title="2026-11-22T08:30:00+01:00"`)
+}
+
+func TestIncidentOrdersFacts(t *testing.T) {
+	p := uitest.Sample(t, address)
+	body := p.Visit(t, "vic").Get(incidentPath).Want(200).Body
+	if strings.Index(body, "Device") > strings.Index(body, "Phones at home") {
+		t.Error("facts do not stand in the order of their first setting")
+	}
+}
+
+func TestIncidentShowsActsByRole(t *testing.T) {
+	w := uitest.Sample(t, address)
+	w.Visit(t, "vic").Get(incidentPath).Want(200).Lacks("Close the incident", "Undo now", `name="choice"`)
+	w.Visit(t, "ana").Get(incidentPath).Want(200, "Close the incident", "Undo now", `name="choice"`).Lacks("Open the question")
+	w.Visit(t, "eng").Get(incidentPath).Want(200, "Close the incident").Lacks(`name="choice"`)
+}
+
+func TestIncidentIsClosedNotedAndReopened(t *testing.T) {
+	w := uitest.Sample(t, address)
+	ana := w.Visit(t, "ana")
+	form := ana.Get(incidentPath).Form()
+	p := ana.Post(incidentPath+"/close", with(form, "reason", "  ", "code", "duplicate"))
+	p.Want(400, "The reason must be filled in")
+	p = ana.Post(incidentPath+"/note", with(form, "text", strings.Repeat("x", 5000)))
+	p.Want(400, "The note is too long", "xxxxx")
+	ana.Post(incidentPath+"/note", with(form, "text", "seen <b>")).Want(303)
+	if to := ana.Post(incidentPath+"/close", with(form, "reason", "homework", "code", "duplicate")).Want(303).Header.Get("Location"); to != incidentPath+"?done=closed" {
+		t.Errorf("got a redirect to %q, want the incident", to)
+	}
+	ana.Get(incidentPath+"?done=closed").Want(200, "The incident is closed.", "homework", "Reopen")
+	ana.Post(incidentPath+"/reopen", with(form, "reason", "again")).Want(303)
+	want := `login ana link; note i0-42 "seen <b>" by ana; close i0-42 "homework" duplicate by ana; reopen i0-42 "again" by ana`
+	if got := w.Logged(); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestIncidentActsNeedRoleAndForm(t *testing.T) {
+	w := uitest.Sample(t, address)
+	vic := w.Visit(t, "vic")
+	vic.Post(incidentPath+"/close", with(vic.Get("/larkspur/").Form(), "reason", "x")).Want(403, "the role viewer may not do this", "responder, engineer or admin")
+	ana := w.Visit(t, "ana")
+	ana.Post(incidentPath+"/close", with(nil, "reason", "x")).Want(403, "the form is not from your session")
+	other := w.Visit(t, "dave").Get(incidentPath).Form()
+	ana.Post(incidentPath+"/close", with(other, "reason", "x")).Want(403, "the form is not from your session")
+	ana.Header["Sec-Fetch-Site"] = "cross-site"
+	ana.Post(incidentPath+"/close", with(ana.Get(incidentPath).Form(), "reason", "x")).Want(403, "another site")
+	w.Visit(t, "").Post(incidentPath+"/close", with(nil, "reason", "x")).Want(401, "Please sign in")
+	if strings.Contains(w.Logged(), "close") {
+		t.Error("an incident was closed")
+	}
+}
+
+func TestIncidentLateDecision(t *testing.T) {
+	w := uitest.Sample(t, address)
+	ana := w.Visit(t, "ana")
+	form := ana.Get(incidentPath).Form()
+	w.Late = "it is closed already"
+	ana.Post(incidentPath+"/close", with(form, "reason", "x")).Want(409, "it is closed already", "Nothing was changed")
+}
+
+func TestIncidentUnknown(t *testing.T) {
+	w := uitest.Sample(t, address)
+	dave := w.Visit(t, "dave")
+	dave.Get("/larkspur/incidents/i0-999").Want(404, "there is no incident", "Not found")
+	dave.Get("/larkspur/incidents/../../etc").Want(404)
+	dave.Get("/larkspur/incidents/i00-1").Want(404)
+}
+
+func TestIncidentTimelineIsPaged(t *testing.T) {
+	w := uitest.Sample(t, address)
+	for len(w.Has.Stories[uitest.OpenID]) < 450 {
+		w.Has.Stories[uitest.OpenID] = append(w.Has.Stories[uitest.OpenID], engine.TimelineEntry{Text: "and then", Time: uitest.Start()})
+	}
+	w.Has.Stories[uitest.OpenID][449].Text = "the end"
+	dave := w.Visit(t, "dave")
+	dave.Get(incidentPath).Want(200, `href="?timeline=200#timeline"`).Lacks("the end")
+	dave.Get(incidentPath+"?timeline=400").Want(200, "the end")
+}

@@ -1,0 +1,33 @@
+package page_test
+
+import (
+	"testing"
+
+	"larkspur/engine"
+	"larkspur/ui/uitest"
+)
+
+func TestRules(t *testing.T) {
+	w := uitest.Sample(t, address)
+	dave := w.Visit(t, "dave")
+	dave.Get("/larkspur/rules").Want(200,
+		"netflix-while-away", "12 hits", "live", "shadow", "on.dns", "scripts/netflix.star:13:1",
+		"one open incident a client", "quiet for 6h", "at most 10 incidents in 1h",
+		"Last error: where: e has no attribute hots", "server-check", "every 5m", "9f86d081884c").Lacks("error that", "They are not live")
+}
+
+func TestRulesShowLoadErrors(t *testing.T) {
+	w := uitest.Sample(t, address)
+	w.Has.Live.Problems = []engine.Problem{
+		{File: "scripts/netflix.star", Line: 6, Col: 9, Severity: "error", Message: "undefined: aks", Hint: "Did you mean ask?"},
+		{File: "scripts/netflix.star", Line: 7, Col: 1, Severity: "warning", Message: "url hides a module"},
+	}
+	w.Visit(t, "dave").Get("/larkspur/rules").Want(200,
+		"The newest files have 1 error", "scripts/netflix.star:6:9", "undefined: aks", "Did you mean ask?",
+		"They are not live. The version of", "22 Nov, 04:00 CET", "keeps running", "1 warning", "url hides a module")
+}
+
+func TestRulesWhenThereIsNone(t *testing.T) {
+	w := uitest.New(t, address)
+	w.Visit(t, "vic").Get("/larkspur/rules").Want(200, "No rules yet", `on.webhook("hello")`)
+}

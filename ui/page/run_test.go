@@ -1,0 +1,48 @@
+package page_test
+
+import (
+	"testing"
+
+	"larkspur/engine"
+	"larkspur/ui/uitest"
+)
+
+func TestRun(t *testing.T) {
+	w := uitest.Sample(t, address)
+	dave := w.Visit(t, "dave")
+	dave.Get("/larkspur/runs/"+uitest.RunID).Want(200,
+		"netflix-while-away", "waiting", uitest.BundleHash, "9f86d081884c", "6dcb09b5b57875f334f61aebed695e2e4193db5e",
+		"ask", "scripts/netflix.star:6:12", `choices = {"Allow"`, "dave", "respond", `"timeout": 2h`)
+	dave.Get("/larkspur/runs/"+uitest.BadRunID).Want(200,
+		"failed", "dialing: connection refused", "Is the controller running?", "scripts/netflix.star:10:20",
+		`if a.choice == "Block":`, // the lines around the error
+		"0/1", "in doubt", "not repeated until a person says so", "were erased (erasure of ana@example.org)", `secret("unifi")`, "shadow")
+	dave.Get("/larkspur/runs/r0-99").Want(404, "there is no run")
+}
+
+func TestRunStatesItsTrouble(t *testing.T) {
+	w := uitest.Sample(t, address)
+	dave := w.Visit(t, "dave")
+	for status, want := range map[string]string{
+		engine.RunInDoubt: "A person has to say", engine.RunDiverged: "another way than what was recorded",
+		engine.RunQuarantined: "died 3 times", engine.RunHeld: "The brake is on",
+	} {
+		w.Has.Runs[0].Status, w.Has.Runs[0].Deaths = status, 3
+		dave.Get("/larkspur/runs/"+uitest.RunID).Want(200, want)
+	}
+}
+
+func TestRunPagesLongJournals(t *testing.T) {
+	w := uitest.Sample(t, address)
+	var steps []engine.Step
+	for i := range 10_000 {
+		steps = append(steps, engine.Step{Number: i + 1, Builtin: "print", At: "scripts/netflix.star:4:1", Status: engine.StepDone, Started: uitest.Start()})
+	}
+	w.Has.Journals[uitest.RunID] = steps
+	dave := w.Visit(t, "dave")
+	path := "/larkspur/runs/" + uitest.RunID
+	dave.Get(path).Want(200, `id="step-10000"`, `href="?from=9801"`).Lacks(`id="step-9900"`, "Later steps")
+	dave.Get(path+"?from=1").Want(200, `id="step-1"`, `href="?from=101"`).Lacks("Earlier steps", `id="step-101"`)
+	dave.Get(path+"?from=999999").Want(200, `id="step-10000"`)
+	dave.Get(path+"?from=-1").Want(200, `id="step-10000"`)
+}
