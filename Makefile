@@ -1,0 +1,27 @@
+.PHONY: build test bench bench-short fuzz demo
+
+# One binary, no cgo.
+build:
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o larkspur .
+
+# Installs what the tests' real peers need (Debian, as root or with sudo), then
+# runs everything with the race detector.
+test:
+	@.ci/packages
+	@.ci/test
+
+# Measures, and writes docs/BENCHMARKS.md.
+bench:
+	@.ci/measure
+
+# The same kernels, once and briefly: that they still run.
+bench-short:
+	@CGO_ENABLED=0 go test -run '^$$' -bench . -benchtime 1x ./engine/... ./rules/... >/dev/null && echo "benchmarks run"
+
+# One minute for every reader of outside bytes.
+FUZZTIME ?= 60s
+fuzz:
+	@.ci/fuzz $(FUZZTIME)
+
+demo:
+	go run . demo

@@ -1,0 +1,360 @@
+// Package appliance wires the rooms into one program: Open, Run, Close. The
+// commands, the demo and the end-to-end tests start the very same one.
+package appliance
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"larkspur/appliance/config"
+	"larkspur/engine"
+	"larkspur/engine/capture"
+	"larkspur/engine/intake"
+	"larkspur/engine/ledger"
+	"larkspur/engine/runner"
+	"larkspur/engine/sandbox"
+	"larkspur/engine/state"
+	"larkspur/engine/store"
+	"larkspur/engine/trigger"
+	"larkspur/engine/wire"
+	"larkspur/scripts"
+	"larkspur/scripts/library"
+	"larkspur/ui"
+)
+
+// Version of Larkspur; runs, records and pages carry it.
+const Version = "0.1.0"
+
+// Config says which workspace to serve, and how.
+type Config struct {
+	Dir string
+	// Out gets what a person should read: where the page is, the sign-in link.
+	Out io.Writer
+	// Listener takes the place of web.listen.
+	Listener net.Listener
+	// Worker is the executable of the worker; this very program by default.
+	Worker string
+	Clock  engine.Clock
+	// Sources are captures besides the configured sensors.
+	Sources map[string]capture.Source
+	// Watch is told of every committed record, for tests.
+	Watch func([]state.Notice)
+}
+
+// Appliance is one box: its stores are open from Open to Close, it works in Run.
+type Appliance struct {
+	cfg   Config
+	clock engine.Clock
+
+	settingsMu sync.RWMutex // guards settings
+	settings   *config.Config
+
+	store   *store.Store
+	cache   *store.Cache
+	ledger  *ledger.Ledger
+	state   *state.State
+	pool    *sandbox.Pool
+	door    *door
+	runner  *runner.Runner
+	intake  *intake.Intake
+	rules   *rulebook
+	auditor *auditor
+	server  *ui.Server
+	web     net.Listener
+	control net.Listener
+	sensors []*sensor
+	linkKey []byte
+}
+
+// Open opens the stores, the listeners and the configuration; nothing works
+// before Run. Problems of the configuration's own files stop it; those of
+// scripts are shown on the rules page while the rest works.
+func Open(cfg Config) (_ *Appliance, err error) {
+	if cfg.Clock == nil {
+		cfg.Clock = systemClock
+	}
+	if cfg.Out == nil {
+		cfg.Out = io.Discard
+	}
+	a := &Appliance{cfg: cfg, clock: cfg.Clock, door: &door{}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.Close())
+		}
+	}()
+	settings, problems := config.Load(cfg.Dir)
+	if scripts.HasError(problems) {
+		return nil, &Problems{problems}
+	}
+	a.settings = settings
+	if err := a.openStores(settings); err != nil {
+		return nil, err
+	}
+	if err := a.openRunner(); err != nil {
+		return nil, err
+	}
+	if err := a.openWeb(settings); err != nil {
+		return nil, err
+	}
+	if err := a.openDoor(settings); err != nil {
+		return nil, err
+	}
+	return a, a.openSensors(settings)
+}
+
+// Problems is the error of a configuration that cannot be used.
+type Problems struct{ List []engine.Problem }
+
+// Error lists the problems, one a line.
+func (p *Problems) Error() string {
+	text := "the configuration cannot be used"
+	for _, each := range p.List {
+		if each.Severity == "error" {
+			at := engine.Position{File: each.File, Line: each.Line, Col: each.Col}
+			text += "\n" + at.String() + ": " + each.Message
+			if each.Hint != "" {
+				text += "\n\t" + each.Hint
+			}
+		}
+	}
+	return text
+}
+
+func (a *Appliance) current() *config.Config {
+	a.settingsMu.RLock()
+	defer a.settingsMu.RUnlock()
+	return a.settings
+}
+
+func (a *Appliance) openStores(c *config.Config) (err error) {
+	if a.store, err = store.OpenLedger(filepath.Join(c.Box.Store, "ledger")); err != nil {
+		return err
+	}
+	if a.cache, err = store.OpenCache(filepath.Join(c.Box.Store, "cache")); err != nil {
+		return err
+	}
+	blobs, err := store.OpenBlobs(filepath.Join(c.Box.Store, "blobs"))
+	if err != nil {
+		return err
+	}
+	keys := filepath.Join(c.Box.Store, "keys")
+	signer, err := ledger.LoadSigner(filepath.Join(keys, "checkpoint"), "larkspur")
+	if err != nil {
+		return err
+	}
+	if a.linkKey, err = loadKey(filepath.Join(keys, "box")); err != nil {
+		return err
+	}
+	path, last := readCheckpoint(c.Box.Store)
+	a.auditor = &auditor{a: a, path: path}
+	node, _ := os.Hostname() // only a name for readers
+	a.ledger, err = ledger.Open(ledger.Config{
+		Store: a.store, Projector: state.NewProjector(a.notice), Clock: a.clock, Node: node,
+		Engine: Version, Signer: signer, LastCheckpoint: last,
+	})
+	if err != nil {
+		return err
+	}
+	a.state = state.Open(a.store, blobs, a.ledger)
+	return nil
+}
+
+// loadKey reads a secret key of the box, and makes it at the first start.
+func loadKey(path string) ([]byte, error) {
+	key, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		key = make([]byte, 32)
+		rand.Read(key)
+		err = os.WriteFile(path, key, 0o600)
+	}
+	if err != nil {
+		return nil, engine.WrapError(engine.Unavailable, err, "the box's key")
+	}
+	if len(key) != 32 {
+		return nil, engine.Errorf(engine.Invalid, "the box's key %q: got %d bytes, want 32", path, len(key))
+	}
+	return key, nil
+}
+
+// notice hears of every committed record.
+func (a *Appliance) notice(n []state.Notice) {
+	if a.runner != nil { // not while the ledger opens
+		a.runner.Notice(n)
+	}
+	if a.cfg.Watch != nil {
+		a.cfg.Watch(n)
+	}
+}
+
+func (a *Appliance) openRunner() (err error) {
+	keys, current := a.ledger.HashKeys()
+	a.pool, err = sandbox.Open(sandbox.Config{Binary: a.cfg.Worker, Hello: wire.Hello{
+		Engine: Version, Signatures: signatures(), HashKeys: keys, HashKey: current,
+	}})
+	if err != nil {
+		return err
+	}
+	a.runner = runner.New(runner.Config{
+		Ledger: a.ledger, State: a.state, Pool: a.pool, Builtins: a.door, Clock: a.clock, Engine: Version,
+		People: a.people, Link: a.link, LinkKey: a.linkKey,
+		Zone: func() *time.Location { return a.current().Zone },
+	})
+	a.rules = &rulebook{state: a.state}
+	a.intake = intake.New(intake.Config{
+		Ledger: a.ledger, State: a.state, Evaluator: evaluator{a.pool}, Live: a.rules.rules, Clock: a.clock,
+	})
+	a.rules.intake = a.intake
+	return nil
+}
+
+// Run works until ctx ends, then finishes what has begun.
+func (a *Appliance) Run(ctx context.Context) error {
+	// The last signature covers what the others wrote while they ended, and
+	// workers end after the runs that they carry.
+	late, endLate := context.WithCancel(context.WithoutCancel(ctx))
+	defer endLate()
+	var last errgroup.Group
+	last.Go(func() error { return a.pool.Run(late) })
+	last.Go(func() error { return a.auditor.Run(late) })
+
+	work, ctx := errgroup.WithContext(ctx)
+	work.Go(func() error { return a.runner.Run(ctx) })
+	work.Go(func() error { return a.intake.Run(ctx) })
+	work.Go(func() error { return a.watcher(ctx).Run(ctx) })
+	work.Go(func() error { return a.server.Run(ctx, a.web) })
+	work.Go(func() error { return a.server.RunControl(ctx, a.control) })
+	for _, s := range a.sensors {
+		work.Go(func() error { return s.Run(ctx) })
+	}
+	if err := a.greet(); err != nil {
+		slog.Error("no sign-in link", "error", err)
+	}
+	err := work.Wait()
+	endLate()
+	err = errors.Join(err, last.Wait())
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// watcher keeps the live scripts equal to the files.
+func (a *Appliance) watcher(ctx context.Context) *scripts.Watcher {
+	return &scripts.Watcher{
+		Loader: &scripts.Loader{
+			Dir: a.cfg.Dir, Worker: a.pool, Library: library.Files(), Settings: a.reload, Clock: a.clock,
+		},
+		Publish: func(live *scripts.Live) { a.publish(ctx, live) },
+	}
+}
+
+// reload reads the configuration again. People, teams, connections and the zone
+// change at once; a broken file changes nothing.
+func (a *Appliance) reload() (scripts.Settings, []engine.Problem) {
+	c, problems := config.Load(a.cfg.Dir)
+	if scripts.HasError(problems) {
+		return a.current().Settings(), problems
+	}
+	if err := a.openDoor(c); err != nil {
+		return c.Settings(), problems // config.Load has told of it
+	}
+	a.settingsMu.Lock()
+	a.settings = c
+	a.settingsMu.Unlock()
+	return c.Settings(), problems
+}
+
+// Close closes what Open opened. Run must have returned.
+func (a *Appliance) Close() error {
+	var errs []error
+	for _, s := range a.sensors {
+		errs = append(errs, s.close())
+	}
+	for _, l := range []net.Listener{a.web, a.control} {
+		if l != nil {
+			if err := l.Close(); !errors.Is(err, net.ErrClosed) {
+				errs = append(errs, err)
+			}
+		}
+	}
+	if a.pool != nil {
+		errs = append(errs, a.pool.Close())
+	}
+	if d := a.door.now.Load(); d != nil {
+		d.Close()
+	}
+	if a.ledger != nil {
+		a.ledger.Close()
+	}
+	if a.cache != nil {
+		errs = append(errs, a.cache.Close())
+	}
+	if a.store != nil {
+		errs = append(errs, a.store.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// sensor is one DNS capture.
+type sensor struct {
+	name   string
+	source capture.Source
+	dns    *trigger.DNS
+}
+
+// Run reads until the source ends or ctx does.
+func (s *sensor) Run(ctx context.Context) error {
+	err := s.dns.Run(ctx)
+	if err != nil && ctx.Err() == nil {
+		slog.Error("a sensor stopped", "sensor", s.name, "error", err)
+	}
+	return nil // the rest goes on; the status page shows it
+}
+
+func (s *sensor) close() error {
+	if c, ok := s.source.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
+}
+
+func (a *Appliance) openSensors(c *config.Config) error {
+	for _, s := range c.Sensors {
+		live, err := capture.OpenLive(s.Interface)
+		if err != nil {
+			return err
+		}
+		a.addSensor(s.Interface, live)
+	}
+	for _, name := range sortedKeys(a.cfg.Sources) {
+		a.addSensor(name, a.cfg.Sources[name])
+	}
+	return nil
+}
+
+func (a *Appliance) addSensor(name string, source capture.Source) {
+	matcher := func() trigger.Matcher {
+		live := a.rules.live.Load()
+		if live == nil || live.Rules == nil {
+			return nil
+		}
+		return live.Rules
+	}
+	a.sensors = append(a.sensors, &sensor{name, source, trigger.NewDNS(name, source, matcher, a.intake)})
+}
+
+// systemClock is the clock of everything but tests.
+var systemClock engine.Clock = engine.SystemClock{}
+
+// State answers questions about what the appliance knows.
+func (a *Appliance) State() *state.State { return a.state }

@@ -1,0 +1,119 @@
+package appliance
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"larkspur/engine"
+	"larkspur/engine/ledger"
+	"larkspur/engine/record"
+)
+
+// auditor exports the ledger and signs it from time to time.
+type auditor struct {
+	a    *Appliance
+	path string // of the newest checkpoint outside the store
+}
+
+// Export implements ui.Exporter: one canonical JSON object a record and line.
+func (x *auditor) Export(ctx context.Context, w io.Writer, f engine.AuditFilter, by string) error {
+	said := record.Exported{By: by, Incident: f.Incident, Since: f.Since, Until: f.Until}
+	if err := x.a.note(ctx, record.ExportedKind, said); err != nil {
+		return err
+	}
+	out := bufio.NewWriterSize(w, 64<<10)
+	err := x.a.state.Export(f, func(r engine.AuditRecord) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		line, err := engine.MarshalJSON(r)
+		if err != nil {
+			return err
+		}
+		_, err = out.Write(append(line, '\n'))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return out.Flush()
+}
+
+// Checkpoint implements ui.Exporter: it signs what is committed now.
+func (x *auditor) Checkpoint() (string, error) {
+	text, err := x.a.ledger.Sign()
+	if err != nil {
+		return "", err
+	}
+	return string(text), x.keep(text)
+}
+
+// keep stores the newest checkpoint beside the ledger, where a restored ledger
+// does not bring an older one along.
+func (x *auditor) keep(text []byte) error {
+	tmp := x.path + ".new"
+	if err := os.WriteFile(tmp, text, 0o600); err != nil {
+		return engine.WrapError(engine.Unavailable, err, "checkpoint")
+	}
+	if err := os.Rename(tmp, x.path); err != nil {
+		return engine.WrapError(engine.Unavailable, err, "checkpoint")
+	}
+	return nil
+}
+
+// checkpointEvery is how often the ledger is signed, when it has grown.
+const checkpointEvery = time.Minute
+
+// Run signs on schedule and at the end.
+func (x *auditor) Run(ctx context.Context) error {
+	signed := uint64(0)
+	sign := func() error {
+		size := uint64(0)
+		for shard := range x.a.ledger.Shards() {
+			size += x.a.ledger.Size(uint16(shard))
+		}
+		if size == signed {
+			return nil
+		}
+		signed = size
+		_, err := x.Checkpoint()
+		return err
+	}
+	for {
+		if err := sign(); err != nil {
+			return err
+		}
+		if x.a.clock.Sleep(ctx, checkpointEvery) != nil {
+			return sign()
+		}
+	}
+}
+
+func readCheckpoint(dir string) (path string, text []byte) {
+	path = filepath.Join(dir, "checkpoint")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return path, nil // none yet
+	}
+	return path, text
+}
+
+// note appends a record of shard 0: what people and the box itself do.
+func (a *Appliance) note(ctx context.Context, kind record.Kind, payload any) error {
+	_, err := a.ledger.Append(ctx, 0, ledger.New{Kind: kind, Payload: record.Marshal(payload)})
+	return err
+}
+
+// Login implements ui.Recorder.
+func (a *Appliance) Login(ctx context.Context, who, how string) error {
+	return a.note(ctx, record.LoggedInKind, record.LoggedIn{Who: who, How: how})
+}
+
+// Logout implements ui.Recorder.
+func (a *Appliance) Logout(ctx context.Context, who string) error {
+	return a.note(ctx, record.LoggedOutKind, record.LoggedOut{Who: who})
+}

@@ -1,0 +1,213 @@
+package command
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"larkspur/engine"
+)
+
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.Local().Format("2006-01-02 15:04:05")
+}
+
+func runIncidents(c *call) error {
+	act := func(verb string, body func(*question) any) func(*question) error {
+		return func(q *question) error {
+			return post(q, "incidents/"+q.id()+"/"+verb, body(q), decided)
+		}
+	}
+	return c.client([]ask{
+		{"list", "", "", func(q *question) error { return get(q, "incidents"+q.query(), showIncidents) }},
+		{"show", "ID", "", func(q *question) error { return get(q, "incidents/"+q.id(), showIncident) }},
+		{"close", "ID", "", act("close", func(q *question) any {
+			return map[string]string{"reason": q.opts.reason, "code": q.opts.code}
+		})},
+		{"reopen", "ID", "", act("reopen", func(q *question) any { return map[string]string{"reason": q.opts.reason} })},
+		{"note", "ID TEXT", "", act("note", func(q *question) any { return map[string]string{"text": q.args[1]} })},
+	})
+}
+
+func showIncidents(w io.Writer, p page[engine.Incident]) {
+	fmt.Fprintln(w, "ID\tSTATUS\tSEVERITY\tOPENED\tTITLE")
+	for _, i := range p.Items {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", i.ID, i.Status, i.Severity, stamp(i.Opened), i.Title)
+	}
+}
+
+// incidentAnswer is what GET incidents/ID answers.
+type incidentAnswer struct {
+	engine.Incident
+	Timeline  []engine.TimelineEntry `json:"timeline"`
+	Runs      []engine.Run           `json:"runs"`
+	Questions []engine.Question      `json:"questions"`
+	Changes   []engine.Change        `json:"changes"`
+}
+
+func showIncident(w io.Writer, i incidentAnswer) {
+	fmt.Fprintf(w, "%s  %s\n%s, %s, opened %s\n", i.ID, i.Title, i.Status, i.Severity, stamp(i.Opened))
+	if i.Reason != "" {
+		fmt.Fprintf(w, "closed by %s: %s\n", i.ClosedBy, i.Reason)
+	}
+	fmt.Fprintln(w)
+	for _, e := range i.Timeline {
+		fmt.Fprintf(w, "%s\t%s\t%s\n", stamp(e.Time), e.By, e.Text)
+	}
+	fmt.Fprintln(w)
+	showRuns(w, page[engine.Run]{Items: i.Runs})
+}
+
+func runRuns(c *call) error {
+	return c.client([]ask{
+		{"list", "", "", func(q *question) error { return get(q, "runs"+q.query(), showRuns) }},
+		{"show", "ID", "", func(q *question) error { return get(q, "runs/"+q.id(), showRun) }},
+	})
+}
+
+func showRuns(w io.Writer, p page[engine.Run]) {
+	fmt.Fprintln(w, "ID\tSTATUS\tPURPOSE\tRULE\tINCIDENT\tSTARTED\tWAITS FOR")
+	for _, r := range p.Items {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.ID, r.Status, r.Purpose, r.Rule, r.Incident, stamp(r.Started), r.Waits)
+	}
+}
+
+// runAnswer is what GET runs/ID answers.
+type runAnswer struct {
+	engine.Run
+	Steps []engine.Step `json:"steps"`
+}
+
+func showRun(w io.Writer, r runAnswer) {
+	fmt.Fprintf(w, "%s  %s, bundle %.12s\n", r.ID, r.Status, r.Bundle)
+	if r.Error != nil {
+		fmt.Fprintf(w, "%s  %s\n", r.Error.At, r.Error.Message)
+	}
+	fmt.Fprintln(w, "\nSTEP\tSTATUS\tBUILTIN\tAT\tRESULT")
+	for _, s := range r.Steps {
+		result := string(s.Result)
+		if s.Error != nil {
+			result = s.Error.Message
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%.80s\n", engine.StepID(s.Path, s.Number), s.Status, s.Builtin, s.At, result)
+	}
+}
+
+func runQuestions(c *call) error {
+	return c.client([]ask{
+		{"list", "", "", func(q *question) error { return get(q, "questions"+q.query(), showQuestions) }},
+		{"show", "ID", "", func(q *question) error {
+			return get(q, "questions/"+q.id(), func(w io.Writer, one engine.Question) {
+				showQuestions(w, page[engine.Question]{Items: []engine.Question{one}})
+			})
+		}},
+		{"answer", "ID CHOICE", "", answerQuestion},
+	})
+}
+
+func answerQuestion(q *question) error {
+	body := map[string]any{"choice": q.args[1]}
+	if q.opts.reason != "" {
+		body["reason"] = q.opts.reason
+	}
+	if q.opts.fields != "" {
+		var fields map[string]any
+		if err := json.Unmarshal([]byte(q.opts.fields), &fields); err != nil {
+			return usagef("-fields: want a JSON object: %v", err)
+		}
+		body["fields"] = fields
+	}
+	return post(q, "questions/"+q.id()+"/answer", body, decided)
+}
+
+func showQuestions(w io.Writer, p page[engine.Question]) {
+	fmt.Fprintln(w, "ID\tSTATUS\tASKED\tDUE\tINCIDENT\tQUESTION\tCHOICES")
+	for _, q := range p.Items {
+		var choices []string
+		for _, c := range q.Choices {
+			choices = append(choices, c.Name)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%.80s\t%q\n", q.ID, q.Status, stamp(q.Asked), stamp(q.Due), q.Incident, q.Text, choices)
+	}
+}
+
+func runChanges(c *call) error {
+	return c.client([]ask{
+		{"list", "", "", func(q *question) error { return get(q, "changes"+q.query(), showChanges) }},
+		{"undo", "ID", "", func(q *question) error {
+			return post(q, "changes/"+q.id()+"/undo", map[string]string{"why": q.opts.reason}, decided)
+		}},
+	})
+}
+
+func showChanges(w io.Writer, p page[engine.Change]) {
+	fmt.Fprintln(w, "ID\tSTATUS\tMADE\tENDS\tINCIDENT\tCHANGE")
+	for _, c := range p.Items {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", c.ID, c.Status, stamp(c.Made), stamp(c.Expires), c.Incident, c.Title)
+	}
+}
+
+func runRules(c *call) error {
+	return c.client([]ask{{"list", "", "", func(q *question) error { return get(q, "rules", showRules) }}})
+}
+
+// rulesAnswer is what GET rules answers.
+type rulesAnswer struct {
+	page[engine.RuleStatus]
+	Problems []engine.Problem `json:"problems"`
+}
+
+func showRules(w io.Writer, r rulesAnswer) {
+	fmt.Fprintln(w, "RULE\tMODE\tHITS\tLAST\tAT\tLAST ERROR")
+	for _, rule := range r.Items {
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\n", rule.Name, rule.Mode, rule.Hits, stamp(rule.LastHit), rule.At, rule.LastError)
+	}
+	for _, p := range r.Problems {
+		printProblem(w, "", p)
+	}
+}
+
+func runAudit(c *call) error {
+	return c.client([]ask{
+		{"export", "", "", func(q *question) error { return q.stream("audit?format=jsonl") }},
+		{"checkpoint", "", "", func(q *question) error { return q.stream("audit/checkpoint") }},
+	})
+}
+
+// stream copies an answer as it is.
+func (q *question) stream(path string) error {
+	q.client.http.Timeout = 0 // an export takes as long as it takes
+	resp, err := q.client.send(q.ctx, "GET", "/api/v1/"+path, nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode >= 400 {
+		b, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+		if err != nil {
+			return err
+		}
+		return apiError(resp, b)
+	}
+	_, err = io.Copy(q.stdout, resp.Body)
+	return err
+}
+
+func runLogin(c *call) error {
+	person := ""
+	if len(c.args) > 0 && c.args[0] != "" && c.args[0][0] != '-' {
+		person, c.args = c.args[0], c.args[1:]
+	}
+	return c.client([]ask{{"list", "", "", func(q *question) error {
+		return post(q, "login", map[string]string{"person": person}, func(w io.Writer, a struct {
+			URL     string    `json:"url"`
+			Expires time.Time `json:"expires"`
+		}) {
+			fmt.Fprintf(w, "%s\nopens once, before %s\n", a.URL, stamp(a.Expires))
+		})
+	}}})
+}

@@ -1,0 +1,215 @@
+package command
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"larkspur/appliance"
+	"larkspur/appliance/config"
+	"larkspur/engine"
+)
+
+// client speaks to a running appliance: by the control socket of a workspace, or
+// to LARKSPUR_URL with LARKSPUR_TOKEN.
+type client struct {
+	http  *http.Client
+	base  string
+	token string
+}
+
+// clientTimeout bounds one call of the API.
+const clientTimeout = 30 * time.Second
+
+func newClient(dir string) (*client, error) {
+	if base := env("LARKSPUR_URL"); base != "" {
+		return &client{&http.Client{Timeout: clientTimeout}, strings.TrimRight(base, "/"), env("LARKSPUR_TOKEN")}, nil
+	}
+	settings, _ := config.Load(dir)
+	socket := filepath.Join(settings.Box.Store, appliance.ControlSocket)
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		conn, err := d.DialContext(ctx, "unix", socket)
+		if err != nil {
+			return nil, engine.Errorf(engine.Unavailable, "no appliance serves this workspace: %w", err).
+				WithHint("start it with: larkspur serve %s; or name another workspace with -C DIR, or set LARKSPUR_URL and LARKSPUR_TOKEN", dir)
+		}
+		return conn, nil
+	}
+	return &client{&http.Client{Timeout: clientTimeout, Transport: &http.Transport{DialContext: dial}}, "http://larkspur", ""}, nil
+}
+
+// do performs one call; body may be nil. The answer's JSON is returned raw.
+func (cl *client) do(ctx context.Context, method, path string, body any) ([]byte, error) {
+	resp, err := cl.send(ctx, method, path, body)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, engine.WrapError(engine.Unavailable, err, "reading the answer")
+	}
+	if resp.StatusCode >= 400 {
+		return nil, apiError(resp, answer)
+	}
+	return answer, nil
+}
+
+func (cl *client) send(ctx context.Context, method, path string, body any) (*http.Response, error) {
+	var content io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return nil, err
+		}
+		content = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, cl.base+path, content)
+	if err != nil {
+		return nil, engine.WrapError(engine.Invalid, err, "LARKSPUR_URL")
+	}
+	req.Header.Set("Content-Type", "application/json")
+	if cl.token != "" {
+		req.Header.Set("Authorization", "Bearer "+cl.token)
+	}
+	resp, err := cl.http.Do(req)
+	if err != nil {
+		return nil, engine.AsError(err)
+	}
+	return resp, nil
+}
+
+func apiError(resp *http.Response, body []byte) error {
+	var e struct{ Error engine.Error }
+	if json.Unmarshal(body, &e) != nil || e.Error.Message == "" {
+		return engine.Errorf(engine.Unavailable, "the appliance answered %s", resp.Status)
+	}
+	return &e.Error
+}
+
+// ask is one subcommand of the client commands.
+type ask struct {
+	name, args, does string
+	run              func(*question) error
+}
+
+// question is one use of a subcommand.
+type question struct {
+	*call
+	client *client
+	args   []string
+	opts   options
+}
+
+// options are the flags that client commands share.
+type options struct {
+	dir, status, reason, code, fields string
+	json                              bool
+	limit                             int
+}
+
+func (c *call) client(asks []ask) error {
+	o := options{}
+	args, err := c.flags(func(f *flag.FlagSet) {
+		f.StringVar(&o.dir, "C", ".", "the workspace")
+		f.StringVar(&o.status, "status", "", "only of this status")
+		f.StringVar(&o.reason, "reason", "", "why")
+		f.StringVar(&o.code, "code", "", "of a close")
+		f.StringVar(&o.fields, "fields", "", "JSON object of an answer's fields")
+		f.BoolVar(&o.json, "json", false, "print what the API answers")
+		f.IntVar(&o.limit, "limit", 50, "how many of a list")
+	})
+	if err != nil {
+		return err
+	}
+	name := "list"
+	if len(args) > 0 {
+		name, args = args[0], args[1:]
+	}
+	for _, a := range asks {
+		if a.name != name {
+			continue
+		}
+		if wanted := len(strings.Fields(a.args)); len(args) < wanted {
+			return usagef("%s wants %s", name, a.args)
+		}
+		cl, err := newClient(o.dir)
+		if err != nil {
+			return err
+		}
+		return a.run(&question{c, cl, args, o})
+	}
+	var known []string
+	for _, a := range asks {
+		known = append(known, strings.TrimSpace(a.name+" "+a.args))
+	}
+	return usagef("there is no %q; there is: %s", name, strings.Join(known, ", "))
+}
+
+// get performs a GET and prints it raw, or through show.
+func get[T any](q *question, path string, show func(io.Writer, T)) error {
+	b, err := q.client.do(q.ctx, "GET", "/api/v1/"+path, nil)
+	if err != nil {
+		return err
+	}
+	return print(q, b, show)
+}
+
+// post performs a POST and prints it raw, or through show.
+func post[T any](q *question, path string, body any, show func(io.Writer, T)) error {
+	b, err := q.client.do(q.ctx, "POST", "/api/v1/"+path, body)
+	if err != nil {
+		return err
+	}
+	return print(q, b, show)
+}
+
+func print[T any](q *question, b []byte, show func(io.Writer, T)) error {
+	if q.opts.json {
+		_, err := fmt.Fprintf(q.stdout, "%s\n", bytes.TrimSpace(b))
+		return err
+	}
+	var v T
+	if err := json.Unmarshal(b, &v); err != nil {
+		return engine.WrapError(engine.Internal, err, "the appliance's answer")
+	}
+	table := tabwriter.NewWriter(q.stdout, 0, 8, 2, ' ', 0)
+	show(table, v)
+	return table.Flush()
+}
+
+// page is a list's answer.
+type page[T any] struct {
+	Items []T    `json:"items"`
+	Next  string `json:"next"`
+}
+
+func (q *question) query() string {
+	v := url.Values{"limit": {fmt.Sprint(q.opts.limit)}}
+	if q.opts.status != "" {
+		v.Set("status", q.opts.status)
+	}
+	return "?" + v.Encode()
+}
+
+func (q *question) id() string { return url.PathEscape(q.args[0]) }
+
+// decided shows what became of an act.
+func decided(w io.Writer, d engine.Decision) {
+	if d.Applied {
+		fmt.Fprintln(w, "done")
+		return
+	}
+	fmt.Fprintf(w, "no effect: %s\n", d.Why)
+}

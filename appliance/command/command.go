@@ -1,0 +1,186 @@
+// Package command is the command line: one table, one small function a command.
+//
+// What a program reads goes to standard output, what a person should know to
+// standard error. Exit codes: 0 fine, 1 problems found, 2 wrong usage.
+package command
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"larkspur/appliance"
+	"larkspur/appliance/command/dnsprint"
+	"larkspur/engine"
+)
+
+// Exit codes.
+const (
+	exitFine     = 0
+	exitProblems = 1
+	exitUsage    = 2
+)
+
+// call is one use of a command.
+type call struct {
+	ctx            context.Context
+	args           []string
+	stdin          io.Reader
+	stdout, stderr io.Writer
+}
+
+type command struct {
+	name, args, does string
+	run              func(*call) error
+}
+
+// commands is the one table.
+func commands() []command {
+	return []command{
+		{"init", "DIR", "make a workspace that runs at once", runInit},
+		{"serve", "[DIR]", "the appliance: engine, sensors, web page, API", runServe},
+		{"demo", "", "the whole story in a browser, with simulated devices; nothing to set up", runDemo},
+		{"check", "[DIR]", "every problem of a workspace, as file:line:col: message; --json", runCheck},
+		{"replay", "[DIR] FILE…", "captures or events against the rules, offline; --json", runReplay},
+		{"dns", "FILE | -i IFACE", "print DNS messages as JSON lines", nil},
+		{"incidents", "[list | show ID | close ID | reopen ID | note ID]", "incidents of a running appliance", runIncidents},
+		{"runs", "[list | show ID]", "runs and their steps", runRuns},
+		{"questions", "[list | show ID | answer ID]", "what people are asked", runQuestions},
+		{"changes", "[list | undo ID]", "changes in force", runChanges},
+		{"rules", "[list]", "rules, their hits and errors", runRules},
+		{"audit", "export | checkpoint", "the ledger for auditors", runAudit},
+		{"login", "[PERSON]", "print a one-time sign-in link", runLogin},
+		{"rebuild", "[DIR]", "make all projections anew from the ledger; the appliance must be stopped", runRebuild},
+		{"doc", "[NAME]", "reference of every builtin", runDoc},
+		{"version", "", "print the version", runVersion},
+	}
+}
+
+// usageError is wrong usage: exit code 2.
+type usageError struct{ text string }
+
+func (e usageError) Error() string { return e.text }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Sprintf(format, args...)} }
+
+// errProblems says that problems were found and are told already.
+var errProblems = errors.New("problems found")
+
+// Main runs the program and returns its exit code.
+func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	if len(args) > 0 {
+		if code, ours := hidden(args, stderr); ours {
+			return code
+		}
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return dispatch(&call{ctx, args, stdin, stdout, stderr})
+}
+
+func dispatch(c *call) int {
+	if len(c.args) == 0 {
+		printUsage(c.stderr)
+		return exitUsage
+	}
+	name := c.args[0]
+	c.args = c.args[1:]
+	switch name {
+	case "help", "-h", "--help":
+		printUsage(c.stdout)
+		return exitFine
+	case "dns":
+		return dnsprint.Main(c.ctx, c.args, c.stdin, c.stdout, c.stderr)
+	}
+	for _, cmd := range commands() {
+		if cmd.name == name {
+			return c.exit(cmd, cmd.run(c))
+		}
+	}
+	fmt.Fprintf(c.stderr, "larkspur: there is no command %q%s\nlarkspur help lists them\n", name, nearest(name))
+	return exitUsage
+}
+
+// exit reports what a command returned.
+func (c *call) exit(cmd command, err error) int {
+	var wrong usageError
+	switch {
+	case err == nil:
+		return exitFine
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprintf(c.stdout, "usage: larkspur %s %s\n\n%s\n", cmd.name, cmd.args, cmd.does)
+		return exitFine
+	case errors.Is(err, errProblems):
+		return exitProblems
+	case errors.As(err, &wrong):
+		fmt.Fprintf(c.stderr, "larkspur %s: %s\nusage: larkspur %s %s\n", cmd.name, wrong.text, cmd.name, cmd.args)
+		return exitUsage
+	}
+	report(c.stderr, err)
+	return exitProblems
+}
+
+// report tells a person what went wrong and what to do.
+func report(w io.Writer, err error) {
+	fmt.Fprintf(w, "larkspur: %v\n", err)
+	if hint := engine.AsError(err).Hint; hint != "" {
+		fmt.Fprintf(w, "  %s\n", hint)
+	}
+}
+
+func printUsage(w io.Writer) {
+	fmt.Fprintf(w, "Larkspur %s: a security-automation appliance in one binary.\n\n", appliance.Version)
+	for _, cmd := range commands() {
+		fmt.Fprintf(w, "  larkspur %s\n        %s\n", strings.TrimSpace(cmd.name+" "+cmd.args), cmd.does)
+	}
+	fmt.Fprint(w, "\nCommands that act on a running appliance speak to state/control.sock of the\nworkspace (-C DIR, default the present one) as administrator, or to LARKSPUR_URL\nwith LARKSPUR_TOKEN. --json prints what the API answers.\n")
+}
+
+func nearest(name string) string {
+	for _, cmd := range commands() {
+		if len(name) > 2 && (strings.HasPrefix(cmd.name, name[:3]) || strings.HasPrefix(name, cmd.name)) {
+			return "; did you mean " + cmd.name + "?"
+		}
+	}
+	return ""
+}
+
+// flags parses options that may stand before and after arguments.
+func (c *call) flags(define func(*flag.FlagSet)) ([]string, error) {
+	set := flag.NewFlagSet("", flag.ContinueOnError)
+	set.SetOutput(io.Discard)
+	if define != nil {
+		define(set)
+	}
+	var rest []string
+	args := c.args
+	for {
+		if err := set.Parse(args); err != nil {
+			if errors.Is(err, flag.ErrHelp) {
+				return nil, err
+			}
+			return nil, usagef("%v", err)
+		}
+		if args = set.Args(); len(args) == 0 {
+			return rest, nil
+		}
+		rest, args = append(rest, args[0]), args[1:]
+	}
+}
+
+// oneDir reads the optional workspace argument.
+func oneDir(args []string) (string, error) {
+	switch len(args) {
+	case 0:
+		return ".", nil
+	case 1:
+		return args[0], nil
+	}
+	return "", usagef("got %d arguments, want one folder", len(args))
+}

@@ -1,0 +1,102 @@
+package appliance
+
+import (
+	"fmt"
+	"maps"
+	"strings"
+
+	"larkspur/engine"
+	"larkspur/scripts"
+	"larkspur/ui"
+	"larkspur/ui/desk"
+)
+
+// Ready implements ui.Health: the rules are live and a worker can carry runs.
+func (a *Appliance) Ready() error {
+	if a.rules.rules() == nil {
+		return engine.Errorf(engine.Unavailable, "no scripts are live yet")
+	}
+	return nil
+}
+
+// Report implements ui.Health.
+func (a *Appliance) Report() ui.Check {
+	return ui.Check{Name: "larkspur", Status: desk.HealthOK, Message: "version " + Version, Children: []ui.Check{
+		a.scriptsHealth(), a.workersHealth(), a.ledgerHealth(), a.sensorsHealth(),
+	}}
+}
+
+func (a *Appliance) scriptsHealth() ui.Check {
+	s := a.rules.Snapshot()
+	c := ui.Check{Name: "scripts", Status: desk.HealthOK, Message: fmt.Sprintf("%d rules, bundle %.12s", len(s.Declarations.Rules), s.Hash)}
+	switch {
+	case scripts.HasError(s.Problems):
+		c.Status, c.Hint = desk.HealthFail, "the rules page shows what is wrong with the newest files"
+		if c.Message += "; the newest files have errors"; s.Hash == "" {
+			c.Message = "nothing is live: the files have errors"
+		}
+	case s.Hash == "":
+		c.Status, c.Message = desk.HealthWarn, "not loaded yet"
+	}
+	return c
+}
+
+func (a *Appliance) workersHealth() ui.Check {
+	c := ui.Check{Name: "workers", Status: desk.HealthOK}
+	for i, w := range a.pool.Status() {
+		child := ui.Check{Name: fmt.Sprintf("worker %d", i), Status: desk.HealthOK}
+		child.Message = fmt.Sprintf("pid %d, %d calls, %d MB, contained by %s", w.PID, w.Calls, w.RSSBytes>>20, strings.Join(w.Contained, ", "))
+		switch {
+		case w.PID == 0:
+			child.Status, child.Message = desk.HealthFail, "not running: "+w.Failure
+		case len(w.Missing) > 0:
+			child.Status = desk.HealthWarn
+			child.Message += "; missing " + strings.Join(w.Missing, ", ")
+		}
+		if w.Deaths > 0 {
+			child.Message += fmt.Sprintf("; died %d times, last: %s", w.Deaths, w.LastDeath)
+		}
+		c.Children = append(c.Children, child)
+	}
+	return c
+}
+
+func (a *Appliance) ledgerHealth() ui.Check {
+	size := uint64(0)
+	for shard := range a.ledger.Shards() {
+		size += a.ledger.Size(uint16(shard))
+	}
+	return ui.Check{Name: "ledger", Status: desk.HealthOK, Message: fmt.Sprintf("%d records; %d events wait to be routed", size, a.intake.Waiting())}
+}
+
+func (a *Appliance) sensorsHealth() ui.Check {
+	c := ui.Check{Name: "sensors", Status: desk.HealthOK}
+	if len(a.sensors) == 0 {
+		c.Message = "none is configured"
+	}
+	for _, s := range a.sensors {
+		c.Children = append(c.Children, s.health())
+	}
+	return c
+}
+
+// health tells how a sensor fares; every loss is counted and shown.
+func (s *sensor) health() ui.Check {
+	st := s.dns.Stats()
+	c := ui.Check{Name: s.name, Status: desk.HealthOK}
+	c.Message = fmt.Sprintf("%d frames, %d DNS messages, %d matched a rule, %d recorded",
+		st.Capture.Source.Frames, st.Capture.Messages, st.Matched, st.Delivered)
+	losses := map[string]uint64{"by the kernel": st.Capture.Source.KernelDropped}
+	maps.Copy(losses, st.Capture.Lost)
+	maps.Copy(losses, st.Dropped)
+	for _, reason := range sortedKeys(losses) {
+		if losses[reason] > 0 {
+			c.Status = desk.HealthWarn
+			c.Message += fmt.Sprintf("; %d lost: %s", losses[reason], strings.ReplaceAll(reason, "_", " "))
+		}
+	}
+	for _, reason := range sortedKeys(st.Capture.Undecodable) {
+		c.Message += fmt.Sprintf("; %d undecodable: %s", st.Capture.Undecodable[reason], strings.ReplaceAll(reason, "_", " "))
+	}
+	return c
+}

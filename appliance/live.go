@@ -1,0 +1,156 @@
+package appliance
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"larkspur/builtins"
+	"larkspur/engine"
+	"larkspur/engine/intake"
+	"larkspur/engine/ledger"
+	"larkspur/engine/record"
+	"larkspur/engine/runner"
+	"larkspur/engine/sandbox"
+	"larkspur/engine/state"
+	"larkspur/engine/wire"
+	"larkspur/scripts"
+)
+
+// rulebook is what runs now: the live workspace and how its rules fare.
+type rulebook struct {
+	live   atomic.Pointer[scripts.Live]
+	state  *state.State
+	intake *intake.Intake
+}
+
+// Snapshot implements ui.Rules.
+func (b *rulebook) Snapshot() engine.Snapshot {
+	if live := b.live.Load(); live != nil {
+		return *live.Snapshot
+	}
+	return engine.Snapshot{}
+}
+
+// RuleStatuses implements ui.Rules.
+func (b *rulebook) RuleStatuses() []engine.RuleStatus {
+	var list []engine.RuleStatus
+	for _, rule := range b.Snapshot().Declarations.Rules {
+		s := engine.RuleStatus{Rule: rule, LastError: b.intake.LastError(rule.Name)}
+		if h, err := b.state.Hits(rule.Name); err == nil {
+			s.Hits, s.LastHit = h.Hits, h.Last
+		} else {
+			s.LastError = err.Error()
+		}
+		list = append(list, s)
+	}
+	return list
+}
+
+// rules is what the intake goes by.
+func (b *rulebook) rules() *intake.Live {
+	live := b.live.Load()
+	if live == nil || live.Snapshot.Hash == "" {
+		return nil
+	}
+	return &intake.Live{Bundle: live.Snapshot.Hash, Commit: live.Snapshot.Commit, Set: live.Rules}
+}
+
+// publish makes a workspace the live one: its content is kept, and a record says
+// so, before any event meets it.
+func (a *Appliance) publish(ctx context.Context, live *scripts.Live) {
+	before := a.rules.Snapshot()
+	for live.Snapshot.Hash != "" && live.Snapshot.Hash != before.Hash {
+		err := a.activate(ctx, live.Snapshot)
+		if err == nil {
+			slog.Info("scripts are live", "bundle", live.Snapshot.Hash[:12], "rules", len(live.Snapshot.Declarations.Rules))
+			break
+		}
+		slog.Error("scripts could not be made live; trying again", "error", err)
+		if a.clock.Sleep(ctx, time.Second) != nil {
+			return
+		}
+	}
+	for _, p := range live.Snapshot.Problems {
+		slog.Warn("workspace", "severity", p.Severity, "at", engine.Position{File: p.File, Line: p.Line, Col: p.Col}.String(), "problem", p.Message)
+	}
+	a.rules.live.Store(live)
+}
+
+func (a *Appliance) activate(ctx context.Context, s *engine.Snapshot) error {
+	blob, err := a.state.KeepBundle(s.Bundle)
+	if err != nil {
+		return err
+	}
+	p := record.BundleActivated{Blob: blob, Bundle: s.Hash, Commit: s.Commit}
+	for _, name := range sortedKeys(s.Bundle.Files) {
+		p.Files = append(p.Files, name)
+	}
+	for _, r := range s.Declarations.Rules {
+		p.Rules = append(p.Rules, r.Name)
+	}
+	_, err = a.ledger.Append(ctx, 0, ledger.New{Kind: record.BundleActivatedKind, Payload: record.Marshal(p)})
+	return err
+}
+
+// Evaluator asks the workers of a pool for where and dedup functions.
+func Evaluator(pool *sandbox.Pool) intake.Evaluator { return evaluator{pool} }
+
+// evaluator asks the worker for where and dedup functions.
+type evaluator struct{ pool *sandbox.Pool }
+
+// Where implements intake.Evaluator.
+func (e evaluator) Where(ctx context.Context, bundle string, items []intake.Item) ([]intake.Verdict, error) {
+	ask := wire.Evaluate{Bundle: bundle}
+	for _, item := range items {
+		data, err := runner.EventData(item.Event)
+		if err != nil {
+			return nil, err
+		}
+		ask.Items = append(ask.Items, wire.Item{Rule: item.Rule, Trigger: item.Trigger, Event: data})
+	}
+	got, err := e.pool.Evaluate(ctx, ask)
+	if errors.Is(err, sandbox.ErrDied) {
+		return diedOn(items, err), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if got.Unknown {
+		return nil, engine.Errorf(engine.Internal, "the worker does not know bundle %.12s", bundle)
+	}
+	out := make([]intake.Verdict, len(got.Verdicts))
+	for i, v := range got.Verdicts {
+		out[i] = intake.Verdict{Match: v.Match, Key: string(v.Key)}
+		if v.Error != nil {
+			out[i].Err = v.Error
+		}
+	}
+	return out, nil
+}
+
+// diedOn counts a where that killed its worker as matched: nothing is lost
+// because a filter is broken.
+func diedOn(items []intake.Item, err error) []intake.Verdict {
+	out := make([]intake.Verdict, len(items))
+	for i := range out {
+		out[i] = intake.Verdict{Died: true, Err: err}
+	}
+	return out
+}
+
+// door is the builtins of the configuration in force, behind one pointer: the
+// configuration changes while runs go on.
+type door struct{ now atomic.Pointer[builtins.Door] }
+
+func (d *door) Lookup(name string) (engine.Builtin, bool) { return d.now.Load().Lookup(name) }
+
+func (d *door) Do(ctx context.Context, c *engine.Call) (engine.Result, error) {
+	return d.now.Load().Do(ctx, c)
+}
+
+func (d *door) Probe(ctx context.Context, c *engine.Call) (bool, engine.Result, error) {
+	return d.now.Load().Probe(ctx, c)
+}
