@@ -3,6 +3,7 @@ package unifi
 import (
 	"encoding/base64"
 	"encoding/json"
+	"net/url"
 	"testing"
 
 	"larkspur/engine"
@@ -20,7 +21,7 @@ func FuzzAnswer(f *testing.F) {
 	} {
 		f.Add(200, seed)
 	}
-	c := &controller{settingsOf: settingsOf{connection: "home", key: "connections.unifi.home", site: "default"}}
+	c := &controller{settingsOf: settingsOf{connection: "home", url: &url.URL{Host: "192.0.2.1"}, key: "connections.unifi.home", site: "default"}}
 	f.Fuzz(func(t *testing.T, status int, body string) {
 		a := answer{status: status, body: []byte(body)}
 		if e := c.loginFault(a); e != nil && e.Kind == engine.Internal {
