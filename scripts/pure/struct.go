@@ -28,18 +28,11 @@ var (
 // NewStruct makes a struct of fields, which it keeps, and methods, which get the
 // struct as their receiver.
 func NewStruct(constructor string, fields starlark.StringDict, methods ...*starlark.Builtin) *Struct {
-	s := &Struct{Constructor: constructor, fields: fields}
-	return s.With(methods...)
-}
-
-// With returns a struct of the same fields with further methods.
-func (s *Struct) With(methods ...*starlark.Builtin) *Struct {
-	with := &Struct{Constructor: s.Constructor, fields: s.fields, methods: map[string]*starlark.Builtin{}}
-	maps.Copy(with.methods, s.methods)
+	s := &Struct{Constructor: constructor, fields: fields, methods: make(map[string]*starlark.Builtin, len(methods))}
 	for _, m := range methods {
-		with.methods[m.Name()] = m.BindReceiver(with)
+		s.methods[m.Name()] = m.BindReceiver(s)
 	}
-	return with
+	return s
 }
 
 func makeStruct(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {

@@ -172,14 +172,8 @@ func (c *call) perform(w *word, args map[string]engine.Value) (starlark.Value, e
 	if err != nil {
 		return nil, engine.WrapError(engine.Internal, err, w.Name+": result")
 	}
-	if s, ok := v.(*pure.Struct); ok && w.Change {
-		return withUndo(s, map[string]engine.Value{"step": c.lastStep()}), nil
-	}
 	return v, nil
 }
-
-// lastStep names the step that was performed last: PATH/N.
-func (c *call) lastStep() string { return engine.StepID(c.path, c.number) }
 
 // next numbers and describes the step.
 func (c *call) next(w *word, args map[string]engine.Value) (*wire.Step, error) {

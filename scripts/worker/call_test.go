@@ -334,7 +334,10 @@ def f():
     unifi.block("home", mac = "x").undo()
 `)
 	p := newPlay(t)
-	p.answer = results(t, map[string][]any{"unifi.block": {engine.Struct{Type: "unifi.change", Fields: map[string]engine.Value{}}}})
+	made := func(id string) engine.Struct {
+		return engine.Struct{Type: changeType, Fields: map[string]engine.Value{"id": id}}
+	}
+	p.answer = results(t, map[string][]any{"unifi.block": {made("r0-1/4")}, "change.made": {made("r0-1/2")}})
 	if got := summary(p.on(b)); got != "null" {
 		t.Fatalf("got %s", got)
 	}
@@ -342,9 +345,9 @@ def f():
 		`http.post {"effect":"repeatable","json":"example.org","url":"https://resolver.example.org/"}`,
 		`change.made {"args":{"domain":"example.org"},"do":{"$":"struct","type":"handler","v":{"file":"a.star","name":"allow"}},"done":{"was":null},` +
 			`"expires":{"$":"duration","v":2592000000000000},"title":"allow it","undo":{"$":"struct","type":"handler","v":{"file":"a.star","name":"forbid"}},"why":"asked for"}`,
-		`change.undo {"step":"2"}`,
+		`change.undo {"change":"r0-1/2"}`,
 		`unifi.block {"connection":"home","mac":"x"}`,
-		`change.undo {"step":"4"}`,
+		`change.undo {"change":"r0-1/4"}`,
 	})
 	if c := p.asked[0].Class; c != engine.Repeatable {
 		t.Errorf("class: got %s, want repeatable", c)

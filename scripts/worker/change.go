@@ -49,11 +49,7 @@ func changeWord(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tupl
 	if values["done"], err = c.converter.toValue(done); err != nil {
 		return nil, wrongArgument("change", "what do returned", err)
 	}
-	if _, err = c.perform(c.env.words["change.made"], values); err != nil {
-		return nil, err
-	}
-	made := pure.NewStruct(changeType, starlark.StringDict{"title": bound["title"]})
-	return withUndo(made, map[string]engine.Value{"step": c.lastStep()}), nil
+	return c.perform(c.env.words["change.made"], values)
 }
 
 // keywords makes keyword arguments of a dict, in its order.
@@ -65,20 +61,23 @@ func keywords(v starlark.Value) []starlark.Tuple {
 	return d.Items()
 }
 
-// changeType is the constructor of what change() returns.
+// changeType is the Type of results that can be taken back: what change() and
+// builtins that change things return. Their id names the change.
 const changeType = "change"
 
-// withUndo gives a result the method undo: a step that asks for the undo run of
-// the change that is named.
-func withUndo(s *pure.Struct, change map[string]engine.Value) *pure.Struct {
-	return s.With(starlark.NewBuiltin("undo", func(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-		if err := starlark.UnpackArgs("undo", args, kwargs); err != nil {
-			return nil, err
-		}
-		c, err := running(thread, "undo")
-		if err != nil {
-			return nil, err
-		}
-		return c.perform(c.env.words["change.undo"], change)
-	}))
+// changeUndo is the method undo of such a result: a step that asks for the undo
+// run.
+func changeUndo(thread *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	if err := starlark.UnpackArgs("undo", args, kwargs); err != nil {
+		return nil, err
+	}
+	c, err := running(thread, "undo")
+	if err != nil {
+		return nil, err
+	}
+	id, ok := starlark.AsString(b.Receiver().(*pure.Struct).Fields()["id"])
+	if !ok {
+		return nil, engine.Errorf(engine.Internal, "undo: the change has no id")
+	}
+	return c.perform(c.env.words["change.undo"], map[string]engine.Value{"change": id})
 }

@@ -445,7 +445,7 @@ func (c *converter) fromStruct(s engine.Struct) (starlark.Value, error) {
 	case "http.response":
 		return pure.NewStruct(s.Type, fields, starlark.NewBuiltin("json", responseJSON)), nil
 	case changeType:
-		return withUndo(pure.NewStruct(s.Type, fields), map[string]engine.Value{"change": s.Fields["id"], "step": s.Fields["step"]}), nil
+		return pure.NewStruct(s.Type, fields, starlark.NewBuiltin("undo", changeUndo)), nil
 	}
 	return pure.NewStruct(s.Type, fields), nil
 }
