@@ -58,6 +58,7 @@ type Appliance struct {
 
 	settingsMu sync.RWMutex // guards settings
 	settings   *config.Config
+	source     *config.Source
 
 	store   *store.Store
 	cache   *store.Cache
@@ -86,7 +87,7 @@ func Open(cfg Config) (_ *Appliance, err error) {
 	if cfg.Out == nil {
 		cfg.Out = io.Discard
 	}
-	a := &Appliance{cfg: cfg, clock: cfg.Clock, door: &door{}}
+	a := &Appliance{cfg: cfg, clock: cfg.Clock, door: &door{}, source: &config.Source{Dir: cfg.Dir}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Close())
@@ -252,26 +253,26 @@ func (a *Appliance) Run(ctx context.Context) error {
 func (a *Appliance) watcher(ctx context.Context) *scripts.Watcher {
 	return &scripts.Watcher{
 		Loader: &scripts.Loader{
-			Dir: a.cfg.Dir, Worker: a.pool, Library: library.Files(), Settings: a.reload, Clock: a.clock,
+			Dir: a.cfg.Dir, Worker: a.pool, Library: library.Files(), Settings: a.source.Settings, Clock: a.clock,
 		},
 		Publish: func(live *scripts.Live) { a.publish(ctx, live) },
 	}
 }
 
-// reload reads the configuration again. People, teams, connections and the zone
-// change at once; a broken file changes nothing.
-func (a *Appliance) reload() (scripts.Settings, []engine.Problem) {
-	c, problems := config.Load(a.cfg.Dir)
-	if scripts.HasError(problems) {
-		return a.current().Settings(), problems
+// adopt makes the newest configuration count, once its whole workspace is good:
+// people, teams, connections and the zone change at once.
+func (a *Appliance) adopt() {
+	c := a.source.Newest()
+	if c == nil || c == a.current() {
+		return
 	}
 	if err := a.openDoor(c); err != nil {
-		return c.Settings(), problems // config.Load has told of it
+		slog.Error("the connections could not be opened; the former ones stay", "error", err) // config.Load checked them
+		return
 	}
 	a.settingsMu.Lock()
 	a.settings = c
 	a.settingsMu.Unlock()
-	return c.Settings(), problems
 }
 
 // Close closes what Open opened. Run must have returned.

@@ -76,7 +76,13 @@ func (a *Appliance) publish(ctx context.Context, live *scripts.Live) {
 	for _, p := range live.Snapshot.Problems {
 		slog.Warn("workspace", "severity", p.Severity, "at", engine.Position{File: p.File, Line: p.Line, Col: p.Col}.String(), "problem", p.Message)
 	}
+	if live.OK() {
+		a.adopt()
+	}
 	a.rules.live.Store(live)
+	if before.Hash != "" && before.Hash != live.Snapshot.Hash {
+		a.pool.Forget(before.Hash) // a run that still needs it loads it from the ledger's store
+	}
 }
 
 func (a *Appliance) activate(ctx context.Context, s *engine.Snapshot) error {

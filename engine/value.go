@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math"
 	"math/big"
 	"sort"
@@ -321,7 +322,7 @@ func decode(d []byte, tagged bool) (Value, error) {
 	if err != nil {
 		return nil, WrapError(Invalid, err, "value")
 	}
-	if dec.More() {
+	if _, err := dec.Token(); err != io.EOF {
 		return nil, Errorf(Invalid, "value: text after the JSON value at byte %d", dec.InputOffset())
 	}
 	return v, nil

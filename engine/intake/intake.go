@@ -9,6 +9,7 @@ package intake
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync"
@@ -172,6 +173,56 @@ func (in *Intake) gather(first engine.Event) []engine.Event {
 	return batch
 }
 
+// Match is what one event did to one rule.
+type Match struct {
+	Rule     string
+	Dedup    engine.Data // the key, as JSON; empty without dedup
+	Action   string      // opened, attached, quiet or throttled
+	Incident string
+}
+
+// Take records an event, routes it at once, and returns what matched: for
+// trials, where one event is looked at after the other. Run must not be running.
+func (in *Intake) Take(ctx context.Context, e engine.Event) ([]Match, error) {
+	seen, offer, err := seenOf(e)
+	if err != nil {
+		return nil, err
+	}
+	rec, err := in.cfg.Ledger.Offer(ctx, in.cfg.Ledger.ShardOf(e.Source, offer), ledger.New{Kind: record.EventSeenKind, Payload: record.Marshal(seen)})
+	if err != nil {
+		return nil, err
+	}
+	o, err := record.Unmarshal[record.Outcome](rec.Outcome)
+	if err != nil || !o.Applied {
+		return nil, err
+	}
+	e.ID = o.Event
+	records, err := in.route(ctx, []engine.Event{e})
+	if err != nil {
+		return nil, err
+	}
+	return matches(records)
+}
+
+func matches(records []ledger.Record) (list []Match, err error) {
+	for _, r := range records {
+		if r.Header.Kind != record.EventMatchedKind {
+			continue
+		}
+		p, err1 := record.Unmarshal[record.EventMatched](r.Payload)
+		o, err2 := record.Unmarshal[record.Outcome](r.Outcome)
+		if err := errors.Join(err1, err2); err != nil {
+			return nil, err
+		}
+		m := Match{Rule: p.Rule, Action: o.Action, Incident: o.Incident}
+		if p.DedupSet {
+			m.Dedup = engine.Data(p.Dedup)
+		}
+		list = append(list, m)
+	}
+	return list, nil
+}
+
 // Waiting returns how many events are recorded and not yet routed.
 func (in *Intake) Waiting() int { return int(in.waiting.Load()) }
 
@@ -194,7 +245,7 @@ const pauseAfterFault = time.Second
 
 func (in *Intake) routeSurely(ctx context.Context, batch []engine.Event) {
 	for ctx.Err() == nil {
-		err := in.route(ctx, batch)
+		_, err := in.route(ctx, batch)
 		if err == nil {
 			in.waiting.Add(-int64(len(batch)))
 			return
@@ -208,22 +259,22 @@ func (in *Intake) routeSurely(ctx context.Context, batch []engine.Event) {
 
 // route offers the matches of events and closes their inbox entries. Done twice,
 // the second has no effect: matches first, the entry last, in every shard.
-func (in *Intake) route(ctx context.Context, batch []engine.Event) error {
+func (in *Intake) route(ctx context.Context, batch []engine.Event) ([]ledger.Record, error) {
 	live := in.cfg.Live()
 	if live == nil {
-		return engine.Errorf(engine.Unavailable, "no rules are live yet")
+		return nil, engine.Errorf(engine.Unavailable, "no rules are live yet")
 	}
 	matches, ends := map[uint16][]ledger.New{}, map[uint16][]ledger.New{}
 	for _, e := range batch {
 		routed := record.EventRouted{Event: e.ID}
 		hits, err := in.matching(ctx, live, e)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for _, h := range hits {
 			m, err := in.match(ctx, live, h.Rule, e)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			shard := in.cfg.Ledger.ShardOf(m.Rule, m.Dedup)
 			matches[shard] = append(matches[shard], ledger.New{Kind: record.EventMatchedKind, Payload: record.Marshal(m)})
@@ -235,16 +286,18 @@ func (in *Intake) route(ctx context.Context, batch []engine.Event) error {
 	if in.cfg.Ledger.Shards() == 1 { // one sync for both
 		return in.appendAll(ctx, map[uint16][]ledger.New{0: append(matches[0], ends[0]...)})
 	}
-	if err := in.appendAll(ctx, matches); err != nil {
-		return err
+	done, err := in.appendAll(ctx, matches)
+	if err != nil {
+		return nil, err
 	}
-	return in.appendAll(ctx, ends)
+	_, err = in.appendAll(ctx, ends)
+	return done, err
 }
 
 // frameBytes is about what one frame of matches carries.
 const frameBytes = 128 << 10
 
-func (in *Intake) appendAll(ctx context.Context, byShard map[uint16][]ledger.New) error {
+func (in *Intake) appendAll(ctx context.Context, byShard map[uint16][]ledger.New) (done []ledger.Record, err error) {
 	for shard, records := range byShard {
 		for len(records) > 0 {
 			n, size := 0, 0
@@ -252,13 +305,15 @@ func (in *Intake) appendAll(ctx context.Context, byShard map[uint16][]ledger.New
 				size += len(records[n].Payload)
 				n++
 			}
-			if _, err := in.cfg.Ledger.Append(ctx, shard, records[:n]...); err != nil {
-				return err
+			written, err := in.cfg.Ledger.Append(ctx, shard, records[:n]...)
+			if err != nil {
+				return nil, err
 			}
+			done = append(done, written...)
 			records = records[n:]
 		}
 	}
-	return nil
+	return done, nil
 }
 
 // matching returns the hits whose where agrees, each rule once.

@@ -285,7 +285,7 @@ func (c *carrier) call(s *wire.Step, b engine.Builtin, args map[string]engine.Va
 		delete(given, "connection")
 	}
 	return &engine.Call{
-		Name: s.Builtin, Connection: connection, Args: given, Key: c.key(s), Run: c.run.ID, Incident: c.run.Incident,
+		Name: s.Builtin, Connection: connection, Args: given, Class: s.Class, Key: c.key(s), Run: c.run.ID, Incident: c.run.Incident,
 	}
 }
 
@@ -346,6 +346,8 @@ func graceful(ctx context.Context) (context.Context, context.CancelFunc) {
 
 // settle turns an effect's result into its record.
 func (c *carrier) settle(done record.StepDone, s *wire.Step, res engine.Result, args map[string]engine.Value, err error) (wire.Answer, verdict, error) {
+	b, _ := c.r.cfg.Builtins.Lookup(s.Builtin)
+	takesBack := b.Change
 	if err != nil {
 		return c.answer(done, nil, asStepError(err, s))
 	}
@@ -363,7 +365,20 @@ func (c *carrier) settle(done record.StepDone, s *wire.Step, res engine.Result, 
 		}
 		done.Starts = append(done.Starts, record.Start{Args: a, Handler: start.Handler, Purpose: start.Purpose})
 	}
+	if v, ok := res.Value.(engine.Struct); ok && takesBack {
+		res.Value = c.undoable(v, s)
+	}
 	return c.answer(done, res.Value, nil)
+}
+
+// undoable makes the result of a call that can be taken back one that scripts
+// can take back: r.undo().
+func (c *carrier) undoable(v engine.Struct, s *wire.Step) engine.Struct {
+	fields := map[string]engine.Value{"id": c.changeName(s)}
+	for name, f := range v.Fields {
+		fields[name] = f
+	}
+	return engine.Struct{Type: "change", Fields: fields}
 }
 
 func (c *carrier) changeOf(inverse *engine.Inverse, args map[string]engine.Value) (*record.Change, error) {

@@ -45,8 +45,8 @@ type Config struct {
 	LinkKey []byte
 	// AtOnce is how many runs are carried at once; more wait their turn.
 	AtOnce int
-	// Zone is the workspace's time zone.
-	Zone *time.Location
+	// Zone returns the workspace's present time zone.
+	Zone func() *time.Location
 }
 
 // defaultAtOnce suits a Pi: a run that is carried costs about 20 KB here.
@@ -61,7 +61,6 @@ type Runner struct {
 	carried  map[string]bool // runs in a worker now; true: look again afterwards
 	more     *sync.Cond
 	stopped  bool
-	bundles  map[string]bool // bundles that the pool knows
 	wakeTime context.CancelFunc
 }
 
@@ -70,7 +69,7 @@ func New(cfg Config) *Runner {
 	if cfg.AtOnce == 0 {
 		cfg.AtOnce = defaultAtOnce
 	}
-	r := &Runner{cfg: cfg, carried: map[string]bool{}, bundles: map[string]bool{}}
+	r := &Runner{cfg: cfg, carried: map[string]bool{}}
 	r.more = sync.NewCond(&r.mu)
 	return r
 }
@@ -234,17 +233,14 @@ func (r *Runner) carry(ctx context.Context, id string) (again bool, err error) {
 
 // bundle makes sure that the pool knows a bundle.
 func (r *Runner) bundle(ctx context.Context, hash string) error {
-	r.mu.Lock()
-	known := r.bundles[hash]
-	r.mu.Unlock()
-	if known {
+	if r.cfg.Pool.Knows(hash) {
 		return nil
 	}
 	b, err := r.cfg.State.Bundle(hash)
 	if err != nil {
 		return err
 	}
-	loaded, err := r.cfg.Pool.Load(ctx, wire.Load{Bundle: b, Timezone: r.cfg.Zone.String()})
+	loaded, err := r.cfg.Pool.Load(ctx, wire.Load{Bundle: b, Timezone: r.cfg.Zone().String()})
 	if err != nil {
 		return err
 	}
@@ -253,9 +249,6 @@ func (r *Runner) bundle(ctx context.Context, hash string) error {
 			return &engine.Error{Kind: engine.Script, Message: p.Message, Hint: p.Hint, At: position(p)}
 		}
 	}
-	r.mu.Lock()
-	r.bundles[hash] = true
-	r.mu.Unlock()
 	return nil
 }
 

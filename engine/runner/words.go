@@ -57,7 +57,7 @@ func wordList() []word {
 		{sign("sleep", engine.Repeatable, "Waits, without memory.", p("duration", "duration"), p("until", "time")), performSleep},
 		{internal(sign("change.made", engine.Repeatable, "Puts a change in force.",
 			required("title", "text"), required("undo", "any"), required("args", "dict"), p("done", "any"), p("expires", "duration|time"), p("why", "text"))), performChange},
-		{internal(sign("change.undo", engine.Repeatable, "Takes back the change that a step made.", required("step", "text"))), performUndo},
+		{internal(sign("change.undo", engine.Repeatable, "Takes back the change that a step made.", required("change", "text"))), performUndo},
 		{internal(sign("incident.get", engine.Read, "Reads what may change about an incident.", required("incident", "text"), required("name", "text"))), performGet},
 		{sign("incident.set", engine.Repeatable, "Sets summary facts.", required("incident", "text"), required("fields", "pairs")), performIncident},
 		{sign("incident.note", engine.Repeatable, "Adds a note.", required("incident", "text"), required("text", "text")), performIncident},
@@ -244,23 +244,35 @@ func listOf(v engine.Value) []engine.Value {
 	return nil
 }
 
-// choices reads [[name, consequence], …].
+// choices reads a list of texts, or pairs of text and consequence.
 func choices(v engine.Value) ([]engine.Choice, error) {
 	var list []engine.Choice
 	seen := map[string]bool{}
+	for _, e := range pairs(v) {
+		c := engine.Choice{Name: display(e.Key), Consequence: display(e.Value)}
+		if c.Name == "" || seen[c.Name] {
+			return nil, engine.Errorf(engine.Invalid, "ask: choices: %q is empty or there twice", c.Name).
+				WithHint("want a list of texts, or a dict of text and what happens then")
+		}
+		seen[c.Name] = true
+		list = append(list, c)
+	}
+	return list, nil
+}
+
+// pairs reads what a parameter of kind pairs holds: lists of two, in the order in
+// which a script wrote a dict; single values count as keys.
+func pairs(v engine.Value) []engine.Pair {
+	var out []engine.Pair
 	for _, e := range listOf(v) {
 		pair := listOf(e)
 		if len(pair) != 2 {
-			return nil, engine.Errorf(engine.Invalid, "ask: choices: want a list of texts, or a dict of text and consequence")
+			out = append(out, engine.Pair{Key: e})
+			continue
 		}
-		name := display(pair[0])
-		if name == "" || seen[name] {
-			return nil, engine.Errorf(engine.Invalid, "ask: choices: %q is empty or there twice", name)
-		}
-		seen[name] = true
-		list = append(list, engine.Choice{Name: name, Consequence: display(pair[1])})
+		out = append(out, engine.Pair{Key: pair[0], Value: pair[1]})
 	}
-	return list, nil
+	return out
 }
 
 // fields reads what field.text(…) and its like made.
@@ -334,8 +346,13 @@ func performChange(ctx context.Context, c *carrier, s *wire.Step, args map[strin
 	}
 	done := c.describe(s)
 	done.Change = ch
-	a, v, err := c.answer(done, nil, nil)
+	a, v, err := c.answer(done, engine.Struct{Type: "change", Fields: map[string]engine.Value{"id": c.changeName(s), "title": ch.Title}}, nil)
 	return c.now(ctx, a, v, err)
+}
+
+// changeName names the change of a step before the ledger has given it an id.
+func (c *carrier) changeName(s *wire.Step) string {
+	return c.run.ID + "/" + engine.StepID(s.Path, s.Number)
 }
 
 // now writes what is pending at once: others should see it.
@@ -359,7 +376,7 @@ func performUndo(ctx context.Context, c *carrier, s *wire.Step, args map[string]
 		return wire.Answer{}, parked, err
 	}
 	done := c.describe(s)
-	change, err := c.r.cfg.State.ChangeOfStep(c.run, text(args["step"]))
+	change, err := c.changeNamed(text(args["change"]))
 	if err == nil {
 		done.Undo = change.ID
 	} else if engine.KindOf(err) != engine.NotFound { // the call changed nothing: nothing to take back
@@ -367,6 +384,14 @@ func performUndo(ctx context.Context, c *carrier, s *wire.Step, args map[string]
 	}
 	a, v, err := c.answer(done, nil, nil)
 	return c.now(ctx, a, v, err)
+}
+
+// changeNamed finds a change by its id, or by the run and step that made it.
+func (c *carrier) changeNamed(name string) (engine.Change, error) {
+	if step, ok := strings.CutPrefix(name, c.run.ID+"/"); ok {
+		return c.r.cfg.State.ChangeOfStep(c.run, step)
+	}
+	return c.r.cfg.State.Change(name)
 }
 
 // ownIncident is the incident that a step speaks of. Runs act on their own.
@@ -417,13 +442,9 @@ func performIncident(_ context.Context, c *carrier, s *wire.Step, args map[strin
 
 func setFields(act *record.IncidentAct, v engine.Value) (err error) {
 	facts := map[string]engine.Value{}
-	for _, e := range listOf(v) {
-		pair := listOf(e)
-		if len(pair) != 2 {
-			return engine.Errorf(engine.Invalid, "i.set: want keyword arguments")
-		}
-		name := text(pair[0])
-		facts[name] = pair[1]
+	for _, e := range pairs(v) {
+		name := text(e.Key)
+		facts[name] = e.Value
 		act.Order = append(act.Order, name)
 	}
 	act.Fields, err = engine.Encode(facts)

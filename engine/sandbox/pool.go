@@ -311,6 +311,12 @@ func (p *Pool) Load(ctx context.Context, l wire.Load) (wire.Loaded, error) {
 	return loaded, nil
 }
 
+// Knows tells whether a bundle was loaded and not forgotten.
+func (p *Pool) Knows(hash string) bool {
+	_, ok := p.bundle(hash)
+	return ok
+}
+
 // Forget drops a bundle. Calls in flight keep theirs.
 func (p *Pool) Forget(hash string) {
 	p.mu.Lock()

@@ -89,7 +89,9 @@ func applyStarted(t *tx, p record.StepStarted, o record.Outcome) {
 	if p.Question != nil {
 		t.openQuestion(r, step, p.Question, o)
 	}
-	t.tell(r.Incident)
+	if o.Timer != "" || p.Question != nil {
+		t.tell(r.Incident) // others are told by their results
+	}
 }
 
 func (t *tx) openQuestion(r engine.Run, step string, p *record.Question, o record.Outcome) {
@@ -197,9 +199,16 @@ func applyDone(t *tx, p record.StepDone, o record.Outcome) {
 	if p.Incident != nil {
 		t.actOn(*p.Incident, o, r.ID)
 	}
-	if e.Started == 0 || p.Change != nil || p.Error != nil {
+	if worthTelling(r, e, p) {
 		t.tell(r.Incident)
 	}
+}
+
+// worthTelling keeps an incident's story short: what was changed, decided or
+// went wrong. Reads and deliveries are on the run's page.
+func worthTelling(r engine.Run, e stepEntry, p record.StepDone) bool {
+	effect := e.Started != 0 && r.Purpose == PurposePlaybook
+	return effect || p.Change != nil || p.Error != nil || p.Incident != nil
 }
 
 // link is what a token's hash leads to.

@@ -47,6 +47,10 @@ func OpenLedger(dir string) (*Store, error) {
 	return open(dir, true)
 }
 
+// OpenScratch opens a ledger store that is thrown away afterwards: nothing is
+// synced. For trials only.
+func OpenScratch(dir string) (*Store, error) { return open(dir, false) }
+
 func open(dir string, synced bool) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, engine.WrapError(engine.Unavailable, err, "store")
