@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -362,5 +363,121 @@ func TestClosedPool(t *testing.T) {
 	}
 	if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
 		t.Errorf("worker %d: got %v, want it gone", pid, err)
+	}
+}
+
+// TestClosedUnseen: a call that is closed before anybody looked at its step must
+// not stop the worker's reader.
+func TestClosedUnseen(t *testing.T) {
+	p := start(t, nil)
+	r := run(load(t, p, threeGets))
+	for range 200 {
+		c, err := p.Start(t.Context(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+	}
+	if _, ended := finish(t, begin(t, p, r), echo); ended.Status != "done" {
+		t.Errorf("got %+v", ended)
+	}
+}
+
+// TestCrowd: many calls at once, some closed, while workers are killed: every
+// call ends, and the pool goes on.
+func TestCrowd(t *testing.T) {
+	p := start(t, func(c *sandbox.Config) { c.Workers = 2; c.MaxCalls = 20 })
+	r := run(load(t, p, threeGets))
+	var crowd sync.WaitGroup
+	for n := range 200 {
+		crowd.Go(func() {
+			if err := visit(t.Context(), p, r, n); err != nil && !errors.Is(err, sandbox.ErrDied) {
+				t.Errorf("visitor %d: %v", n, err)
+			}
+		})
+	}
+	crowd.Wait()
+	if _, ended := finish(t, begin(t, p, r), echo); ended.Status != "done" {
+		t.Errorf("afterwards: got %+v", ended)
+	}
+	for _, s := range p.Status() {
+		if s.Calls > 1 {
+			t.Errorf("%d calls are open", s.Calls)
+		}
+	}
+}
+
+// visit carries one run to its end; every tenth is closed early, and every
+// fiftieth kills a worker.
+func visit(ctx context.Context, p *sandbox.Pool, r wire.Run, n int) error {
+	c, err := p.Start(ctx, r)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for {
+		e, err := c.Next(ctx)
+		if err != nil {
+			return err
+		}
+		step, ok := e.(*wire.Step)
+		switch {
+		case !ok:
+			return nil
+		case n%50 == 7 && step.Number == 2:
+			if pid := p.Status()[n%2].PID; pid > 0 {
+				_ = syscall.Kill(pid, syscall.SIGKILL) // it may be gone already
+			}
+		case n%10 == 3 && step.Number == 2:
+			return nil
+		}
+		if err := c.Answer(echo(step)); err != nil {
+			return err
+		}
+	}
+}
+
+// TestParserBombs: what does not parse takes at most its worker with it.
+func TestParserBombs(t *testing.T) {
+	p := start(t, nil)
+	bombs := map[string]string{
+		"brackets": "x = " + strings.Repeat("[", 1<<19),
+		"not":      "x = " + strings.Repeat("not ", 1<<17) + "1\n",
+		"plus":     "x = 1" + strings.Repeat("+1", 1<<18) + "\n",
+		"lambda":   "x = " + strings.Repeat("lambda: ", 1<<16) + "1\n",
+		"if":       "x = " + strings.Repeat("1 if 1 else ", 1<<16) + "1\n",
+		"list":     "x = [0] * 1000000000\n",
+	}
+	for name, source := range bombs {
+		l := bundle(source)
+		l.Bundle.Hash = name
+		loaded, err := p.Load(t.Context(), l)
+		if err != nil && !errors.Is(err, sandbox.ErrDied) {
+			t.Errorf("%s: %v", name, err)
+		}
+		t.Logf("%s: %v, %.100v", name, err, loaded.Declarations.Problems)
+	}
+	if _, ended := finish(t, begin(t, p, run(load(t, p, threeGets))), echo); ended.Status != "done" {
+		t.Errorf("afterwards: got %+v", ended)
+	}
+}
+
+// TestForeignProcess: what is not a worker is found out and named.
+func TestForeignProcess(t *testing.T) {
+	for name, script := range map[string]string{
+		"garbage":    `printf '\000\000\000\003xyz' >&3; read x <&3`,
+		"too long":   `printf '\377\377\377\377' >&3; read x <&3`,
+		"wrong turn": `printf '\000\000\000\027{"kind":"step","call":1}' >&3; read x <&3`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "larkspur")
+			if err := os.WriteFile(path, []byte("#!/bin/sh\n"+script+"\n"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			p := start(t, func(c *sandbox.Config) { c.Binary = path; c.MaxDataBytes = 1 << 30 })
+			if _, err := p.Load(t.Context(), bundle(threeGets)); engine.KindOf(err) != engine.Unavailable || !strings.Contains(err.Error(), "protocol") {
+				t.Errorf("got %v, want unavailable for the protocol", err)
+			}
+		})
 	}
 }

@@ -5,7 +5,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strconv"
@@ -19,6 +21,9 @@ import (
 
 // startLimit is how long a process may take to become ready.
 const startLimit = 15 * time.Second
+
+// drainLimit bounds reading what a dead process left in its socket.
+const drainLimit = time.Second
 
 // worker is one process, from start to end.
 type worker struct {
@@ -114,9 +119,10 @@ func (w *worker) run(ctx context.Context) {
 	var reading sync.WaitGroup
 	reading.Go(w.read)
 	w.send(wire.KindHello, 0, w.pool.cfg.Hello)
-	_ = w.cmd.Wait() // the state says more than the error
-	w.conn.Close()
+	_ = w.cmd.Wait()                                       // the state says more than the error
+	_ = w.conn.SetReadDeadline(time.Now().Add(drainLimit)) // what it said last is read to the end
 	reading.Wait()
+	w.conn.Close()
 	w.mu.Lock()
 	if w.death == nil {
 		w.death = exitDeath(w.cmd.ProcessState, string(w.said.text))
@@ -155,17 +161,24 @@ func (w *worker) read() {
 	r := bufio.NewReaderSize(w.conn, 64<<10)
 	for {
 		e, err := wire.Read(r)
-		if err == nil {
-			err = w.receive(e)
-			if err != nil {
-				w.kill(&Death{Why: DiedProtocol, Detail: err.Error()})
-			}
-		}
-		if err != nil {
+		if ended(err) {
 			w.kill(nil) // what closed its end has nothing left to say
 			return
 		}
+		if err == nil {
+			err = w.receive(e)
+		}
+		if err != nil {
+			w.kill(&Death{Why: DiedProtocol, Detail: err.Error()})
+			return
+		}
 	}
+}
+
+// ended says whether a connection is over, whatever was under way.
+func ended(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) ||
+		errors.Is(err, os.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // receive gives one message to its exchange.
@@ -187,7 +200,7 @@ func (w *worker) receive(e wire.Envelope) error {
 		return nil // it crossed our cancel
 	}
 	x.quiet.Stop()
-	x.events <- body // has room: the worker had the turn, and Answer comes after Next
+	x.give(body)
 	if e.Kind == wire.KindStep {
 		x.phase = waiting
 		return nil

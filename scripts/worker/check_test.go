@@ -46,6 +46,8 @@ func TestProblems(t *testing.T) {
 		{"person", "def g():\n    ask([\"dave\", \"anna\", \"x@example.org\"], \"?\")\n    ask(\"family\", \"?\")\n", `2:18: error: ask: to: there is no person or team "anna" | did you mean ana?`},
 		{"zone", "def g():\n    pass\n" + `job(name = "j", cron = "0 8 * * *", tz = "Mars", do = g)`, `tz: got "Mars", want the name of a time zone`},
 		{"ops on time", `time.now()`, `time.now: there is no clock in this module | call now(), whose result is recorded`},
+		{"where field", "x = on.dns(where = lambda e: e.clent == e.get(e.client) and e.answers[0].x)\n", `1:32: error: the event has no field "clent" | did you mean client?`},
+		{"webhook field", "x = on.webhook(\"a\", where = lambda e: e.anything)\n", ``},
 		{"run outside", `x = run.id`, `run: not at the top level: scripts only declare there`},
 	}
 	for _, tt := range tests {

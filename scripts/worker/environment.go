@@ -113,6 +113,7 @@ func localMembers() starlark.StringDict {
 		"rule":    starlark.NewBuiltin("rule", ruleWord),
 		"job":     starlark.NewBuiltin("job", jobWord),
 		"on":      onModule(),
+		"field":   fieldModule(),
 	}
 }
 

@@ -119,6 +119,7 @@ func (in *inspector) predeclaredName(id *syntax.Ident) bool {
 
 // call holds the literal names in a call against those that exist.
 func (in *inspector) call(n *syntax.CallExpr) {
+	in.where(n)
 	w := in.word(n.Fn)
 	if w == nil || in.bundle.names == nil || in.file.isLibrary() {
 		return
@@ -137,6 +138,48 @@ func (in *inspector) call(n *syntax.CallExpr) {
 			in.onlyConnection(w, n)
 		}
 	}
+}
+
+// where finds fields that a trigger's event cannot have in its where lambda.
+func (in *inspector) where(n *syntax.CallExpr) {
+	dot, ok := n.Fn.(*syntax.DotExpr)
+	if !ok {
+		return
+	}
+	if id, ok := dot.X.(*syntax.Ident); !ok || id.Name != "on" || !in.predeclaredName(id) {
+		return
+	}
+	fields := triggerKinds()[dot.Name.Name].fields
+	for _, arg := range n.Args {
+		named, ok := arg.(*syntax.BinaryExpr)
+		if !ok || named.Op != syntax.EQ || named.X.(*syntax.Ident).Name != "where" {
+			continue
+		}
+		if l, ok := named.Y.(*syntax.LambdaExpr); ok && len(l.Params) == 1 {
+			in.eventFields(l, fields)
+		}
+	}
+}
+
+func (in *inspector) eventFields(l *syntax.LambdaExpr, fields []string) {
+	event, ok := l.Params[0].(*syntax.Ident)
+	if !ok {
+		return
+	}
+	syntax.Walk(l.Body, func(n syntax.Node) bool {
+		dot, ok := n.(*syntax.DotExpr)
+		if !ok {
+			return true
+		}
+		if id, ok := dot.X.(*syntax.Ident); !ok || id.Name != event.Name {
+			return true
+		}
+		if err := knownField(dot.Name.Name, fields); err != nil {
+			e := engine.AsError(err)
+			in.find(dot.Name.NamePos, "error", "field", e.Hint, "%s", e.Message)
+		}
+		return true
+	})
 }
 
 // argumentsOf finds which expression each parameter gets; complete is false when
