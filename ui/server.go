@@ -153,7 +153,7 @@ func (s *Server) guarded(r route, asAdmin bool) echo.HandlerFunc {
 		}
 		if !found.May(r.need) {
 			if !found.Known() {
-				return desk.Unauthenticated{}
+				return login.Nobody()
 			}
 			return desk.Permit(found.Identity, r.need)
 		}

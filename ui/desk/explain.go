@@ -11,26 +11,20 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// Unauthenticated is what a request without credentials gets where some are
-// needed.
-type Unauthenticated struct{}
-
-func (Unauthenticated) Error() string { return "nobody is signed in" }
-
 // Explain returns the HTTP status of an error and what may be said about it to
 // whoever asked. Internal causes stay inside: id, which is in the log, stands
 // for them.
 func Explain(err error, id string) (status int, said *engine.Error) {
 	var (
+		nobody   *login.Unauthenticated
 		tooBig   *http.MaxBytesError
 		tooMany  *login.TooMany
 		problems Problems
 		routed   *echo.HTTPError
 	)
 	switch {
-	case errors.As(err, &Unauthenticated{}):
-		return http.StatusUnauthorized, engine.Errorf(engine.Denied, "nobody is signed in").
-			WithHint("Send the header: Authorization: Bearer TOKEN (larkspur token create NAME --role ROLE)")
+	case errors.As(err, &nobody):
+		return http.StatusUnauthorized, engine.Errorf(engine.Denied, "%s", nobody.Why).WithHint("%s", nobody.Hint)
 	case errors.As(err, &tooBig):
 		return http.StatusRequestEntityTooLarge, TooBig(tooBig.Limit)
 	case errors.As(err, &tooMany):

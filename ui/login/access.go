@@ -2,12 +2,11 @@ package login
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"strings"
 	"time"
-
-	"larkspur/engine"
 )
 
 // Access turns requests into identities. Safe for concurrent use.
@@ -37,6 +36,17 @@ type Request struct {
 	Bearer bool
 }
 
+// Unauthenticated says that nobody is known where somebody is needed: no
+// credentials, or wrong ones.
+type Unauthenticated struct{ Why, Hint string }
+
+func (e *Unauthenticated) Error() string { return e.Why }
+
+// Nobody is the error of a request without credentials.
+func Nobody() error {
+	return &Unauthenticated{"nobody is signed in", "Send the header: Authorization: Bearer TOKEN (larkspur token create NAME --role ROLE)"}
+}
+
 type requestKey struct{}
 
 // With keeps the finding in a context.
@@ -52,7 +62,7 @@ func From(ctx context.Context) Request {
 
 // Authenticate looks at a request's Authorization header, else at its session.
 // No credentials, or a session that is over, are nobody and no error. Errors:
-// denied for a wrong token, *TooMany, unavailable when the cache does not answer.
+// *Unauthenticated for a wrong token, *TooMany, unavailable when the cache does not answer.
 func (a *Access) Authenticate(r *http.Request) (Request, error) {
 	if header := r.Header.Get("Authorization"); header != "" {
 		return a.bearer(r, header)
@@ -71,8 +81,9 @@ func (a *Access) Authenticate(r *http.Request) (Request, error) {
 func (a *Access) bearer(r *http.Request, header string) (Request, error) {
 	scheme, secret, _ := strings.Cut(header, " ")
 	if !strings.EqualFold(scheme, "Bearer") {
-		return Request{Bearer: true}, engine.Errorf(engine.Denied, "authorization: got the scheme %.20q, want Bearer", scheme).
-			WithHint("Send the header: Authorization: Bearer TOKEN")
+		return Request{Bearer: true}, &Unauthenticated{
+			fmt.Sprintf("authorization: got the scheme %.20q, want Bearer", scheme), "Send the header: Authorization: Bearer TOKEN",
+		}
 	}
 	if err := a.MayGuess(r); err != nil {
 		return Request{Bearer: true}, err
@@ -80,8 +91,9 @@ func (a *Access) bearer(r *http.Request, header string) (Request, error) {
 	token, ok := find(a.Tokens(), strings.TrimSpace(secret))
 	if !ok {
 		a.Guessed(r)
-		return Request{Bearer: true}, engine.Errorf(engine.Denied, "authorization: the token is not known").
-			WithHint("Make one with: larkspur token create NAME --role ROLE")
+		return Request{Bearer: true}, &Unauthenticated{
+			"authorization: the token is not known", "Make one with: larkspur token create NAME --role ROLE",
+		}
 	}
 	return Request{Bearer: true, Identity: Identity{Name: token.Name, Role: token.Role, How: "api"}}, nil
 }

@@ -2,6 +2,7 @@ package login_test
 
 import (
 	"context"
+	"errors"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
@@ -229,12 +230,12 @@ func TestBearerTokens(t *testing.T) {
 	if who, err := try("192.0.2.7:1", "Bearer a-long-enough-secret"); err != nil || who.Name != "ci" || who.How != "api" {
 		t.Errorf("got %+v, %v, want ci", who, err)
 	}
-	if _, err := try("192.0.2.7:1", "Basic eDp5"); engine.KindOf(err) != engine.Denied {
-		t.Errorf("Basic: got %v, want denied", err)
+	if _, err := try("192.0.2.7:1", "Basic eDp5"); !unauthenticated(err) {
+		t.Errorf("Basic: got %v, want unauthenticated", err)
 	}
 	for range login.BadPerWindow {
-		if _, err := try("192.0.2.7:1", "Bearer wrong"); engine.KindOf(err) != engine.Denied {
-			t.Fatalf("got %v, want denied", err)
+		if _, err := try("192.0.2.7:1", "Bearer wrong"); !unauthenticated(err) {
+			t.Fatalf("got %v, want unauthenticated", err)
 		}
 	}
 	if _, err := try("192.0.2.7:2", "Bearer a-long-enough-secret"); err == nil {
@@ -247,6 +248,11 @@ func TestBearerTokens(t *testing.T) {
 	if _, err := try("192.0.2.7:2", "Bearer a-long-enough-secret"); err != nil {
 		t.Errorf("after the window: got %v, want no error", err)
 	}
+}
+
+func unauthenticated(err error) bool {
+	var nobody *login.Unauthenticated
+	return errors.As(err, &nobody)
 }
 
 func TestNewTokenRefuses(t *testing.T) {

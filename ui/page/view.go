@@ -230,7 +230,8 @@ func purpose(r engine.Run) string {
 	return r.Handler.Name
 }
 
-// MayWork, MayAudit and MaySee are the rights that templates ask for.
-func (f frame) MayWork() bool  { return f.Who.May(login.Work) }
+// MayWork reports whether forms that act on incidents and changes are shown.
+func (f frame) MayWork() bool { return f.Who.May(login.Work) }
+
+// MayAudit reports whether the way to the audit log is shown.
 func (f frame) MayAudit() bool { return f.Who.May(login.Audit) }
-func (f frame) MaySee() bool   { return f.Who.May(login.See) }

@@ -1,5 +1,8 @@
 package uitest
 
+// The methods of this file implement the interfaces of packages desk and login;
+// what each has to do stands there.
+
 import (
 	"context"
 	"fmt"
