@@ -178,6 +178,11 @@ func TestCallsAndErrors(t *testing.T) {
 		{"change without connection", `unifi.block(mac = "x")`, nil, `null`, []string{"unifi.block"}},
 		{"internal is hidden", `x = smtp`, nil, `problem`, nil},
 		{"run", `return [run.id, run.link, run.bundle]`, nil, `["r0-1","https://soar.example.org/runs/r0-1","b1"]`, []string{}},
+		{"fields", `return [field.text("why", multiline = True), field.choice("what", ["a", "b"], label = "What?", required = False), field.duration("long", max = "30d").max]`, nil,
+			`[{"$":"struct","type":"field","v":{"kind":"text","multiline":true,"name":"why","required":true}},` +
+				`{"$":"struct","type":"field","v":{"choices":["a","b"],"kind":"choice","label":"What?","name":"what","required":false}},{"$":"duration","v":2592000000000000}]`, []string{}},
+		{"field name", `field.text("Why?")`, nil, `failed invalid : field.text: name: got "Why?", want small letters, digits and _ at scripts/a.star:2:15`, nil},
+		{"field choices", `field.choice("a", ["x", "x"])`, nil, `failed invalid : field.choice: choices: got x, want different strings at scripts/a.star:2:17`, nil},
 		{"secret", `http.get("x", auth = secret("token"))`, nil, `null`, []string{"http.get"}},
 		{"secret is no string", `return "x" + secret("token")`, nil, `failed script : unknown binary op: string + secret at scripts/a.star:2:16`, nil},
 		{"secret in json", `return json.encode({"x": secret("token")})`, nil, `failed invalid : json.encode: a secret has no JSON form at scripts/a.star:2:23`, nil},
