@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"larkspur/engine"
+	"larkspur/engine/calendar"
 	"larkspur/engine/record"
 	"larkspur/engine/state"
 	"larkspur/engine/wire"
@@ -314,7 +315,7 @@ func display(v engine.Value) string {
 	case int64:
 		return strconv.FormatInt(v, 10)
 	case time.Duration:
-		return v.String()
+		return calendar.FormatDuration(v)
 	case time.Time:
 		return v.Format("2006-01-02 15:04:05 MST")
 	case engine.PersonRef:
