@@ -50,11 +50,14 @@ func (s *sight) of(incident string) bool {
 	return s.seen[incident]
 }
 
-// paged reads pages until limit visible items are found or there are no more.
+// paged reads pages until limit visible items are found or there are no more. A
+// reader may end a page early to bound its work; so does paged then, and the
+// cursor goes on from there.
 func paged[T any](cursor string, limit int, read func(cursor string, limit int) ([]T, string, error), visible func(T) bool) ([]T, string, error) {
 	found := make([]T, 0, min(limit, DefaultLimit))
 	for range maxRefills {
-		items, next, err := read(cursor, limit-len(found))
+		asked := limit - len(found)
+		items, next, err := read(cursor, asked)
 		if err != nil {
 			return nil, "", err
 		}
@@ -64,7 +67,7 @@ func paged[T any](cursor string, limit int, read func(cursor string, limit int) 
 			}
 		}
 		cursor = next
-		if cursor == "" || len(found) >= limit {
+		if cursor == "" || len(found) >= limit || len(items) < asked {
 			break
 		}
 	}

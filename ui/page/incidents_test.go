@@ -75,3 +75,15 @@ func TestIncidentsPages(t *testing.T) {
 		t.Errorf("got %d incidents on %d pages, want the 60 visible ones on 2", len(seen), pages)
 	}
 }
+
+func TestListsGoOnWhereAReaderEndedEarly(t *testing.T) {
+	w := uitest.Sample(t, address)
+	w.Scan = 2
+	dave := w.Visit(t, "dave")
+	dave.Get("/larkspur/?status=closed").Want(200, "Nothing so far", "Search further back", "cursor=2")
+	dave.Get("/larkspur/?status=closed&cursor=2").Want(200, "Website request", "Back to the newest")
+	dave.Get("/larkspur/?status=all").Want(200, "blog:", "Older").Lacks("Website request")
+	for _, path := range []string{"/larkspur/changes?status=undone", "/larkspur/runs?status=failed", "/larkspur/questions?status=answered"} {
+		dave.Get(path).Want(200, "Nothing so far")
+	}
+}

@@ -52,6 +52,8 @@ type World struct {
 	// Trouble, when set, is what every query returns; Panic makes them panic.
 	Trouble error
 	Panic   bool
+	// Scan, when set, is after how many items a list ends its page early.
+	Scan int
 	// Late, when set, is why decisions have no effect.
 	Late string
 
@@ -164,7 +166,7 @@ func listed[T any](w *World, all []T, keep func(T) bool, cursor string, limit in
 	}
 	var out []T
 	for i := from; i < len(all); i++ {
-		if len(out) == limit {
+		if len(out) == limit || w.Scan > 0 && i-from == w.Scan {
 			return out, strconv.Itoa(i), nil
 		}
 		if keep(all[i]) {
