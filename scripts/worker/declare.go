@@ -82,12 +82,13 @@ func (d *declaration) choice(param, fallback string, choices ...string) string {
 	return s
 }
 
-// listed is a text that must be among the names that check knows, if it knows
-// any.
+// listed is a text that must be among the names of a kind, where check was told
+// them.
 func (d *declaration) listed(param, kind, what string) string {
 	s := d.text(param, "")
-	if s != "" && d.bundle.names != nil && !slices.Contains(d.bundle.names[kind], s) {
-		d.wrong(param, engine.Errorf(engine.Invalid, "%s %.60q does not exist", what, s).WithHint("%s", didYouMean(s, d.bundle.names[kind])))
+	names, known := d.bundle.names[kind]
+	if s != "" && known && !slices.Contains(names, s) {
+		d.wrong(param, engine.Errorf(engine.Invalid, "%s %.60q does not exist", what, s).WithHint("%s", didYouMean(s, names)))
 	}
 	return s
 }

@@ -243,8 +243,9 @@ func (in *inspector) person(w *word, p engine.Param, e syntax.Expr) {
 		return
 	}
 	name, known := in.text(e)
-	names := slices.Concat(in.bundle.names["people"], in.bundle.names["teams"])
-	if !known || strings.Contains(name, "@") || slices.Contains(names, name) {
+	people, told := in.bundle.names["people"]
+	names := slices.Concat(people, in.bundle.names["teams"])
+	if !known || !told || strings.Contains(name, "@") || slices.Contains(names, name) {
 		return
 	}
 	hint := didYouMean(name, names)

@@ -16,6 +16,11 @@ func libraryPlay(t *testing.T, file, name string, args map[string]engine.Value) 
 	return p
 }
 
+// delivered is what smtp.deliver returns.
+func delivered(refused ...engine.Value) engine.Struct {
+	return engine.Struct{Type: "smtp.delivered", Fields: map[string]engine.Value{"id": "x@example.org", "accepted": []engine.Value{}, "refused": append([]engine.Value{}, refused...)}}
+}
+
 func TestLibraryIsGood(t *testing.T) {
 	loadGood(t, "")
 }
@@ -24,7 +29,7 @@ func TestOutboxMail(t *testing.T) {
 	b := loadGood(t, "")
 	mail := map[string]engine.Value{"connection": "default", "to": []engine.Value{"dave@example.org"}, "subject": "Hello"}
 	p := libraryPlay(t, "outbox.star", "mail", map[string]engine.Value{"mail": mail})
-	p.answer = results(t, map[string][]any{"smtp.deliver": {engine.Errorf(engine.Unavailable, "451 later"), int64(1)}})
+	p.answer = results(t, map[string][]any{"smtp.deliver": {engine.Errorf(engine.Unavailable, "451 later"), delivered()}})
 	if got := summary(p.on(b)); got != `null` {
 		t.Errorf("got %s", got)
 	}
@@ -87,7 +92,7 @@ func TestOutboxQuestion(t *testing.T) {
 			"due":     time.Date(2026, 6, 22, 8, 0, 0, 0, time.UTC), "default": "Allow",
 		},
 	})
-	p.answer = results(t, map[string][]any{"question.link": {engine.LinkSecret("q0-1", "dave", 1)}})
+	p.answer = results(t, map[string][]any{"question.link": {engine.LinkSecret("q0-1", "dave", 1)}, "smtp.deliver": {delivered()}})
 	if got := summary(p.on(b)); got != `null` {
 		t.Errorf("got %s", got)
 	}
@@ -133,5 +138,19 @@ func TestLibraryWordsAreTheLibrarys(t *testing.T) {
 	b := loadFiles(map[string]string{"a.star": "def f():\n    inverse(\"http.get\", {})\n    resolve(None)\n"})
 	if got := strings.Join(formatProblems(b), "\n"); !strings.Contains(got, "undefined: inverse") || !strings.Contains(got, "undefined: resolve") {
 		t.Errorf("got %s", got)
+	}
+}
+
+// TestOutboxSaysWhomTheServerRefuses: a mail that some get and others do not.
+func TestOutboxSaysWhomTheServerRefuses(t *testing.T) {
+	b := loadGood(t, "")
+	refused := engine.Struct{Fields: map[string]engine.Value{"address": "gone@example.org", "message": "550 no such user"}}
+	p := libraryPlay(t, "outbox.star", "mail", map[string]engine.Value{"mail": map[string]engine.Value{"to": []engine.Value{"dave@example.org", "gone@example.org"}}})
+	p.answer = results(t, map[string][]any{"smtp.deliver": {delivered(refused)}})
+	if got := p.on(b); got.Status != endedDone {
+		t.Errorf("got %+v: %v", got, got.Error)
+	}
+	if want := `incident.note {"incident":"i0-7","text":"The mail server takes no mail for gone@example.org: 550 no such user"}`; p.calls()[1] != want {
+		t.Errorf("got %s, want %s", p.calls()[1], want)
 	}
 }
