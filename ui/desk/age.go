@@ -13,7 +13,7 @@ func Age(d time.Duration) string {
 	day := 24 * time.Hour
 	switch {
 	case d < time.Minute:
-		return plural(int(d/time.Second), "second")
+		return strconv.Itoa(int(d/time.Second)) + " s"
 	case d < time.Hour:
 		return strconv.Itoa(int(d/time.Minute)) + " min"
 	case d < 2*day:

@@ -8,7 +8,7 @@ import (
 )
 
 // maxCallLines bounds how many lines of one call are shown.
-const maxCallLines = 8
+const maxCallLines = 12
 
 // SourceLine is one line of a script.
 type SourceLine struct {

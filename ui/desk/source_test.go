@@ -86,7 +86,7 @@ func FuzzSource(f *testing.F) {
 
 func TestAge(t *testing.T) {
 	for d, want := range map[time.Duration]string{
-		0: "0 seconds", time.Second: "1 second", -90 * time.Second: "1 min", 59 * time.Minute: "59 min", time.Hour: "1 hour",
+		0: "0 s", 59 * time.Second: "59 s", -90 * time.Second: "1 min", 59 * time.Minute: "59 min", time.Hour: "1 hour",
 		47 * time.Hour: "47 hours", 49 * time.Hour: "2 days", 70 * 24 * time.Hour: "2 months", 800 * 24 * time.Hour: "2 years",
 	} {
 		if got := desk.Age(d); got != want {

@@ -97,6 +97,14 @@ func (p *Pages) addRuns(v *incidentView, runs []engine.Run) error {
 	return nil
 }
 
+// Actor is who a timeline's entry names besides its run.
+func (v incidentView) Actor(e engine.TimelineEntry) string {
+	if e.Run != "" && e.By == "run "+e.Run {
+		return ""
+	}
+	return e.By
+}
+
 // Decision says in one line what came of a question.
 func (v incidentView) Decision(q engine.Question) string { return decision(q) }
 
@@ -131,6 +139,9 @@ func eventFacts(f frame, e engine.Event) []Fact {
 			break
 		}
 		text := strings.ToValidUTF8(desk.Text(e.Fields[name], f.Zone), "\uFFFD")
+		if text == "" {
+			continue
+		}
 		if len(text) > maxShown {
 			text = strings.ToValidUTF8(text[:maxShown], "") + "…"
 		}

@@ -123,6 +123,9 @@ func shown(d engine.Data, zone *time.Location) Shown {
 		return Shown{}
 	}
 	text, rest := desk.Show(d, zone, maxShown)
+	if text == "None" || text == "{}" {
+		return Shown{} // nothing was given or came back
+	}
 	s := Shown{Text: text}
 	if rest > 0 {
 		s.Rest = strconv.Itoa((rest+1023)>>10) + " KB more"
