@@ -10,6 +10,7 @@ import (
 	"larkspur/engine/ledger"
 	"larkspur/engine/record"
 	"larkspur/engine/sandbox"
+	"larkspur/engine/state"
 	"larkspur/engine/wire"
 )
 
@@ -351,7 +352,7 @@ func (c *carrier) settle(done record.StepDone, s *wire.Step, res engine.Result, 
 	if err != nil {
 		return c.answer(done, nil, asStepError(err, s))
 	}
-	if res.Change != nil {
+	if res.Change != nil && c.run.Purpose != state.PurposeUndo { // taking back is no change of its own
 		change, e := c.changeOf(res.Change, args)
 		if e != nil {
 			return c.answer(done, nil, asStepError(e, s))
