@@ -60,21 +60,22 @@ type Appliance struct {
 	settings   *config.Config
 	source     *config.Source
 
-	store   *store.Store
-	cache   *store.Cache
-	ledger  *ledger.Ledger
-	state   *state.State
-	pool    *sandbox.Pool
-	door    *door
-	runner  *runner.Runner
-	intake  *intake.Intake
-	rules   *rulebook
-	auditor *auditor
-	server  *ui.Server
-	web     net.Listener
-	control net.Listener
-	sensors []*sensor
-	linkKey []byte
+	store    *store.Store
+	cache    *store.Cache
+	ledger   *ledger.Ledger
+	state    *state.State
+	pool     *sandbox.Pool
+	door     *door
+	runner   *runner.Runner
+	intake   *intake.Intake
+	schedule *intake.Schedule
+	rules    *rulebook
+	auditor  *auditor
+	server   *ui.Server
+	web      net.Listener
+	control  net.Listener
+	sensors  []*sensor
+	linkKey  []byte
 }
 
 // Open opens the stores, the listeners and the configuration; nothing works
@@ -211,9 +212,8 @@ func (a *Appliance) openRunner() (err error) {
 		Zone: func() *time.Location { return a.current().Zone },
 	})
 	a.rules = &rulebook{state: a.state}
-	a.intake = intake.New(intake.Config{
-		Ledger: a.ledger, State: a.state, Evaluator: evaluator{a.pool}, Live: a.rules.rules, Clock: a.clock,
-	})
+	in := intake.Config{Ledger: a.ledger, State: a.state, Evaluator: evaluator{a.pool}, Live: a.rules.rules, Clock: a.clock}
+	a.intake, a.schedule = intake.New(in), intake.NewSchedule(in, a.jobs)
 	a.rules.intake = a.intake
 	return nil
 }
@@ -231,6 +231,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 	work, ctx := errgroup.WithContext(ctx)
 	work.Go(func() error { return a.runner.Run(ctx) })
 	work.Go(func() error { return a.intake.Run(ctx) })
+	work.Go(func() error { return a.schedule.Run(ctx) })
 	work.Go(func() error { return a.watcher(ctx).Run(ctx) })
 	work.Go(func() error { return a.server.Run(ctx, a.web) })
 	work.Go(func() error { return a.server.RunControl(ctx, a.control) })

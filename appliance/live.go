@@ -160,3 +160,12 @@ func (d *door) Do(ctx context.Context, c *engine.Call) (engine.Result, error) {
 func (d *door) Probe(ctx context.Context, c *engine.Call) (bool, engine.Result, error) {
 	return d.now.Load().Probe(ctx, c)
 }
+
+// jobs are what the schedule goes by.
+func (a *Appliance) jobs() *intake.Jobs {
+	s := a.rules.Snapshot()
+	if s.Hash == "" {
+		return nil
+	}
+	return &intake.Jobs{Bundle: s.Hash, Commit: s.Commit, Zone: a.current().Zone, Jobs: s.Declarations.Jobs}
+}

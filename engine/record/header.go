@@ -196,6 +196,7 @@ const (
 	EventSeenKind    Kind = 10
 	EventMatchedKind Kind = 11
 	EventRoutedKind  Kind = 12
+	JobFiredKind     Kind = 13
 
 	StepStartedKind Kind = 20
 	StepDoneKind    Kind = 21
@@ -215,7 +216,7 @@ const (
 var kindNames = map[Kind]string{
 	EpochOpenedKind: "epoch_opened", BundleActivatedKind: "bundle_activated",
 	LoggedInKind: "logged_in", LoggedOutKind: "logged_out", ExportedKind: "exported",
-	EventSeenKind: "event_seen", EventMatchedKind: "event_matched", EventRoutedKind: "event_routed",
+	EventSeenKind: "event_seen", EventMatchedKind: "event_matched", EventRoutedKind: "event_routed", JobFiredKind: "job_fired",
 	StepStartedKind: "step_started", StepDoneKind: "step_done", RunParkedKind: "run_parked",
 	RunEndedKind: "run_ended", WorkerDiedKind: "worker_died",
 	QuestionAnsweredKind: "question_answered",

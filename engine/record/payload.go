@@ -90,6 +90,19 @@ type EventRouted struct {
 	Rules []string `json:"rules,omitempty"`
 }
 
+// JobFired offers one firing of a schedule: (job, instant).
+type JobFired struct {
+	Args    engine.Data    `json:"args,omitempty"` // a dict
+	Bundle  string         `json:"bundle"`
+	Commit  string         `json:"commit,omitempty"`
+	Do      engine.Handler `json:"do"`
+	Instant time.Time      `json:"instant"`
+	Job     string         `json:"job"`
+	Mode    string         `json:"mode"`
+	Offer   string         `json:"offer"`
+	Overlap bool           `json:"overlap,omitempty"`
+}
+
 // StepStarted says that a step is about to touch the world, or waits.
 type StepStarted struct {
 	Args       engine.Data  `json:"args,omitempty"`
@@ -98,8 +111,10 @@ type StepStarted struct {
 	Class      engine.Class `json:"class"`
 	Generation int          `json:"generation"`
 	Hash       string       `json:"hash"`
-	Number     int          `json:"n"`
-	Path       string       `json:"path,omitempty"`
+	// Limited: Until is the end of an attempt's timeout, not of the sleep.
+	Limited bool   `json:"limited,omitempty"`
+	Number  int    `json:"n"`
+	Path    string `json:"path,omitempty"`
 	// Question is what an ask asks; it opens with the step.
 	Question *Question `json:"question,omitempty"`
 	Run      string    `json:"run"`

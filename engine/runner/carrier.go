@@ -38,11 +38,15 @@ type carrier struct {
 	last    time.Time              // what now() returned last
 }
 
-// maxPendingBytes bounds what one frame carries of reads.
-const maxPendingBytes = 128 << 10
+// What is held is written before it outgrows a frame.
+const (
+	maxPendingBytes   = 128 << 10
+	maxPendingRecords = 500
+)
 
-// maxSteps bounds a journal (LANGUAGE section 3).
-const maxSteps = 10_000
+// maxArgsBytes bounds the arguments of a step (LANGUAGE section 3): a record and
+// what is projected from it fit a transaction.
+const maxArgsBytes = 64 << 10
 
 // begin loads what the worker needs.
 func (c *carrier) begin(ctx context.Context) (wire.Run, error) {
@@ -80,6 +84,9 @@ func (c *carrier) remember(now engine.Data) {
 
 // addIncident hands over the incident as the function's first argument.
 func (c *carrier) addIncident(start *wire.Run) error {
+	if c.run.Purpose == state.PurposeJob {
+		return nil // do(**args)
+	}
 	if c.run.Incident == "" {
 		start.First = engine.MustEncode([]engine.Value{nil})
 		return nil
@@ -129,11 +136,22 @@ func (c *carrier) cannotBegin(ctx context.Context, err error) error {
 
 // step performs one step, or parks the run in it.
 func (c *carrier) step(ctx context.Context, s *wire.Step) (wire.Answer, verdict, error) {
-	if c.steps++; c.steps > maxSteps {
+	if _, again := c.started[engine.StepID(s.Path, s.Number)]; !again {
+		c.steps++
+	}
+	if c.steps > c.r.cfg.MaxSteps {
 		return wire.Answer{Error: &engine.Error{
-			Kind: engine.Script, Cause: "limit", At: s.At, Message: "a run may have 10,000 steps",
-			Hint: "go on in a fresh journal: continue_as(fn, args)",
+			Kind: engine.Script, Cause: "limit", At: s.At, Message: "a run may have " + itoa(c.r.cfg.MaxSteps) + " steps",
+			Hint: "split the work into several runs",
 		}}, goOn, nil
+	}
+	if c.held > maxPendingBytes || len(c.pending) >= maxPendingRecords {
+		if ok, err := c.flush(ctx); !ok || err != nil {
+			return wire.Answer{}, parked, err
+		}
+	}
+	if len(s.Args) > maxArgsBytes {
+		return c.tooLarge(s)
 	}
 	args, err := decodeArgs(s.Args)
 	if err != nil {
@@ -169,6 +187,15 @@ func (c *carrier) refuse(s *wire.Step, e *engine.Error) (wire.Answer, verdict, e
 	return c.answer(c.describe(s), nil, e)
 }
 
+// tooLarge refuses a step whose arguments no record holds. Their hash stands in
+// the journal for them.
+func (c *carrier) tooLarge(s *wire.Step) (wire.Answer, verdict, error) {
+	done := c.describe(s)
+	done.Args = nil
+	e := engine.Errorf(engine.Invalid, "%s: %d bytes of arguments, at most %d", s.Builtin, len(s.Args), maxArgsBytes)
+	return c.answer(done, nil, asStepError(e, s))
+}
+
 // describe begins a step_done that carries the step's whole description.
 func (c *carrier) describe(s *wire.Step) record.StepDone {
 	return record.StepDone{
@@ -188,7 +215,7 @@ const maxResultBytes = 16 << 10
 // answer holds a result in pending and returns what the worker gets: the decoded
 // form of what is recorded.
 func (c *carrier) answer(done record.StepDone, value engine.Value, failure *engine.Error) (wire.Answer, verdict, error) {
-	a := wire.Answer{Error: failure}
+	a := wire.Answer{Error: failure, Ended: c.r.cfg.Clock.Now()}
 	if failure == nil {
 		var err error
 		if a.Result, err = engine.Encode(value); err != nil {
@@ -241,7 +268,7 @@ func (c *carrier) flush(ctx context.Context) (bool, error) {
 
 // read performs a read: it is recorded with the next frame.
 func (c *carrier) read(ctx context.Context, s *wire.Step, b engine.Builtin, args map[string]engine.Value) (wire.Answer, verdict, error) {
-	if c.effects || c.held > maxPendingBytes { // the world is slow: do not leave an effect unrecorded
+	if c.effects { // the world is slow: do not leave an effect unrecorded
 		if ok, err := c.flush(ctx); !ok || err != nil {
 			return wire.Answer{}, parked, err
 		}
@@ -455,10 +482,30 @@ func (c *carrier) died(ctx context.Context, cause error) error {
 	if errors.As(cause, &death) && !death.Computing {
 		return nil // another run's fault: replay
 	}
-	c.pending = nil
+	if !c.effects {
+		c.pending, c.held = nil, 0 // reads are done again
+	}
 	_, err := c.write(ctx, newRecord(record.WorkerDiedKind, record.WorkerDied{
 		Run: c.run.ID, Generation: c.run.Generation, Why: cause.Error(),
 	}))
+	return err
+}
+
+// leave ends the carrying of a run that did not end or park in good order (the
+// appliance stops, the worker died, the disk had a fault): what its effects came
+// to is written, or a step would be in doubt whose result we know. A run whose
+// records cannot be written at all is failed, not tried for ever.
+func (c *carrier) leave(ctx context.Context, cause error) error {
+	if c.effects {
+		if _, err := c.flush(ctx); err != nil {
+			return errors.Join(cause, err)
+		}
+	}
+	if cause == nil || engine.KindOf(cause) != engine.Invalid {
+		return cause
+	}
+	c.pending, c.held = nil, 0
+	_, err := c.end(ctx, engine.RunFailed, engine.AsError(cause), "")
 	return err
 }
 

@@ -47,10 +47,15 @@ type Config struct {
 	AtOnce int
 	// Zone returns the workspace's present time zone.
 	Zone func() *time.Location
+	// MaxSteps bounds a journal; 0 is 10,000 (LANGUAGE section 3).
+	MaxSteps int
 }
 
 // defaultAtOnce suits a Pi: a run that is carried costs about 20 KB here.
 const defaultAtOnce = 64
+
+// defaultMaxSteps bounds a journal (LANGUAGE section 3).
+const defaultMaxSteps = 10_000
 
 // Runner carries runs. Safe for concurrent use.
 type Runner struct {
@@ -68,6 +73,9 @@ type Runner struct {
 func New(cfg Config) *Runner {
 	if cfg.AtOnce == 0 {
 		cfg.AtOnce = defaultAtOnce
+	}
+	if cfg.MaxSteps == 0 {
+		cfg.MaxSteps = defaultMaxSteps
 	}
 	r := &Runner{cfg: cfg, carried: map[string]bool{}}
 	r.more = sync.NewCond(&r.mu)
@@ -122,7 +130,7 @@ func (r *Runner) Notice(notices []state.Notice) {
 
 // startsRun tells outcomes whose Run is new from those that only name one.
 func startsRun(k record.Kind) bool {
-	return k == record.EventMatchedKind || k == record.UndoRequestedKind || k == record.TimerFiredKind
+	return k == record.EventMatchedKind || k == record.JobFiredKind || k == record.UndoRequestedKind || k == record.TimerFiredKind
 }
 
 func (r *Runner) enqueue(runs ...string) {
@@ -208,6 +216,13 @@ func (r *Runner) carry(ctx context.Context, id string) (again bool, err error) {
 		return false, err
 	}
 	defer call.Close()
+	again, err = c.converse(ctx, call)
+	return again, c.leave(ctx, err)
+}
+
+// converse performs the steps that the worker comes up with, until the run ends
+// or is to be thrown out of the worker.
+func (c *carrier) converse(ctx context.Context, call *sandbox.Call) (again bool, err error) {
 	for {
 		event, err := call.Next(ctx)
 		if errors.Is(err, sandbox.ErrDied) {

@@ -53,7 +53,7 @@ func wordList() []word {
 		{sign("now", engine.Read, "The time, recorded; it never goes back."), performNow},
 		{sign("print", engine.Read, "Writes a line to the run's log.", required("text", "text")), performPrint},
 		{sign("ask", engine.Repeatable, "Asks people and waits for an answer.",
-			required("to", "any"), required("question", "text"), p("choices", "pairs"), p("fields", "list"), p("details", "list"),
+			required("to", "person|list"), required("question", "text"), p("choices", "pairs"), p("fields", "list"), p("details", "list"),
 			p("timeout", "duration"), p("default", "text"), fallback("why", "bool", false), p("proof", "text")), performAsk},
 		{sign("sleep", engine.Repeatable, "Waits, without memory.", p("duration", "duration"), p("until", "time")), performSleep},
 		{internal(sign("change.made", engine.Repeatable, "Puts a change in force.",
@@ -114,8 +114,11 @@ func performSleep(ctx context.Context, c *carrier, s *wire.Step, args map[string
 		return c.refuse(s, engine.Errorf(engine.Invalid, `sleep: got neither a duration nor until, want sleep("180s") or sleep(until = t)`))
 	}
 	start := c.startOf(s)
+	if limit := c.r.cfg.Clock.Now().Add(time.Duration(s.Limit)); s.Limit > 0 && limit.Before(until) {
+		until, start.Limited = limit, true
+	}
 	start.Until = until.UTC()
-	return c.wait(ctx, s, start, "until "+until.UTC().Format(time.RFC3339))
+	return c.wait(ctx, s, start, "until "+start.Until.Format(time.RFC3339))
 }
 
 // wait starts a step that ends from outside, and parks the run in it.

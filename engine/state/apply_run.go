@@ -11,6 +11,7 @@ import (
 // Purposes of runs.
 const (
 	PurposePlaybook = "playbook"
+	PurposeJob      = "job"
 	PurposeUndo     = "undo"
 	PurposeOutbox   = "outbox"
 )

@@ -40,6 +40,7 @@ const (
 	classChange     = 'c' // shard, change → engine.Change
 	classInForce    = 'C' // shard, change → nothing, while it is in force
 	classChangeOf   = 'v' // shard, incident, change → nothing
+	classJob        = 'J' // shard, hash of job → its last firing and run
 	classRule       = 'u' // shard, rule → hits, time of the last
 	classBundle     = 'b' // shard, bundle → engine commit and time of activation
 	classCursor     = 'x' // shard, source → cursor
@@ -49,7 +50,7 @@ var classes = []byte{
 	classPosition, classCounter, classCounts, classOffer, classOfferTime, classEvent, classInbox,
 	classIncident, classOpen, classDedup, classTimeline, classOpenings, classRun, classReady, classRunOf,
 	classStep, classQuestion, classAsked, classQuestionOf, classToken, classTimer, classDue, classTimerOf,
-	classChange, classInForce, classChangeOf, classRule, classBundle, classCursor,
+	classChange, classInForce, classChangeOf, classJob, classRule, classBundle, classCursor,
 }
 
 func key(class byte, shard uint16) []byte {

@@ -72,6 +72,8 @@ func verbs(k record.Kind) (verb, bool) {
 		return verbOf(decideMatch, applyMatch), true
 	case record.EventRoutedKind:
 		return verbOf(decideRouted, applyRouted), true
+	case record.JobFiredKind:
+		return verbOf(decideJob, applyJob), true
 	case record.StepStartedKind:
 		return verbOf(decideStarted, applyStarted), true
 	case record.StepDoneKind:

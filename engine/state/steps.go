@@ -133,6 +133,10 @@ func fillDone(r store.Reader, blobs *store.Blobs, shard uint16, e stepEntry, ste
 func fillTimeout(r store.Reader, shard uint16, e stepEntry, started *record.StepStarted, step *engine.Step) error {
 	q := started.Question
 	if q == nil {
+		if started.Limited {
+			step.Status = engine.StepFailed
+			step.Error = &engine.Error{Kind: engine.Timeout, Message: "sleep: the attempt's time is over"}
+		}
 		return nil
 	}
 	if !q.HasDefault {

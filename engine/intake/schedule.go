@@ -1,0 +1,134 @@
+package intake
+
+import (
+	"context"
+	"hash/fnv"
+	"log/slog"
+	"time"
+
+	"larkspur/engine"
+	"larkspur/engine/calendar"
+	"larkspur/engine/ledger"
+	"larkspur/engine/record"
+)
+
+// Jobs are what is scheduled at a moment.
+type Jobs struct {
+	Bundle string
+	Commit string
+	Zone   *time.Location // of jobs without their own
+	Jobs   []engine.Job
+}
+
+// Schedule fires jobs. A firing is (job, instant): offered twice, it has one
+// effect; while the run before still goes on, a job without overlap is skipped,
+// and the ledger says so.
+type Schedule struct {
+	cfg  Config
+	jobs func() *Jobs
+}
+
+// NewSchedule returns a schedule of what jobs returns; nil before the first
+// bundle is live.
+func NewSchedule(cfg Config, jobs func() *Jobs) *Schedule { return &Schedule{cfg, jobs} }
+
+// lookEvery bounds how late a schedule that was just saved is noticed.
+const lookEvery = time.Second
+
+// Run fires jobs until ctx ends. What fell due while nothing ran is skipped, but
+// for the last firing of jobs with catch_up.
+func (s *Schedule) Run(ctx context.Context) error {
+	from := map[string]time.Time{} // when each job was looked at last
+	for ctx.Err() == nil {
+		next := s.cfg.Clock.Now().Add(lookEvery)
+		if jobs := s.jobs(); jobs != nil {
+			for _, job := range jobs.Jobs {
+				due, err := s.look(ctx, jobs, job, from)
+				if err != nil && ctx.Err() == nil {
+					slog.Error("job could not be fired; trying again", "job", job.Name, "error", err)
+				}
+				if !due.IsZero() && due.Before(next) {
+					next = due
+				}
+			}
+		}
+		_ = s.cfg.Clock.Sleep(ctx, max(next.Sub(s.cfg.Clock.Now()), time.Millisecond)) // ends with ctx
+	}
+	return nil
+}
+
+// look fires a job if it is due, and returns when it is next.
+func (s *Schedule) look(ctx context.Context, jobs *Jobs, job engine.Job, from map[string]time.Time) (time.Time, error) {
+	if job.Mode == "off" {
+		return time.Time{}, nil
+	}
+	schedule, err := scheduleOf(job, jobs.Zone)
+	if err != nil {
+		return time.Time{}, err
+	}
+	now := s.cfg.Clock.Now()
+	last, known := from[job.Name]
+	if !known {
+		if last, err = s.begin(job, now); err != nil {
+			return time.Time{}, err
+		}
+	}
+	instant := schedule.Next(last)
+	due := instant.Add(jitter(job, instant))
+	if due.After(now) {
+		from[job.Name] = last
+		return due, nil
+	}
+	if err := s.fire(ctx, jobs, job, instant); err != nil {
+		return time.Time{}, err
+	}
+	from[job.Name] = latest(schedule, instant, now)
+	return schedule.Next(from[job.Name]), nil
+}
+
+func scheduleOf(job engine.Job, zone *time.Location) (calendar.Schedule, error) {
+	if job.Zone != "" {
+		own, err := calendar.Zone(job.Zone)
+		if err != nil {
+			return calendar.Schedule{}, err
+		}
+		zone = own
+	}
+	return calendar.NewSchedule(job.Every, job.Cron, zone)
+}
+
+// begin is the moment after which a job that was not looked at before fires.
+func (s *Schedule) begin(job engine.Job, now time.Time) (time.Time, error) {
+	fired, err := s.cfg.State.LastFiring(job.Name, s.cfg.Ledger.ShardOf("job", job.Name))
+	if err != nil || !job.CatchUp || fired.IsZero() {
+		return now, err
+	}
+	return fired, nil
+}
+
+// latest skips the instants that passed between one and now: they are fired
+// once, not one after the other.
+func latest(s calendar.Schedule, instant, now time.Time) time.Time {
+	for next := s.Next(instant); !next.IsZero() && !next.After(now); next = s.Next(instant) {
+		instant = next
+	}
+	return instant
+}
+
+// jitter spreads the firings of a job by up to its jitter, always alike.
+func jitter(job engine.Job, instant time.Time) time.Duration {
+	if job.Jitter <= 0 {
+		return 0
+	}
+	h := fnv.New64a()
+	h.Write([]byte(job.Name + instant.Format(time.RFC3339)))
+	return time.Duration(h.Sum64() % uint64(job.Jitter))
+}
+
+func (s *Schedule) fire(ctx context.Context, jobs *Jobs, job engine.Job, instant time.Time) error {
+	_, err := s.cfg.Ledger.Offer(ctx, s.cfg.Ledger.ShardOf("job", job.Name), ledger.New{Kind: record.JobFiredKind, Payload: record.Marshal(record.JobFired{
+		Args: job.Args, Bundle: jobs.Bundle, Commit: jobs.Commit, Do: job.Do, Instant: instant, Job: job.Name, Mode: job.Mode,
+		Offer: "job/" + job.Name + "/" + instant.Format(time.RFC3339), Overlap: job.Overlap,
+	})})
+	return err
+}

@@ -1,0 +1,54 @@
+package state
+
+import (
+	"time"
+
+	"larkspur/engine"
+	"larkspur/engine/record"
+)
+
+// firing is the last firing of a job.
+type firing struct {
+	Instant time.Time `json:"instant"`
+	Run     string    `json:"run"`
+}
+
+func decideJob(t *tx, p record.JobFired) record.Outcome {
+	if _, ok := t.offered(p.Offer); ok {
+		return refuse("this firing is here already")
+	}
+	last, fired := get[firing](t, hashKey(classJob, t.shard, p.Job))
+	if fired && !last.Instant.Before(p.Instant) {
+		return refuse("a later firing is here already")
+	}
+	if r, ok := t.run(last.Run); ok && !p.Overlap && !ended(r.Status) {
+		return refuse("the run before, " + r.ID + ", is " + r.Status)
+	}
+	return record.Outcome{Applied: true, Run: t.nextID('r')}
+}
+
+func ended(status string) bool {
+	switch status {
+	case engine.RunRunning, engine.RunWaiting, engine.RunInDoubt, engine.RunHeld:
+		return false
+	}
+	return true
+}
+
+func applyJob(t *tx, p record.JobFired, o record.Outcome) {
+	t.remember(p.Offer, o.Run)
+	t.put(hashKey(classJob, t.shard, p.Job), firing{p.Instant, o.Run})
+	t.startRun(engine.Run{
+		ID: o.Run, Rule: p.Job, Handler: p.Do, Args: p.Args, Bundle: p.Bundle, Commit: p.Commit,
+		Purpose: PurposeJob, Mode: p.Mode,
+	})
+}
+
+// LastFiring returns the instant of a job's last firing; zero for none.
+func (s *State) LastFiring(job string, shard uint16) (_ time.Time, err error) {
+	defer guard(&err)
+	view := s.view()
+	defer view.Close()
+	f, _ := get[firing](view, hashKey(classJob, shard, job))
+	return f.Instant, nil
+}
