@@ -209,7 +209,8 @@ func applyDone(t *tx, p record.StepDone, o record.Outcome) {
 // went wrong. Reads and deliveries are on the run's page.
 func worthTelling(r engine.Run, e stepEntry, p record.StepDone) bool {
 	effect := e.Started != 0 && r.Purpose == PurposePlaybook
-	return effect || p.Change != nil || p.Error != nil || p.Incident != nil
+	failed := p.Error != nil && r.Purpose != PurposeOutbox // its end says so
+	return effect || failed || p.Change != nil || p.Incident != nil
 }
 
 // link is what a token's hash leads to.

@@ -173,8 +173,9 @@ func tellEnded(r store.Reader, p record.RunEnded, e *engine.TimelineEntry) {
 		e.Text = "taken back: " + changeTitle(r, run.Change)
 	case run.Purpose == PurposeOutbox && p.Status == engine.RunDone:
 		e.Text = "mail handed to the mail server" + mailedTo(run)
-	case run.Purpose == PurposeOutbox:
-		e.Text = "mail" + mailedTo(run) + " was not delivered"
+	case run.Purpose == PurposeOutbox && p.Error != nil:
+		e.Text = p.Error.Message
+		return
 	default:
 		e.Text = "the run is " + p.Status
 	}
