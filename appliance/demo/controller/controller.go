@@ -71,6 +71,7 @@ const (
 	NoPermission Fault = "no permission" // rc:error with status 200
 	Lost         Fault = "lost"          // does what a command says, then cuts the connection
 	Hang         Fault = "hang"          // never answers
+	Stuck        Fault = "stuck"         // does what a command says, then never answers
 )
 
 // maxCommands bounds the log; older ones are forgotten.
@@ -90,6 +91,8 @@ type Controller struct {
 	failures int
 	logins   int
 	fault    Fault
+	count    int           // of all commands ever
+	came     chan struct{} // closed and replaced at each command
 }
 
 // login is an open session.
@@ -106,7 +109,7 @@ func Open(o Options) (*Controller, error) {
 	if o.Clock == nil {
 		o.Clock = engine.SystemClock{}
 	}
-	c := &Controller{options: o, clients: map[string]*Client{}, sessions: map[string]*login{}}
+	c := &Controller{options: o, clients: map[string]*Client{}, sessions: map[string]*login{}, came: make(chan struct{})}
 	for _, client := range o.Clients {
 		c.clients[client.MAC] = &client
 	}
@@ -215,6 +218,23 @@ func (c *Controller) Commands() []Command {
 	return slices.Clone(c.commands)
 }
 
+// Wait returns the commands once at least n have ever come.
+func (c *Controller) Wait(ctx context.Context, n int) ([]Command, error) {
+	for {
+		c.mu.Lock()
+		count, came, commands := c.count, c.came, slices.Clone(c.commands)
+		c.mu.Unlock()
+		if count >= n {
+			return commands, nil
+		}
+		select {
+		case <-came:
+		case <-ctx.Done():
+			return commands, ctx.Err()
+		}
+	}
+}
+
 // perform does a command and returns the error's name, "" when it went well.
 func (c *Controller) perform(name, mac, by string) string {
 	c.mu.Lock()
@@ -241,6 +261,9 @@ func (c *Controller) perform(name, mac, by string) string {
 	if len(c.commands) > maxCommands {
 		c.commands = slices.Delete(c.commands, 0, len(c.commands)-maxCommands)
 	}
+	c.count++
+	close(c.came)
+	c.came = make(chan struct{})
 	return code
 }
 

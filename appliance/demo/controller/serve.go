@@ -222,9 +222,11 @@ func (c *Controller) stamgr(w http.ResponseWriter, r *http.Request, by string) {
 		return
 	}
 	code := c.perform(body.Cmd, body.MAC, by)
-	switch {
-	case c.broken() == Lost:
+	switch fault := c.broken(); {
+	case fault == Lost:
 		cut(w)
+	case fault == Stuck:
+		<-r.Context().Done()
 	case code != "":
 		refuse(w, http.StatusOK, code)
 	default:

@@ -66,6 +66,7 @@ const (
 	RefuseMessage   Fault = "refuse message"   // 554 after the message
 	LostAfterData   Fault = "lost after data"  // keeps the mail, then cuts the connection
 	HangAfterData   Fault = "hang after data"  // never answers the message
+	StuckAfterData  Fault = "stuck after data" // keeps the mail, then never answers
 	TemporaryLogins Fault = "temporary logins" // 454 for every login
 )
 

@@ -92,14 +92,22 @@ func (s *session) Data(r io.Reader) error {
 	case RefuseMessage:
 		return reply(554, 5, 6, 0, "Message refused by policy")
 	case HangAfterData:
-		<-s.mailbox.stopped
-		return reply(421, 4, 3, 0, "Shutting down")
+		return s.hang()
 	}
 	s.mailbox.keep(s.from, s.to, raw)
-	if fault == LostAfterData {
+	switch fault {
+	case LostAfterData:
 		s.conn.Conn().Close()
+	case StuckAfterData:
+		return s.hang()
 	}
 	return nil
+}
+
+// hang answers nothing until the server ends.
+func (s *session) hang() error {
+	<-s.mailbox.stopped
+	return reply(421, 4, 3, 0, "Shutting down")
 }
 
 // Reset forgets the mail that was begun.
