@@ -1,0 +1,123 @@
+// Storybin serves a workspace as `larkspur serve` does, for the tests of package
+// story: it tells on its standard output of every commit, and kills itself right
+// after the n-th. It listens on descriptor 3; a byte on its standard input plays
+// the capture file.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"log"
+	"net"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+
+	"larkspur/appliance"
+	"larkspur/appliance/command"
+	"larkspur/engine/capture"
+	"larkspur/engine/state"
+)
+
+// webDescriptor is where the listener of the page lies.
+const webDescriptor = 3
+
+func main() {
+	if len(os.Args) > 1 && strings.HasPrefix(os.Args[1], "worker") {
+		os.Exit(command.Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	}
+	dir := flag.String("dir", "", "the workspace")
+	at := flag.Int("kill", 0, "die right after this commit; 0 is never")
+	file := flag.String("tape", "", "a capture to play")
+	flag.Parse()
+	if err := serve(*dir, *file, *at); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func serve(dir, file string, at int) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	page, err := net.FileListener(os.NewFile(webDescriptor, "page"))
+	if err != nil {
+		return err
+	}
+	played := make(chan struct{})
+	go func() {
+		if n, _ := os.Stdin.Read(make([]byte, 1)); n > 0 {
+			close(played)
+		}
+	}()
+	a, err := appliance.Open(appliance.Config{
+		Dir: dir, Listener: page, Out: os.Stderr, Watch: (&teller{at: at}).watch,
+		Sources: map[string]capture.Source{"tape": &tape{path: file, played: played}},
+	})
+	if err != nil {
+		return err
+	}
+	err = a.Run(ctx)
+	if closed := a.Close(); err == nil {
+		err = closed
+	}
+	return err
+}
+
+// teller tells of commits, and ends the process after one of them as a power
+// cut would: nothing that was about to happen happens.
+type teller struct {
+	at int
+
+	mu   sync.Mutex // guards seen
+	seen int
+}
+
+func (t *teller) watch(notices []state.Notice) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.seen++
+	kinds := make([]string, len(notices))
+	for i, n := range notices {
+		kinds[i] = n.Kind.String()
+	}
+	fmt.Println(strings.Join(kinds, " "))
+	if t.seen == t.at {
+		syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {} // no further than this
+	}
+}
+
+// tape is a capture that begins when it is played.
+type tape struct {
+	path   string
+	played chan struct{}
+	file   *capture.File
+}
+
+// Next implements capture.Source.
+func (t *tape) Next(ctx context.Context, f *capture.Frame) (err error) {
+	select {
+	case <-t.played:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if t.file == nil {
+		if t.file, err = capture.Open(ctx, t.path); err != nil {
+			return err
+		}
+	}
+	return t.file.Next(ctx, f)
+}
+
+// Stats implements capture.Source.
+func (t *tape) Stats() capture.SourceStats { return capture.SourceStats{} }
+
+// Close implements capture.Source.
+func (t *tape) Close() error {
+	if t.file == nil {
+		return nil
+	}
+	return t.file.Close()
+}
