@@ -27,12 +27,17 @@ const maxDeaths = 3
 
 func (t *tx) startRun(r engine.Run) {
 	t.took(r.ID)
-	r.Status, r.Generation, r.Started = engine.RunRunning, 1, t.now
+	version, _ := t.Get(key(classEngine, t.shard))
+	r.Status, r.Generation, r.Started, r.Engine = engine.RunRunning, 1, t.now, string(version)
 	t.putRun(r, "")
 	_, n, _ := engine.ParseID('r', r.ID)
 	if _, i, ok := engine.ParseID('i', r.Incident); ok {
 		t.mark(pairKey(classRunOf, t.shard, i, n))
 	}
+}
+
+func applyEpoch(t *tx, p record.EpochOpened, _ record.Outcome) {
+	t.Set(key(classEngine, t.shard), []byte(p.Engine))
 }
 
 // live returns the run if it may write records of this generation.

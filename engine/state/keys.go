@@ -15,6 +15,7 @@ import (
 // All of these are deleted and made anew by a rebuild.
 const (
 	classPosition   = 'p' // shard → next record, epoch
+	classEngine     = 'g' // shard → version of Larkspur that opened the epoch
 	classCounter    = 'm' // shard, letter → last number given to an id
 	classCounts     = 'a' // shard → engine.Counts
 	classOffer      = 'o' // shard, hash of an offered id → record, time
@@ -47,7 +48,7 @@ const (
 )
 
 var classes = []byte{
-	classPosition, classCounter, classCounts, classOffer, classOfferTime, classEvent, classInbox,
+	classPosition, classEngine, classCounter, classCounts, classOffer, classOfferTime, classEvent, classInbox,
 	classIncident, classOpen, classDedup, classTimeline, classOpenings, classRun, classReady, classRunOf,
 	classStep, classQuestion, classAsked, classQuestionOf, classToken, classTimer, classDue, classTimerOf,
 	classChange, classInForce, classChangeOf, classJob, classRule, classBundle, classCursor,

@@ -57,7 +57,7 @@ func verbOf[P any](decide func(*tx, P) record.Outcome, apply func(*tx, P, record
 func verbs(k record.Kind) (verb, bool) {
 	switch k {
 	case record.EpochOpenedKind:
-		return verbOf(always[record.EpochOpened], nothing[record.EpochOpened]), true
+		return verbOf(always[record.EpochOpened], applyEpoch), true
 	case record.BundleActivatedKind:
 		return verbOf(always[record.BundleActivated], applyBundle), true
 	case record.LoggedInKind:
