@@ -167,6 +167,9 @@ func (c *carrier) step(ctx context.Context, s *wire.Step) (wire.Answer, verdict,
 	if s.Class == engine.Read {
 		return c.read(ctx, s, b, args)
 	}
+	if c.run.Mode == modeShadow {
+		return c.answer(c.describe(s), emptyResult(b.Signature), nil)
+	}
 	return c.effect(ctx, s, b, args)
 }
 

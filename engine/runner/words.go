@@ -161,6 +161,9 @@ func performAsk(ctx context.Context, c *carrier, s *wire.Step, args map[string]e
 			q.Due, q.HasDefault, q.Default = due, false, ""
 		}
 	}
+	if c.run.Mode == modeShadow {
+		return c.answer(c.describe(s), shadowAnswer(q, c.r.cfg.Clock.Now()), nil)
+	}
 	start := c.startOf(s)
 	start.Question = q
 	return c.wait(ctx, s, start, "an answer of "+addressees(q.To))

@@ -53,10 +53,26 @@ func ruleWord(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple,
 	d.dedup(&r, functions, fields)
 	d.checkTitle(r.Title, fields)
 	if !d.failed {
+		d.later()
 		d.bundle.declarations.Rules = append(d.bundle.declarations.Rules, r)
 		d.bundle.rules[r.Name] = functions
 	}
 	return starlark.None, nil
+}
+
+// laterArguments are those that this version reads, checks and does not act on.
+var laterArguments = []string{"on_attach", "max_changes", "sla", "hours", "on_breach"}
+
+// later says of each of them that it has no effect yet: nobody shall rely on it.
+func (d *declaration) later() {
+	for _, name := range laterArguments {
+		if _, given := d.bound[name]; given {
+			d.add(problemAt(d.at, "warning", "later", name+": this version does not act on it yet", "the rule works without it"))
+		}
+	}
+	if s, _ := starlark.AsString(d.bound["on_failure"]); s == "undo" {
+		d.add(problemAt(d.at, "warning", "later", `on_failure = "undo": this version does not act on it yet`, "changes stay until they expire or somebody takes them back"))
+	}
 }
 
 // when reads one trigger or a list, and returns the fields that its events can

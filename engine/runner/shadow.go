@@ -1,0 +1,48 @@
+package runner
+
+import (
+	"regexp"
+	"strings"
+	"time"
+
+	"larkspur/engine"
+	"larkspur/engine/record"
+)
+
+// modeShadow is the mode of a run that must not touch the world: reads run,
+// effects return an empty result of their shape, questions are not sent and take
+// their default, else the first choice.
+const modeShadow = "shadow"
+
+// remarks of a signature's result: "id (the Message-ID)".
+var remarks = regexp.MustCompile(`\([^)]*\)`)
+
+// emptyResult is what an effect returns in shadow: the attributes that its
+// signature names, all none.
+func emptyResult(s engine.Signature) engine.Value {
+	fields := map[string]engine.Value{}
+	for _, name := range strings.Split(remarks.ReplaceAllString(s.Result, ""), ",") {
+		if name = strings.TrimSpace(name); name != "" && !strings.Contains(name, " ") {
+			fields[name] = nil
+		}
+	}
+	if len(fields) == 0 {
+		return nil
+	}
+	return engine.Struct{Fields: fields}
+}
+
+// shadowAnswer is what nobody was asked for.
+func shadowAnswer(q *record.Question, now time.Time) engine.Value {
+	choice := q.Default
+	if !q.HasDefault && len(q.Choices) > 0 {
+		choice = q.Choices[0].Name
+	}
+	fields := map[string]engine.Value{}
+	for _, f := range q.Fields {
+		fields[f.Name] = ""
+	}
+	return engine.Struct{Type: "answer", Fields: map[string]engine.Value{
+		"choice": choice, "by": engine.PersonRef{Name: "nobody"}, "at": now, "fields": fields, "reason": "", "timed_out": q.HasDefault,
+	}}
+}
