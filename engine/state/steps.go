@@ -77,19 +77,21 @@ func unmarshalIf[T any](payload []byte) (v T, err error) {
 
 func fillResult(r store.Reader, blobs *store.Blobs, shard uint16, e stepEntry, started *record.StepStarted, step *engine.Step) error {
 	step.Status = engine.StepDone
-	switch e.Via {
-	case viaDone, viaFailed:
+	if e.Via == viaDone || e.Via == viaFailed {
 		return fillDone(r, blobs, shard, e, step)
+	}
+	rec, err := ledger.ReadRecord(r, shard, e.Done-1)
+	if err != nil {
+		return err
+	}
+	step.Ended = rec.Header.Time // a replay counts what a step waited against attempts around it
+	switch e.Via {
 	case viaClosed:
 		step.Status = engine.StepFailed
 		step.Error = &engine.Error{Kind: engine.Closed, Message: "the incident was closed"}
 	case viaTimer:
-		return fillTimeout(r, shard, e, started, step)
+		return fillTimeout(started, step)
 	case viaAnswer:
-		rec, err := ledger.ReadRecord(r, shard, e.Done-1)
-		if err != nil {
-			return err
-		}
 		p, err := unmarshalIf[record.QuestionAnswered](rec.Payload)
 		if err != nil {
 			return err
@@ -130,7 +132,7 @@ func fillDone(r store.Reader, blobs *store.Blobs, shard uint16, e stepEntry, ste
 }
 
 // fillTimeout gives a sleep its end, and a question its default or its error.
-func fillTimeout(r store.Reader, shard uint16, e stepEntry, started *record.StepStarted, step *engine.Step) error {
+func fillTimeout(started *record.StepStarted, step *engine.Step) (err error) {
 	q := started.Question
 	if q == nil {
 		if started.Limited {
@@ -144,11 +146,7 @@ func fillTimeout(r store.Reader, shard uint16, e stepEntry, started *record.Step
 		step.Error = &engine.Error{Kind: engine.Timeout, Message: "ask: nobody answered in time"}
 		return nil
 	}
-	rec, err := ledger.ReadRecord(r, shard, e.Done-1)
-	if err != nil {
-		return err
-	}
-	step.Result, err = answerResult(engine.Answer{Choice: q.Default, By: "nobody", At: rec.Header.Time, TimedOut: true})
+	step.Result, err = answerResult(engine.Answer{Choice: q.Default, By: "nobody", At: step.Ended, TimedOut: true})
 	return err
 }
 
