@@ -87,7 +87,7 @@ func (s *tale) play(kill int) {
 
 // carry takes one process as far as it lives: to the story's end.
 func (s *tale) carry(p *process) error {
-	if err := p.ready(s.client()); err != nil {
+	if err := p.ready(s.url); err != nil {
 		return err
 	}
 	if !s.seen {
@@ -215,7 +215,7 @@ func TestKilledWithinAnEffect(t *testing.T) {
 		s := newTale(t)
 		s.mailbox.Break(mailbox.StuckAfterData)
 		p := s.begin(0)
-		must(t, p.ready(s.client()))
+		must(t, p.ready(s.url))
 		must(t, s.press(p))
 		_, err := s.mailbox.Wait(p.alive, 1)
 		must(t, err)
@@ -237,7 +237,7 @@ func (s *tale) press(p *process) error {
 
 // upToAnswer carries the story until Block was pressed.
 func (s *tale) upToAnswer(p *process) error {
-	if err := p.ready(s.client()); err != nil {
+	if err := p.ready(s.url); err != nil {
 		return err
 	}
 	if err := s.press(p); err != nil {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,7 +29,12 @@ func TestMain(m *testing.M) {
 }
 
 var (
-	larkspur = sync.OnceValues(func() (string, error) { return build("larkspur") })
+	larkspur = sync.OnceValues(func() (string, error) {
+		if path := os.Getenv(inside); path != "" {
+			return path, nil
+		}
+		return build("larkspur")
+	})
 	storybin = sync.OnceValues(func() (string, error) { return build("larkspur/appliance/story/storybin") })
 )
 
@@ -130,8 +136,11 @@ func (p *process) logged() string {
 }
 
 // ready waits until the page of the process answers that it is.
-func (p *process) ready(c client) error {
-	return eventually(p.alive, func() bool { return c.get(p.alive, "/readyz", nil) == nil })
+func (p *process) ready(address string) error {
+	return eventually(p.alive, func() bool {
+		status, _, err := visit(p.alive, "GET", address+"/readyz", nil)
+		return err == nil && status == http.StatusOK
+	})
 }
 
 // stop asks the process to end and returns when it has.
