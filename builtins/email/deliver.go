@@ -145,7 +145,11 @@ func (t *talk) open(ctx context.Context, d *reach.Dialer) error {
 	if deadline, ok := ctx.Deadline(); ok {
 		raw.SetDeadline(deadline)
 	}
-	t.stop = context.AfterFunc(ctx, func() { raw.Close() })
+	t.stop = context.AfterFunc(ctx, func() {
+		if errors.Is(ctx.Err(), context.Canceled) { // a deadline ends the reads by itself, and says that it was one
+			raw.Close()
+		}
+	})
 	t.conn = &boundedConn{raw, maxReplyBytes}
 	if err := t.greet(ctx, d.TLS(t.host, t.trust)); err != nil {
 		t.close()
