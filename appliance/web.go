@@ -92,15 +92,12 @@ func (a *Appliance) tokens() []login.Token {
 	return list
 }
 
-// fallbackAdmin signs in where box.yaml names no administrator yet.
-const fallbackAdmin = "admin"
-
 // Person implements ui.People.
 func (a *Appliance) Person(name string) (engine.Person, bool) {
 	c := a.current()
 	p, ok := c.People[name]
-	if !ok && name == fallbackAdmin && len(c.Box.Admins) == 0 {
-		return engine.Person{Name: fallbackAdmin, Role: engine.RoleAdmin}, true
+	if !ok && name == config.FallbackAdmin && len(c.Box.Admins) == 0 {
+		return engine.Person{Name: name, Role: engine.RoleAdmin}, true
 	}
 	return p, ok
 }
@@ -171,22 +168,12 @@ func (a *Appliance) greet() error {
 	if err != nil || counts.Logins > 0 {
 		return err
 	}
-	link, expires, err := a.server.SignInLink(a.administrator())
+	link, expires, err := a.server.SignInLink(a.current().Administrator())
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(a.cfg.Out, "Nobody has signed in yet. Open this once, before %s:\n  %s\n", expires.In(a.current().Zone).Format("15:04 MST"), link)
 	return nil
-}
-
-// administrator is who the first sign-in is for.
-func (a *Appliance) administrator() string {
-	for _, name := range a.current().Box.Admins {
-		if _, ok := a.current().People[name]; ok {
-			return name
-		}
-	}
-	return fallbackAdmin
 }
 
 // SignInLink makes a one-time link, for `larkspur login` and the demo.

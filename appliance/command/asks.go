@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"larkspur/engine"
@@ -23,13 +24,18 @@ func runIncidents(c *call) error {
 		}
 	}
 	return c.client([]ask{
-		{"list", "", "", func(q *question) error { return get(q, "incidents"+q.query(), showIncidents) }},
-		{"show", "ID", "", func(q *question) error { return get(q, "incidents/"+q.id(), showIncident) }},
-		{"close", "ID", "", act("close", func(q *question) any {
-			return map[string]string{"reason": q.opts.reason, "code": q.opts.code}
-		})},
-		{"reopen", "ID", "", act("reopen", func(q *question) any { return map[string]string{"reason": q.opts.reason} })},
-		{"note", "ID TEXT", "", act("note", func(q *question) any { return map[string]string{"text": q.args[1]} })},
+		{"list", "", func(q *question) error { return get(q, "incidents"+q.query(), showIncidents) }},
+		{"show", "ID", func(q *question) error { return get(q, "incidents/"+q.id(), showIncident) }},
+		{"close", "ID", func(q *question) error {
+			if q.opts.reason == "" {
+				return usagef("close wants a reason: larkspur incidents close %s --reason TEXT", q.args[0])
+			}
+			return act("close", func(q *question) any {
+				return map[string]string{"reason": q.opts.reason, "code": q.opts.code}
+			})(q)
+		}},
+		{"reopen", "ID", act("reopen", func(q *question) any { return map[string]string{"reason": q.opts.reason} })},
+		{"note", "ID TEXT", act("note", func(q *question) any { return map[string]string{"text": strings.Join(q.args[1:], " ")} })},
 	})
 }
 
@@ -43,6 +49,10 @@ func showIncidents(w io.Writer, p page[engine.Incident]) {
 // incidentAnswer is what GET incidents/ID answers.
 type incidentAnswer struct {
 	engine.Incident
+	Summary []struct {
+		Name  string `json:"name"`
+		Value any    `json:"value"`
+	} `json:"summary"`
 	Timeline  []engine.TimelineEntry `json:"timeline"`
 	Runs      []engine.Run           `json:"runs"`
 	Questions []engine.Question      `json:"questions"`
@@ -54,6 +64,9 @@ func showIncident(w io.Writer, i incidentAnswer) {
 	if i.Reason != "" {
 		fmt.Fprintf(w, "closed by %s: %s\n", i.ClosedBy, i.Reason)
 	}
+	for _, fact := range i.Summary {
+		fmt.Fprintf(w, "%s: %v\n", fact.Name, fact.Value)
+	}
 	fmt.Fprintln(w)
 	for _, e := range i.Timeline {
 		fmt.Fprintf(w, "%s\t%s\t%s\n", stamp(e.Time), e.By, e.Text)
@@ -64,8 +77,8 @@ func showIncident(w io.Writer, i incidentAnswer) {
 
 func runRuns(c *call) error {
 	return c.client([]ask{
-		{"list", "", "", func(q *question) error { return get(q, "runs"+q.query(), showRuns) }},
-		{"show", "ID", "", func(q *question) error { return get(q, "runs/"+q.id(), showRun) }},
+		{"list", "", func(q *question) error { return get(q, "runs"+q.query(), showRuns) }},
+		{"show", "ID", func(q *question) error { return get(q, "runs/"+q.id(), showRun) }},
 	})
 }
 
@@ -99,13 +112,13 @@ func showRun(w io.Writer, r runAnswer) {
 
 func runQuestions(c *call) error {
 	return c.client([]ask{
-		{"list", "", "", func(q *question) error { return get(q, "questions"+q.query(), showQuestions) }},
-		{"show", "ID", "", func(q *question) error {
+		{"list", "", func(q *question) error { return get(q, "questions"+q.query(), showQuestions) }},
+		{"show", "ID", func(q *question) error {
 			return get(q, "questions/"+q.id(), func(w io.Writer, one engine.Question) {
 				showQuestions(w, page[engine.Question]{Items: []engine.Question{one}})
 			})
 		}},
-		{"answer", "ID CHOICE", "", answerQuestion},
+		{"answer", "ID CHOICE", answerQuestion},
 	})
 }
 
@@ -137,9 +150,9 @@ func showQuestions(w io.Writer, p page[engine.Question]) {
 
 func runChanges(c *call) error {
 	return c.client([]ask{
-		{"list", "", "", func(q *question) error { return get(q, "changes"+q.query(), showChanges) }},
-		{"undo", "ID", "", func(q *question) error {
-			return post(q, "changes/"+q.id()+"/undo", map[string]string{"why": q.opts.reason}, decided)
+		{"list", "", func(q *question) error { return get(q, "changes"+q.query(), showChanges) }},
+		{"undo", "ID", func(q *question) error {
+			return post(q, "changes/"+q.id()+"/undo", map[string]string{"reason": q.opts.reason}, decided)
 		}},
 	})
 }
@@ -152,7 +165,7 @@ func showChanges(w io.Writer, p page[engine.Change]) {
 }
 
 func runRules(c *call) error {
-	return c.client([]ask{{"list", "", "", func(q *question) error { return get(q, "rules", showRules) }}})
+	return c.client([]ask{{"list", "", func(q *question) error { return get(q, "rules", showRules) }}})
 }
 
 // rulesAnswer is what GET rules answers.
@@ -173,8 +186,8 @@ func showRules(w io.Writer, r rulesAnswer) {
 
 func runAudit(c *call) error {
 	return c.client([]ask{
-		{"export", "", "", func(q *question) error { return q.stream("audit?format=jsonl") }},
-		{"checkpoint", "", "", func(q *question) error { return q.stream("audit/checkpoint") }},
+		{"export", "", func(q *question) error { return q.stream("audit?format=jsonl") }},
+		{"checkpoint", "", func(q *question) error { return q.stream("audit/checkpoint") }},
 	})
 }
 
@@ -198,16 +211,19 @@ func (q *question) stream(path string) error {
 }
 
 func runLogin(c *call) error {
-	person := ""
-	if len(c.args) > 0 && c.args[0] != "" && c.args[0][0] != '-' {
-		person, c.args = c.args[0], c.args[1:]
-	}
-	return c.client([]ask{{"list", "", "", func(q *question) error {
+	return c.client([]ask{{"", "[PERSON]", func(q *question) error {
+		person := q.client.admin
+		if len(q.args) > 0 {
+			person = q.args[0]
+		}
+		if person == "" {
+			return usagef("for whom? Name somebody of people in larkspur.yaml")
+		}
 		return post(q, "login", map[string]string{"person": person}, func(w io.Writer, a struct {
 			URL     string    `json:"url"`
 			Expires time.Time `json:"expires"`
 		}) {
-			fmt.Fprintf(w, "%s\nopens once, before %s\n", a.URL, stamp(a.Expires))
+			fmt.Fprintf(w, "%s\nsigns %s in, opens once, before %s\n", a.URL, person, stamp(a.Expires))
 		})
 	}}})
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -11,9 +12,11 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"larkspur/appliance"
 	"larkspur/appliance/config"
@@ -26,6 +29,8 @@ type client struct {
 	http  *http.Client
 	base  string
 	token string
+	// admin is who signs in when nobody is named; "" where that is not known.
+	admin string
 }
 
 // clientTimeout bounds one call of the API.
@@ -33,7 +38,10 @@ const clientTimeout = 30 * time.Second
 
 func newClient(dir string) (*client, error) {
 	if base := env("LARKSPUR_URL"); base != "" {
-		return &client{&http.Client{Timeout: clientTimeout}, strings.TrimRight(base, "/"), env("LARKSPUR_TOKEN")}, nil
+		if u, err := url.Parse(base); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+			return nil, engine.Errorf(engine.Invalid, "LARKSPUR_URL: got %q, want an address such as https://soar.example.org", base)
+		}
+		return &client{http: &http.Client{Timeout: clientTimeout}, base: strings.TrimRight(base, "/"), token: env("LARKSPUR_TOKEN")}, nil
 	}
 	settings, _ := config.Load(dir)
 	socket := filepath.Join(settings.Box.Store, appliance.ControlSocket)
@@ -46,7 +54,10 @@ func newClient(dir string) (*client, error) {
 		}
 		return conn, nil
 	}
-	return &client{&http.Client{Timeout: clientTimeout, Transport: &http.Transport{DialContext: dial}}, "http://larkspur", ""}, nil
+	return &client{
+		http: &http.Client{Timeout: clientTimeout, Transport: &http.Transport{DialContext: dial}},
+		base: "http://larkspur", admin: settings.Administrator(),
+	}, nil
 }
 
 // do performs one call; body may be nil. The answer's JSON is returned raw.
@@ -85,9 +96,22 @@ func (cl *client) send(ctx context.Context, method, path string, body any) (*htt
 	}
 	resp, err := cl.http.Do(req)
 	if err != nil {
-		return nil, engine.AsError(err)
+		return nil, unreachable(cl.base, err)
 	}
 	return resp, nil
+}
+
+// unreachable says that nobody answered, without the client's own words.
+func unreachable(base string, err error) error {
+	var call *url.Error
+	if errors.As(err, &call) {
+		err = call.Err
+	}
+	if known := (*engine.Error)(nil); errors.As(err, &known) {
+		return known
+	}
+	return engine.Errorf(engine.Unavailable, "%s does not answer: %w", base, err).
+		WithHint("LARKSPUR_URL says where the appliance is; without it the commands speak to state/control.sock of the workspace")
 }
 
 func apiError(resp *http.Response, body []byte) error {
@@ -98,10 +122,11 @@ func apiError(resp *http.Response, body []byte) error {
 	return &e.Error
 }
 
-// ask is one subcommand of the client commands.
+// ask is one subcommand of the client commands; arguments in brackets may be
+// left out, TEXT takes all that follow.
 type ask struct {
-	name, args, does string
-	run              func(*question) error
+	name, args string
+	run        func(*question) error
 }
 
 // question is one use of a subcommand.
@@ -133,28 +158,51 @@ func (c *call) client(asks []ask) error {
 	if err != nil {
 		return err
 	}
-	name := "list"
-	if len(args) > 0 {
+	a, args, err := pick(asks, args)
+	if err != nil {
+		return err
+	}
+	cl, err := newClient(o.dir)
+	if err != nil {
+		return err
+	}
+	return a.run(&question{c, cl, args, o})
+}
+
+// pick finds the subcommand, list by default, and holds its arguments against
+// what it wants. A command without subcommands has one without a name.
+func pick(asks []ask, args []string) (ask, []string, error) {
+	name := asks[0].name
+	switch {
+	case name == "":
+	case len(args) > 0:
 		name, args = args[0], args[1:]
+	case name != "list":
+		return ask{}, nil, usagef("it wants one of: %s", strings.Join(usages(asks), ", "))
 	}
 	for _, a := range asks {
 		if a.name != name {
 			continue
 		}
-		if wanted := len(strings.Fields(a.args)); len(args) < wanted {
-			return usagef("%s wants %s", name, a.args)
+		words := strings.Fields(a.args)
+		wanted := len(slices.DeleteFunc(slices.Clone(words), func(w string) bool { return w[0] == '[' }))
+		switch {
+		case len(args) < wanted:
+			return ask{}, nil, usagef("%s wants %s", name, a.args)
+		case len(args) > len(words) && !slices.Contains(words, "TEXT"):
+			return ask{}, nil, usagef("what is %q?", args[len(words)])
 		}
-		cl, err := newClient(o.dir)
-		if err != nil {
-			return err
-		}
-		return a.run(&question{c, cl, args, o})
+		return a, args, nil
 	}
+	return ask{}, nil, usagef("there is no %q; there is: %s", name, strings.Join(usages(asks), ", "))
+}
+
+func usages(asks []ask) []string {
 	var known []string
 	for _, a := range asks {
 		known = append(known, strings.TrimSpace(a.name+" "+a.args))
 	}
-	return usagef("there is no %q; there is: %s", name, strings.Join(known, ", "))
+	return known
 }
 
 // get performs a GET and prints it raw, or through show.
@@ -184,9 +232,26 @@ func print[T any](q *question, b []byte, show func(io.Writer, T)) error {
 	if err := json.Unmarshal(b, &v); err != nil {
 		return engine.WrapError(engine.Internal, err, "the appliance's answer")
 	}
-	table := tabwriter.NewWriter(q.stdout, 0, 8, 2, ' ', 0)
+	table := tabwriter.NewWriter(terminal{q.stdout}, 0, 8, 2, ' ', 0)
 	show(table, v)
 	return table.Flush()
+}
+
+// terminal keeps what the world sent from steering a person's terminal.
+type terminal struct{ io.Writer }
+
+// Write writes control characters other than line ends as question marks.
+func (t terminal) Write(b []byte) (int, error) {
+	clean := bytes.Map(func(r rune) rune {
+		if r != '\n' && unicode.IsControl(r) {
+			return '?'
+		}
+		return r
+	}, b)
+	if _, err := t.Writer.Write(clean); err != nil {
+		return 0, err
+	}
+	return len(b), nil
 }
 
 // page is a list's answer.

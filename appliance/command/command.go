@@ -33,6 +33,7 @@ type call struct {
 	args           []string
 	stdin          io.Reader
 	stdout, stderr io.Writer
+	options        string // of the command, for --help
 }
 
 type command struct {
@@ -47,11 +48,11 @@ func commands() []command {
 		{"serve", "[DIR]", "the appliance: engine, sensors, web page, API", runServe},
 		{"demo", "", "the whole story in a browser, with simulated devices; nothing to set up", runDemo},
 		{"check", "[DIR]", "every problem of a workspace, as file:line:col: message; --json", runCheck},
-		{"replay", "[DIR] FILE…", "captures or events against the rules, offline; --json", runReplay},
+		{"replay", "[DIR] FILE…", "captures or events (- reads standard input) against the rules, offline; --json", runReplay},
 		{"dns", "FILE | -i IFACE", "print DNS messages as JSON lines", nil},
-		{"incidents", "[list | show ID | close ID | reopen ID | note ID]", "incidents of a running appliance", runIncidents},
+		{"incidents", "[list | show ID | close ID | reopen ID | note ID TEXT]", "incidents of a running appliance", runIncidents},
 		{"runs", "[list | show ID]", "runs and their steps", runRuns},
-		{"questions", "[list | show ID | answer ID]", "what people are asked", runQuestions},
+		{"questions", "[list | show ID | answer ID CHOICE]", "what people are asked", runQuestions},
 		{"changes", "[list | undo ID]", "changes in force", runChanges},
 		{"rules", "[list]", "rules, their hits and errors", runRules},
 		{"audit", "export | checkpoint", "the ledger for auditors", runAudit},
@@ -81,7 +82,7 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	return dispatch(&call{ctx, args, stdin, stdout, stderr})
+	return dispatch(&call{ctx: ctx, args: args, stdin: stdin, stdout: stdout, stderr: stderr})
 }
 
 func dispatch(c *call) int {
@@ -92,10 +93,16 @@ func dispatch(c *call) int {
 	name := c.args[0]
 	c.args = c.args[1:]
 	switch name {
-	case "help", "-h", "--help":
-		printUsage(c.stdout)
-		return exitFine
-	case "dns":
+	case "help", "-h", "-help", "--help":
+		if len(c.args) == 0 {
+			printUsage(c.stdout)
+			return exitFine
+		}
+		name, c.args = c.args[0], []string{"--help"} // of one command
+	case "-v", "-version", "--version":
+		name = "version"
+	}
+	if name == "dns" {
 		return dnsprint.Main(c.ctx, c.args, c.stdin, c.stdout, c.stderr)
 	}
 	for _, cmd := range commands() {
@@ -103,7 +110,7 @@ func dispatch(c *call) int {
 			return c.exit(cmd, cmd.run(c))
 		}
 	}
-	fmt.Fprintf(c.stderr, "larkspur: there is no command %q%s\nlarkspur help lists them\n", name, nearest(name))
+	fmt.Fprintf(c.stderr, "larkspur: there is no command %q%s\nlarkspur help lists them\n", name, instead(name))
 	return exitUsage
 }
 
@@ -114,7 +121,7 @@ func (c *call) exit(cmd command, err error) int {
 	case err == nil:
 		return exitFine
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprintf(c.stdout, "usage: larkspur %s %s\n\n%s\n", cmd.name, cmd.args, cmd.does)
+		fmt.Fprintf(c.stdout, "usage: larkspur %s\n\n%s\n%s", strings.TrimSpace(cmd.name+" "+cmd.args), cmd.does, c.options)
 		return exitFine
 	case errors.Is(err, errProblems):
 		return exitProblems
@@ -142,7 +149,22 @@ func printUsage(w io.Writer) {
 	fmt.Fprint(w, "\nCommands that act on a running appliance speak to state/control.sock of the\nworkspace (-C DIR, default the present one) as administrator, or to LARKSPUR_URL\nwith LARKSPUR_TOKEN. --json prints what the API answers.\n")
 }
 
-func nearest(name string) string {
+// later are commands that come with later versions, and what does for now.
+func later() map[string]string {
+	return map[string]string{
+		"fmt": "", "test": "larkspur replay tries rules", "pause": "", "resume": "", "backup": "stop it and copy the state folder", "restore": "",
+		"token": "name tokens in box.yaml under web.tokens",
+	}
+}
+
+// instead says what to do about a command that there is not.
+func instead(name string) string {
+	if now, ok := later()[name]; ok {
+		if now != "" {
+			now = "; " + now
+		}
+		return ": it comes with a later version" + now
+	}
 	for _, cmd := range commands() {
 		if len(name) > 2 && (strings.HasPrefix(cmd.name, name[:3]) || strings.HasPrefix(name, cmd.name)) {
 			return "; did you mean " + cmd.name + "?"
@@ -163,15 +185,47 @@ func (c *call) flags(define func(*flag.FlagSet)) ([]string, error) {
 	for {
 		if err := set.Parse(args); err != nil {
 			if errors.Is(err, flag.ErrHelp) {
+				c.options = optionsOf(set)
 				return nil, err
 			}
-			return nil, usagef("%v", err)
+			return nil, wrongFlag(set, err)
 		}
 		if args = set.Args(); len(args) == 0 {
 			return rest, nil
 		}
 		rest, args = append(rest, args[0]), args[1:]
 	}
+}
+
+// wrongFlag says in our words what the flag package found.
+func wrongFlag(set *flag.FlagSet, err error) error {
+	text := err.Error()
+	if name, unknown := strings.CutPrefix(text, "flag provided but not defined: "); unknown {
+		var known []string
+		set.VisitAll(func(f *flag.Flag) { known = append(known, dashes(f.Name)) })
+		if len(known) == 0 {
+			return usagef("there is no option %s; it takes none", dashes(strings.TrimLeft(name, "-")))
+		}
+		return usagef("there is no option %s; there is: %s", dashes(strings.TrimLeft(name, "-")), strings.Join(known, ", "))
+	}
+	return usagef("%s", strings.Replace(text, "flag needs an argument: ", "a value is wanted after ", 1))
+}
+
+func dashes(name string) string {
+	if len(name) == 1 {
+		return "-" + name
+	}
+	return "--" + name
+}
+
+// optionsOf lists a command's options, for --help.
+func optionsOf(set *flag.FlagSet) string {
+	text := ""
+	set.VisitAll(func(f *flag.Flag) { text += fmt.Sprintf("\n  %-12s %s", dashes(f.Name), f.Usage) })
+	if text == "" {
+		return ""
+	}
+	return text + "\n"
 }
 
 // oneDir reads the optional workspace argument.

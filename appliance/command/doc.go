@@ -2,12 +2,17 @@ package command
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"larkspur/builtins"
+	"larkspur/builtins/settings"
 	"larkspur/engine"
 	"larkspur/engine/runner"
 )
+
+// entry is one line of the reference.
+type entry struct{ name, usage, does string }
 
 // runDoc prints the reference of one builtin, or the list of all.
 func runDoc(c *call) error {
@@ -15,41 +20,109 @@ func runDoc(c *call) error {
 	if err != nil {
 		return err
 	}
-	all := append(runner.Signatures(), builtins.Signatures()...)
+	if len(args) > 1 {
+		return usagef("got %d names, want one", len(args))
+	}
+	all := reference()
 	if len(args) == 0 {
-		for _, s := range all {
-			if !s.Internal {
-				fmt.Fprintf(c.stdout, "%-20s %s\n", s.Name, s.Doc)
-			}
-		}
+		c.printEntries(all)
 		return nil
 	}
-	if page, ok := builtins.Doc(args[0]); ok {
+	name := args[0]
+	if method, ok := strings.CutPrefix(name, "incident."); ok {
+		name = "i." + method // as scripts spell it
+	}
+	if page, ok := builtins.Doc(name); ok {
 		_, err := fmt.Fprint(c.stdout, page)
 		return err
 	}
-	for _, s := range all {
-		if s.Name == args[0] && !s.Internal {
-			printSignature(c, s)
-			return nil
+	var names []string
+	for _, e := range all {
+		if e.name == name {
+			_, err := fmt.Fprintf(c.stdout, "%s\n\n%s\n", e.usage, e.does)
+			return err
 		}
+		names = append(names, e.name)
 	}
-	return engine.Errorf(engine.NotFound, "doc: there is no builtin %q", args[0]).WithHint("larkspur doc lists them")
+	module := slices.DeleteFunc(all, func(e entry) bool { return !strings.HasPrefix(e.name, name+".") })
+	if len(module) > 0 {
+		c.printEntries(module)
+		return nil
+	}
+	return engine.Errorf(engine.NotFound, "doc: there is no builtin %q", args[0]).WithHint("%s", nearestEntry(name, names))
 }
 
-func printSignature(c *call, s engine.Signature) {
-	var params []string
-	for i, p := range s.Params {
-		text := p.Name
-		if len(p.Default) > 0 {
-			text += "=" + string(p.Default)
-		} else if !p.Required {
-			text += "=None"
-		}
-		if i == s.Positional && i > 0 {
-			text = "*, " + text
-		}
-		params = append(params, text)
+// nearestEntry names the entry that was most likely meant.
+func nearestEntry(name string, names []string) string {
+	if hint := settings.Suggest(name, names); strings.HasPrefix(hint, "did") {
+		return hint
 	}
-	fmt.Fprintf(c.stdout, "%s(%s)\n\n%s\n", s.Name, strings.Join(params, ", "), s.Doc)
+	return "larkspur doc lists them"
+}
+
+func (c *call) printEntries(list []entry) {
+	for _, e := range list {
+		fmt.Fprintf(c.stdout, "%-20s %s\n", e.name, e.does)
+	}
+}
+
+// reference is everything that a script of this version can call.
+func reference() []entry {
+	list := declarations()
+	for _, s := range append(runner.Signatures(), builtins.Signatures()...) {
+		if !s.Internal {
+			list = append(list, entryOf(s))
+		}
+	}
+	return list
+}
+
+// declarations are the words that the worker performs by itself.
+func declarations() []entry {
+	return []entry{
+		{"rule", "rule(name, when, do, *, args, title, severity, type, team, visible, dedup, quiet, throttle, saves, mode)", "Says when a playbook runs; top level only."},
+		{"on.dns", "on.dns(domains, *, types, clients, rcodes, answers, list, proto, match, where)", "A DNS lookup that a sensor sees."},
+		{"on.webhook", "on.webhook(name, *, secret, match, where)", "A call of POST /hooks/NAME."},
+		{"attempt", `attempt(fn, *, tries=1, backoff="2s", timeout="", catch=[])`, "Calls fn and gives ok, value and error instead of failing; tries again what is unavailable or timed out."},
+		{"change", `change(title, do, undo, *, args={}, expires="", why="")`, "Calls do(**args) now and keeps how to take it back."},
+		{"fail", "fail(message)", "Ends the run as failed; the incident stays open."},
+		{"secret", "secret(name)", "The handle of a secret, for calls; its value never comes into a script."},
+		{"field.text", "field.text(name, *, label, required=True, multiline=False, max)", "A line of text, or several, in a question."},
+		{"field.choice", "field.choice(name, choices, *, label, required=True)", "One of some choices, in a question."},
+		{"field.many", "field.many(name, choices, *, label, required=True)", "Any of some choices, in a question."},
+		{"field.number", "field.number(name, *, label, required=True, max)", "A number, in a question."},
+		{"field.date", "field.date(name, *, label, required=True)", "A day, in a question."},
+		{"field.duration", "field.duration(name, *, label, required=True, max)", "A duration, in a question."},
+		{"field.domain", "field.domain(name, *, label, required=True)", "A domain name, in a question."},
+		{"field.address", "field.address(name, *, label, required=True)", "An IP or a mail address, in a question."},
+	}
+}
+
+// entryOf writes a signature as scripts spell it: a method of an incident does
+// not name the incident.
+func entryOf(s engine.Signature) entry {
+	name, params, positional := s.Name, s.Params, s.Positional
+	if method, ok := strings.CutPrefix(name, "incident."); ok {
+		name, params, positional = "i."+method, params[1:], positional-1
+	}
+	if name == "i.set" {
+		return entry{name, "i.set(key = value, …)", s.Doc}
+	}
+	texts := []string{}
+	for i, p := range params {
+		if i == positional && i > 0 {
+			texts = append(texts, "*")
+		}
+		switch text := p.Name; {
+		case string(p.Default) == "false":
+			texts = append(texts, text+"=False")
+		case len(p.Default) > 0:
+			texts = append(texts, text+"="+string(p.Default))
+		case p.Required:
+			texts = append(texts, text)
+		default:
+			texts = append(texts, text+"=None")
+		}
+	}
+	return entry{name, name + "(" + strings.Join(texts, ", ") + ")", s.Doc}
 }

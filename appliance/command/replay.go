@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,6 +17,7 @@ import (
 	"larkspur/engine/sandbox"
 	"larkspur/scripts"
 	"larkspur/scripts/library"
+	"larkspur/ui/desk"
 )
 
 // replayLine is one line of `larkspur replay --json` (LANGUAGE section 8).
@@ -113,24 +116,42 @@ func (c *call) replay(pool *sandbox.Pool, dir string, files []string, bare *tria
 	}
 	failed := false
 	for _, file := range files {
-		if err := r.File(c.ctx, file, bare); err != nil {
+		err := error(nil)
+		if file == "-" {
+			err = r.Read(c.ctx, "standard input", c.stdin, bare)
+		} else {
+			err = r.File(c.ctx, file, bare)
+		}
+		if err != nil {
 			report(c.stderr, err)
 			failed = true
 		}
 	}
 	counts, err := r.Close()
-	fmt.Fprintf(c.stderr, "%d events, %d matches, %d incidents would have been opened%s\n",
-		counts.Events, counts.Matches, counts.Incidents, undecodable(counts.Undecodable))
+	fmt.Fprintf(c.stderr, "%s, %s, %s would have been opened%s\n", number(counts.Events, "event"),
+		number(counts.Matches, "match"), number(counts.Incidents, "incident"), undecodable(counts.Undecodable))
 	if err == nil && failed {
 		return errProblems
 	}
 	return err
 }
 
+// number writes "1 match", "2 matches".
+func number(n int, what string) string {
+	switch {
+	case n == 1:
+	case strings.HasSuffix(what, "ch"):
+		what += "es"
+	default:
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}
+
 func undecodable(counts map[string]uint64) string {
 	text := ""
-	for reason, n := range counts {
-		text += fmt.Sprintf("; %d undecodable: %s", n, strings.ReplaceAll(reason, "_", " "))
+	for _, reason := range slices.Sorted(maps.Keys(counts)) {
+		text += fmt.Sprintf("; %d undecodable: %s", counts[reason], strings.ReplaceAll(reason, "_", " "))
 	}
 	return text
 }
@@ -149,6 +170,7 @@ func (c *call) tellMatch(asJSON bool) func(trial.Match) error {
 		if err != nil {
 			return err
 		}
+		fields = desk.Plain(fields) // an events file has no types of ours
 		e := replayEvent{m.Event.Kind, m.Event.Source, m.Event.Time, m.Event.Logsource, fields}
 		return out.Encode(replayLine{m.Event.Time, m.Rule, e, m.Incident, m.Dedup})
 	}

@@ -144,6 +144,19 @@ func (c *Config) Addresses(name string) []string {
 	return out
 }
 
+// FallbackAdmin signs in where box.yaml names no administrator yet.
+const FallbackAdmin = "admin"
+
+// Administrator is who signs in first, and when nobody is named.
+func (c *Config) Administrator() string {
+	for _, name := range c.Box.Admins {
+		if _, ok := c.People[name]; ok {
+			return name
+		}
+	}
+	return FallbackAdmin
+}
+
 // checkConnections has the builtins check what is theirs.
 func (c *Config) checkConnections(r *reader) {
 	door, err := builtins.Open(builtins.Config{

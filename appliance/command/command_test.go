@@ -1,0 +1,119 @@
+package command
+
+import (
+	"bytes"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"larkspur/ui/uitest"
+)
+
+// larkspur runs a command line and returns its exit code and both outputs.
+func larkspur(t *testing.T, line ...string) (code int, out, said string) {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	code = dispatch(&call{ctx: t.Context(), args: line, stdin: strings.NewReader(""), stdout: &stdout, stderr: &stderr})
+	return code, stdout.String(), stderr.String()
+}
+
+func TestWrongUsage(t *testing.T) {
+	for line, want := range map[string]string{
+		"":                        "larkspur init DIR",
+		"chek":                    `there is no command "chek"; did you mean check?`,
+		"test":                    `it comes with a later version; larkspur replay tries rules`,
+		"token create x":          `name tokens in box.yaml under web.tokens`,
+		"serve --bogus":           `there is no option --bogus; there is: -v`,
+		"init":                    "got 0 arguments, want the folder of the new workspace",
+		"check a b":               "got 2 arguments, want one folder",
+		"replay":                  "no file is given",
+		"replay x --logsource a=": "--logsource goes with --source NAME",
+		"incidents shw":           `there is no "shw"; there is: list, show ID, close ID, reopen ID, note ID TEXT`,
+		"incidents show":          "show wants ID",
+		"incidents show i0-1 x":   `what is "x"?`,
+		"incidents note i0-1":     "note wants ID TEXT",
+		"incidents close i0-1":    "close wants a reason: larkspur incidents close i0-1 --reason TEXT",
+		"runs --limit":            "a value is wanted after -limit",
+		"audit":                   "it wants one of: export, checkpoint",
+		"login a b":               `what is "b"?`,
+		"doc a b":                 "got 2 names, want one",
+		"dns":                     "want one file, - or -i INTERFACE",
+	} {
+		if code, out, said := larkspur(t, strings.Fields(line)...); code != exitUsage || out != "" || !strings.Contains(said, want) {
+			t.Errorf("larkspur %s: got %d, %q, %q; want 2 and %q", line, code, out, said, want)
+		}
+	}
+}
+
+func TestHelp(t *testing.T) {
+	for line, want := range map[string]string{
+		"help": "larkspur check [DIR]", "--help": "larkspur check [DIR]", "help check": "a line a problem", "check --help": "usage: larkspur check [DIR]",
+		"help dns": "--stats", "--version": "larkspur 0", "doc": "unifi.block", "doc unifi": "unifi.clients", "doc unifi.block": "# unifi.block",
+		"doc i.close": `i.close(reason, code="resolved", quiet=None)`, "doc incident.set": "i.set(key = value, …)", "doc on.dns": "on.dns(domains, *, types",
+	} {
+		if code, out, said := larkspur(t, strings.Fields(line)...); code != exitFine || said != "" || !strings.Contains(out, want) {
+			t.Errorf("larkspur %s: got %d, %q, %q; want 0 and %q", line, code, out, said, want)
+		}
+	}
+	if code, _, said := larkspur(t, "doc", "unifi.blok"); code != exitProblems || !strings.Contains(said, `did you mean "unifi.block"?`) {
+		t.Errorf("got %d, %q", code, said)
+	}
+}
+
+func TestNobodyAnswers(t *testing.T) {
+	t.Setenv("LARKSPUR_URL", "")
+	code, _, said := larkspur(t, "incidents", "-C", t.TempDir())
+	if code != exitProblems || !strings.HasPrefix(said, "larkspur: no appliance serves this workspace") || !strings.Contains(said, "start it with: larkspur serve") {
+		t.Errorf("got %d, %q", code, said)
+	}
+	t.Setenv("LARKSPUR_URL", "http://127.0.0.1:1")
+	if code, _, said := larkspur(t, "runs"); code != exitProblems || !strings.HasPrefix(said, "larkspur: http://127.0.0.1:1 does not answer: ") {
+		t.Errorf("got %d, %q", code, said)
+	}
+	t.Setenv("LARKSPUR_URL", "soar.example.org")
+	if code, _, said := larkspur(t, "runs"); code != exitProblems || !strings.Contains(said, "want an address such as https://soar.example.org") {
+		t.Errorf("got %d, %q", code, said)
+	}
+}
+
+// TestClient holds the client commands against the real interface.
+func TestClient(t *testing.T) {
+	w := uitest.Sample(t, "https://soar.example.org/")
+	server := httptest.NewServer(w.Server.Handler(false))
+	defer server.Close()
+	t.Setenv("LARKSPUR_URL", server.URL+"/")
+	t.Setenv("LARKSPUR_TOKEN", uitest.Token)
+	for _, tt := range []struct{ line, want string }{
+		{"incidents", "Netflix"},
+		{"incidents --status closed --json", `"next":""`},
+		{"incidents show i0-42", "device: living room TV"},
+		{"incidents note i0-42 seen by me", "done"},
+		{"incidents close i0-42 --reason homework", "done"},
+		{"incidents reopen i0-42", "done"},
+		{"runs", "PURPOSE"},
+		{"runs show r0-17", "BUILTIN"},
+		{"questions", "CHOICES"},
+		{"changes", "CHANGE"},
+		{"changes undo c0-3 --reason enough", "done"},
+		{"changes undo c0-3", "done"},
+		{"rules", "RULE"},
+		{"audit checkpoint", "\n"},
+		{"audit export", "\n"},
+		{"login dave", "signs dave in, opens once, before "},
+	} {
+		if code, out, said := larkspur(t, strings.Fields(tt.line)...); code != exitFine || said != "" || !strings.Contains(out, tt.want) {
+			t.Errorf("larkspur %s: got %d, %q, %q; want %q", tt.line, code, out, said, tt.want)
+		}
+	}
+	w.Has.Incidents[0].Title = "\x1b]0;gotcha\a"
+	if _, out, _ := larkspur(t, "incidents"); strings.Contains(out, "\x1b") || !strings.Contains(out, "?]0;gotcha?") {
+		t.Errorf("got %q, want no control characters", out)
+	}
+	if code, _, said := larkspur(t, "login"); code != exitUsage || !strings.Contains(said, "for whom?") {
+		t.Errorf("login: got %d, %q", code, said)
+	}
+	want := `note i0-42 "seen by me" by admin-token`
+	if got := w.Logged(); !strings.Contains(got, want) {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
