@@ -8,13 +8,16 @@ package trial
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"larkspur/engine"
@@ -90,6 +93,7 @@ func Open(r Rules, evaluator intake.Evaluator, tell func(Match) error) (_ *Repla
 	if err != nil {
 		return nil, errors.Join(err, x.close())
 	}
+	x.clock.now = time.Now().UTC() // of events that state no time, until one does
 	live := &intake.Live{Bundle: r.Bundle, Commit: r.Commit, Set: r.Set}
 	x.intake = intake.New(intake.Config{
 		Ledger: l, State: state.Open(s, nil, l), Evaluator: evaluator, Clock: x.clock,
@@ -105,22 +109,37 @@ func (x *Replay) Close() (Counts, error) { return x.counts, x.close() }
 func (x *Replay) File(ctx context.Context, path string, bare *Bare) error {
 	f, err := os.Open(path)
 	if err != nil {
-		return engine.WrapError(engine.NotFound, err, "replay")
+		cause := err
+		if at := (*fs.PathError)(nil); errors.As(err, &at) {
+			cause = at.Err
+		}
+		return engine.Errorf(engine.NotFound, "replay %q: %w", path, cause).WithHint("check the path; - reads standard input")
 	}
 	defer f.Close()
-	in := bufio.NewReaderSize(f, 64<<10)
+	return x.Read(ctx, path, f, bare)
+}
+
+// Read replays what a reader holds; name stands for it in errors and events.
+func (x *Replay) Read(ctx context.Context, name string, r io.Reader, bare *Bare) error {
+	in := bufio.NewReaderSize(r, 64<<10)
+	if mark, err := in.Peek(len(byteOrderMark)); err == nil && string(mark) == byteOrderMark {
+		in.Discard(len(byteOrderMark)) // peeked
+	}
 	first, err := in.Peek(1)
 	if err == io.EOF {
-		return engine.Errorf(engine.Invalid, "replay %q: the file is empty", path)
+		return engine.Errorf(engine.Invalid, "replay %q: the file is empty", name)
 	}
 	if err != nil {
 		return engine.WrapError(engine.Unavailable, err, "replay")
 	}
-	if first[0] == '{' || first[0] == ' ' || first[0] == '\n' {
-		return x.events(ctx, path, in, bare)
+	if strings.ContainsRune("{[ \t\r\n", rune(first[0])) {
+		return x.events(ctx, name, in, bare)
 	}
-	return x.capture(ctx, path, in)
+	return x.capture(ctx, name, in)
 }
+
+// byteOrderMark is what some programs on Windows put before UTF-8.
+const byteOrderMark = "\ufeff"
 
 func (x *Replay) capture(ctx context.Context, path string, in io.Reader) error {
 	src, err := capture.NewFile(ctx, path, in)
@@ -158,6 +177,9 @@ func (x *Replay) take(ctx context.Context, e engine.Event) error {
 	if !x.rules.Set.Matches(&e) {
 		return nil
 	}
+	if e.Time.IsZero() {
+		e.Time = x.clock.now
+	}
 	x.clock.now = e.Time.UTC()
 	found, err := x.intake.Take(ctx, e)
 	if err != nil {
@@ -191,7 +213,7 @@ func (x *Replay) events(ctx context.Context, path string, in io.Reader, bare *Ba
 	lines := bufio.NewScanner(in)
 	lines.Buffer(nil, maxLineBytes)
 	for n := 1; lines.Scan(); n++ {
-		if len(lines.Bytes()) == 0 {
+		if len(bytes.TrimSpace(lines.Bytes())) == 0 {
 			continue
 		}
 		e, err := parseEvent(lines.Bytes(), bare)
@@ -210,12 +232,24 @@ func (x *Replay) events(ctx context.Context, path string, in io.Reader, bare *Ba
 	return nil
 }
 
+// notEvent says what is wrong with a line, without names of our types.
+func notEvent(err error) error {
+	var wrong *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &wrong) && wrong.Field == "":
+		return fmt.Errorf("not an event: got %s, want a JSON object", wrong.Value)
+	case errors.As(err, &wrong):
+		return fmt.Errorf("%s: got %s", wrong.Field, wrong.Value)
+	}
+	return fmt.Errorf("not an event: %w", err)
+}
+
 func parseEvent(line []byte, bare *Bare) (engine.Event, error) {
 	l := eventLine{Fields: line}
 	if bare != nil {
 		l.Kind, l.Source, l.Logsource = "log", bare.Source, bare.Logsource
 	} else if err := json.Unmarshal(line, &l); err != nil {
-		return engine.Event{}, fmt.Errorf("not an event: %w", err)
+		return engine.Event{}, notEvent(err)
 	}
 	if l.Kind == "" || l.Source == "" {
 		return engine.Event{}, errors.New("an event wants a kind and a source")
@@ -228,5 +262,8 @@ func parseEvent(line []byte, bare *Bare) (engine.Event, error) {
 	if !ok {
 		return engine.Event{}, errors.New("fields: want an object")
 	}
-	return engine.Event{Kind: l.Kind, Source: l.Source, Time: l.Time.UTC(), Logsource: l.Logsource, Fields: fields}, nil
+	if !l.Time.IsZero() {
+		l.Time = l.Time.UTC()
+	}
+	return engine.Event{Kind: l.Kind, Source: l.Source, Time: l.Time, Logsource: l.Logsource, Fields: fields}, nil
 }
