@@ -168,7 +168,7 @@ func (c *carrier) step(ctx context.Context, s *wire.Step) (wire.Answer, verdict,
 		return c.read(ctx, s, b, args)
 	}
 	if c.run.Mode == modeShadow {
-		return c.answer(c.describe(s), emptyResult(b.Signature), nil)
+		return c.answer(c.describe(s), c.shadowResult(s, b.Signature), nil)
 	}
 	return c.effect(ctx, s, b, args)
 }
@@ -359,7 +359,7 @@ const graceForEffects = 20 * time.Second
 // touch performs the effect and holds its result. Nothing but the effect stands
 // between the start on the disk and the world.
 func (c *carrier) touch(ctx context.Context, s *wire.Step, call *engine.Call, args map[string]engine.Value) (wire.Answer, verdict, error) {
-	grace, cancel := graceful(ctx)
+	grace, cancel := c.graceful(ctx)
 	defer cancel()
 	limited, cancelLimit := limit(grace, s.Limit)
 	defer cancelLimit()
@@ -369,9 +369,13 @@ func (c *carrier) touch(ctx context.Context, s *wire.Step, call *engine.Call, ar
 }
 
 // graceful returns a context that outlives ctx by graceForEffects.
-func graceful(ctx context.Context) (context.Context, context.CancelFunc) {
+func (c *carrier) graceful(ctx context.Context) (context.Context, context.CancelFunc) {
 	grace, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() { time.AfterFunc(graceForEffects, cancel) })
+	stop := context.AfterFunc(ctx, func() {
+		if c.r.cfg.Clock.Sleep(grace, graceForEffects) == nil {
+			cancel()
+		}
+	})
 	return grace, func() { stop(); cancel() }
 }
 

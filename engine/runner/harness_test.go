@@ -259,6 +259,7 @@ func simSignatures() []engine.Signature {
 // the next is tried, so that what lies between the two has happened unrecorded.
 type power struct {
 	*state.Projector
+	bell    *bell
 	mu      sync.Mutex
 	left    int
 	atNext  bool
@@ -275,6 +276,7 @@ func (p *power) Decide(tx *store.Batch, r ledger.Record) ([]byte, error) {
 	out := p.out
 	p.mu.Unlock()
 	if out {
+		p.bell.ring()
 		return nil, errPower
 	}
 	return p.Projector.Decide(tx, r)
@@ -323,8 +325,11 @@ type box struct {
 	state  *state.State
 	runner *runner.Runner
 	bundle string
-	events int
 	stop   func()
+	cut    int  // the power goes out after so many commits of the next life
+	idle   bool // no runner runs
+
+	stopping chan struct{} // closed when the runner was told to stop
 
 	people sync.Mutex
 	dave   bool // known
@@ -419,7 +424,7 @@ func (b *box) open() {
 	blobs, err := store.OpenBlobs(b.dir + "/blobs")
 	must(b.t, err)
 	var run *runner.Runner
-	b.power = &power{Projector: state.NewProjector(func(n []state.Notice) {
+	b.power = &power{bell: b.bell, Projector: state.NewProjector(func(n []state.Notice) {
 		if run != nil { // not while the ledger opens
 			run.Notice(n)
 		}
@@ -428,6 +433,9 @@ func (b *box) open() {
 	b.ledger, err = ledger.Open(ledger.Config{Store: b.store, Projector: b.power, Clock: b.clock, Shards: b.cfg.shards, Node: "test"})
 	must(b.t, err)
 	b.state = state.Open(b.store, blobs, b.ledger)
+	if b.cut > 0 {
+		b.power.after(b.cut, false)
+	}
 	b.world.dead = b.power.isOut
 	run = runner.New(runner.Config{
 		Ledger: b.ledger, State: b.state, Pool: b.cfg.pool, Builtins: b.world, Clock: b.clock, Engine: "test",
@@ -438,9 +446,16 @@ func (b *box) open() {
 	b.runner = run
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- run.Run(ctx) }()
+	stopping := make(chan struct{})
+	b.stopping = stopping
+	if b.idle {
+		ended <- nil
+	} else {
+		go func() { ended <- run.Run(ctx) }()
+	}
 	b.stop = func() {
 		cancel()
+		close(stopping)
 		if err := <-ended; err != nil {
 			b.t.Errorf("the runner ended with %v", err)
 		}
@@ -506,11 +521,13 @@ func (b *box) start() (incident, run string) {
 
 func (b *box) startWith(m record.EventMatched) (incident, run string) {
 	b.t.Helper()
-	b.events++
 	e := b.append(0, record.EventSeenKind, record.EventSeen{Kind: "dns", Source: "eth1", Time: b.clock.Now(), Fields: engine.MustEncode(map[string]engine.Value{"client": "192.0.2.7"})})
-	m.Rule, m.Event, m.Offer, m.Bundle, m.Mode = "netflix", e.Event, e.Event+"/netflix", b.bundle, "live"
+	m.Rule, m.Event, m.Offer, m.Bundle = "netflix", e.Event, e.Event+"/netflix", b.bundle
 	m.Severity, m.Type, m.Title = "low", "streaming", "Netflix"
 	m.EventKind, m.Source, m.EventTime, m.Fields = "dns", "eth1", b.clock.Now(), engine.MustEncode(map[string]engine.Value{"client": "192.0.2.7"})
+	if m.Mode == "" {
+		m.Mode = "live"
+	}
 	if m.Do.Name == "" {
 		m.Do = engine.Handler{File: "a.star", Name: "f"}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"larkspur/engine"
 	"larkspur/engine/record"
+	"larkspur/engine/wire"
 )
 
 // modeShadow is the mode of a run that must not touch the world: reads run,
@@ -30,6 +31,17 @@ func emptyResult(s engine.Signature) engine.Value {
 		return nil
 	}
 	return engine.Struct{Fields: fields}
+}
+
+// shadowResult is what a step returns that was not performed. A change that was
+// not made can be taken back: nothing happens then, either.
+func (c *carrier) shadowResult(s *wire.Step, sig engine.Signature) engine.Value {
+	v := emptyResult(sig)
+	if !sig.Change {
+		return v
+	}
+	shape, _ := v.(engine.Struct)
+	return c.undoable(shape, s)
 }
 
 // shadowAnswer is what nobody was asked for.

@@ -352,7 +352,9 @@ func performChange(ctx context.Context, c *carrier, s *wire.Step, args map[strin
 		return c.refuse(s, engine.Errorf(engine.Invalid, "change: args and what do returns must be plain data"))
 	}
 	done := c.describe(s)
-	done.Change = ch
+	if c.run.Mode != modeShadow {
+		done.Change = ch
+	}
 	a, v, err := c.answer(done, engine.Struct{Type: "change", Fields: map[string]engine.Value{"id": c.changeName(s), "title": ch.Title}}, nil)
 	return c.now(ctx, a, v, err)
 }
