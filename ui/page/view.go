@@ -29,6 +29,8 @@ func (f frame) When(t time.Time) Moment {
 		m.Text = local.Format("2 Jan, 15:04 MST")
 	}
 	switch d := t.Sub(f.Now); {
+	case d > time.Minute:
+		m.Age = "in " + desk.Age(d.Round(time.Minute)) // two hours less a blink are two hours
 	case d > time.Second:
 		m.Age = "in " + desk.Age(d)
 	case d > -5*time.Second:
@@ -203,7 +205,7 @@ func stepView(f frame, s engine.Step, sources *desk.Sources) StepView {
 	if s.Path == "" {
 		v.Key = strconv.Itoa(s.Number)
 	}
-	if !s.Ended.IsZero() {
+	if s.Ended.After(s.Started) { // a read has one record: how long it took is not known
 		v.Took = took(s.Ended.Sub(s.Started))
 	}
 	return v
