@@ -10,6 +10,7 @@ import (
 
 	"larkspur/engine"
 	"larkspur/scripts"
+	"larkspur/ui/login"
 )
 
 // roles are the roles that there are, the least first.
@@ -82,9 +83,9 @@ func localHost(listen string) string {
 func (r *reader) web(b *Box, n *node, path string) {
 	r.section(n, path, keys{
 		"listen": func(n *node, path string) {
-			if text := r.text(n, path); listenable(text) {
+			if text, _ := n.value.(string); listenable(text) {
 				b.Listen = text
-			} else if text != "" {
+			} else {
 				r.wrong(n, path, `ADDRESS:PORT such as "127.0.0.1:8420"`)
 			}
 		},
@@ -125,8 +126,12 @@ func linkable(text string) bool {
 func (r *reader) token(n *node, path string) Token {
 	var t Token
 	r.section(n, path, keys{
-		"secret": func(n *node, path string) { t.Secret = r.secret(n, path) },
-		"role":   func(n *node, path string) { t.Role = r.oneOf(n, path, roles) },
+		"secret": func(n *node, path string) {
+			if t.Secret = r.secret(n, path); t.Secret != "" {
+				r.uses[len(r.uses)-1].least = login.MinTokenBytes
+			}
+		},
+		"role": func(n *node, path string) { t.Role = r.oneOf(n, path, roles) },
 	})
 	r.required(n, path, "secret", "role")
 	return t

@@ -94,9 +94,14 @@ func (c *Config) Missing(live *scripts.Live) []engine.Problem {
 		uses = append(uses, hookSecrets(live)...)
 	}
 	for _, use := range uses {
-		if _, err := c.Secrets.Get(use.name); err != nil {
+		value, err := c.Secrets.Get(use.name)
+		switch {
+		case err != nil:
 			known := engine.AsError(err)
-			r.problem("error", "secret", use.at, "%s: %s", use.path, known.Message).Hint = known.Hint
+			r.problem(c.severityOfMissing(), "secret", use.at, "%s: %s", use.path, known.Message).Hint = known.Hint
+		case len(value) < use.least:
+			r.problem("error", "secret", use.at, "%s: secret %q has %d characters, want at least %d", use.path, use.name, len(value), use.least).
+				Hint = "make one with: openssl rand -base64 24"
 		}
 	}
 	for _, name := range c.Secrets.open() {
@@ -110,6 +115,15 @@ func (c *Config) Missing(live *scripts.Live) []engine.Problem {
 	return r.problems
 }
 
+// severityOfMissing is that of a secret that is not set. A checkout of the
+// workspace without box.yaml and secrets is not the box, and need not have them.
+func (c *Config) severityOfMissing() string {
+	if _, err := os.Stat(c.Secrets.dir); !c.Box.Exists && errors.Is(err, fs.ErrNotExist) {
+		return "warning"
+	}
+	return "error"
+}
+
 // hookSecrets are the secrets that guard the webhooks of rules.
 func hookSecrets(live *scripts.Live) []secretUse {
 	var uses []secretUse
@@ -119,7 +133,7 @@ func hookSecrets(live *scripts.Live) []secretUse {
 			fields, _ := args.(map[string]engine.Value)
 			name, _ := fields["name"].(string)
 			if secret, known := live.Rules.Hook(name); known && t.Kind == "webhook" {
-				uses = append(uses, secretUse{secret, fmt.Sprintf("on.webhook(%q)", name), t.At})
+				uses = append(uses, secretUse{name: secret, path: fmt.Sprintf("on.webhook(%q)", name), at: t.At})
 			}
 		}
 	}

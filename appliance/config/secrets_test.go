@@ -76,6 +76,38 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+func TestCheckWithoutTheBox(t *testing.T) {
+	files := map[string]string{
+		WorkspaceFile:    "connections:\n  smtp:\n    default: {host: 192.0.2.25, from: soar@example.org, user: soar, password: secret:smtp}",
+		"scripts/a.star": "",
+	}
+	for box, want := range map[string]string{"": "warning", "name": "error"} {
+		if box != "" {
+			files[BoxFile] = "web:\n  tokens: {ci: {secret: secret:ci, role: viewer}}"
+		}
+		dir := workspace(t, files)
+		t.Setenv("LARKSPUR_SECRET_CI", "short")
+		problems, err := Check(context.Background(), dir, nil, worker{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := strings.Join(lines(problems), "\n")
+		if !strings.Contains(got, `larkspur.yaml:3:79: `+want+`: connections.smtp.default.password: secret "smtp" is not set`) {
+			t.Errorf("got %s, want a %s", got, want)
+		}
+		if short := `web.tokens.ci.secret: secret "ci" has 5 characters, want at least 16 (make one with: openssl rand -base64 24)`; box != "" && !strings.Contains(got, short) {
+			t.Errorf("got %s, want %s", got, short)
+		}
+	}
+}
+
+func TestUnknownSectionHidesNames(t *testing.T) {
+	c, _ := Load(workspace(t, map[string]string{WorkspaceFile: "peple: {dave: {email: dave@example.org}}"}))
+	if c.Settings().Names != nil {
+		t.Error("names are verified although their section was not read")
+	}
+}
+
 func TestSource(t *testing.T) {
 	dir := workspace(t, map[string]string{WorkspaceFile: "name: one"})
 	s := &Source{Dir: dir}

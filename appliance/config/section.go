@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -18,18 +19,28 @@ type reader struct {
 	at map[string]engine.Position
 	// uses are the secrets that the file names.
 	uses []secretUse
+	// lost says that an unknown key hides names: its section was not read.
+	lost bool
 }
 
 // secretUse is a key that names a secret.
 type secretUse struct {
 	name, path string
 	at         engine.Position
+	least      int // characters that the value must have
 }
 
 func (r *reader) problem(severity, check string, at engine.Position, format string, args ...any) *engine.Problem {
 	r.problems = append(r.problems, engine.Problem{File: at.File, Line: at.Line, Col: at.Col,
 		Severity: severity, Check: check, Message: fmt.Sprintf(format, args...)})
 	return &r.problems[len(r.problems)-1]
+}
+
+// wrongAt tells whether there is an error on a key's line.
+func (r *reader) wrongAt(at engine.Position) bool {
+	return slices.ContainsFunc(r.problems, func(p engine.Problem) bool {
+		return p.Severity == "error" && p.File == at.File && p.Line == at.Line
+	})
 }
 
 // wrong notes a value that is not what its key wants.
@@ -57,6 +68,9 @@ func (r *reader) section(n *node, path string, known keys) {
 				names = append(names, name)
 			}
 			r.problem("error", "unknown-key", e.at, "%s: unknown key", full).Hint = settings.Suggest(e.key, names)
+			if path == "" || path == "connections" {
+				r.lost = true
+			}
 		case e.value.kind != scalar || e.value.value != nil:
 			read(e.value, full)
 		}
@@ -194,7 +208,7 @@ func (r *reader) secret(n *node, path string) string {
 			"put the value into ./secrets/NAME, or into the environment as LARKSPUR_SECRET_NAME"
 		return ""
 	}
-	r.uses = append(r.uses, secretUse{name, path, n.at})
+	r.uses = append(r.uses, secretUse{name: name, path: path, at: n.at})
 	return name
 }
 

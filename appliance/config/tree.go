@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"regexp"
+	"strings"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -102,7 +104,7 @@ func parse(file string, text []byte) (root *node, bad *engine.Problem) {
 	t.check(tokens)
 	parsed, err := parser.Parse(tokens, 0)
 	if err != nil {
-		panic(t.syntax(err))
+		panic(t.syntax(err, tokens))
 	}
 	switch {
 	case len(parsed.Docs) == 0 || parsed.Docs[0].Body == nil:
@@ -134,12 +136,73 @@ func (t tree) place(at *token.Token) engine.Position {
 	return p
 }
 
-func (t tree) syntax(err error) fault {
-	var known yaml.Error
-	if errors.As(err, &known) {
-		return t.fault(known.GetToken(), "%s", known.GetMessage())
+// saying is how we put what the library finds.
+type saying struct{ theirs, ours, hint string }
+
+// sayings are tried in order; an empty ours keeps the library's words.
+func sayings() []saying {
+	return []saying{
+		{"cannot start any token", "a tab indents this line", "indent with spaces"},
+		{"unexpected key name", "a name without a colon, or a line that is indented wrongly", `write it as in "people:"; what belongs to it stands below it, indented with spaces`},
+		{"mapping value is not allowed", "a second colon, or a line that is indented too far", `put a text with a colon and a blank into quotes: "a: b"`},
+		{"map key-value is pre-defined", "text after the closing quote", `a quote within quotes: "it's", or 'it''s'`},
+		{"is not allowed in this context", "a line that does not fit those above it", "what belongs together begins in the same column, and a blank follows each colon"},
+		{"non-map value is specified", "a line that does not fit those above it", "what belongs together begins in the same column, and a blank follows each colon"},
+		{"is a reserved character", "", "put the text into quotes"},
+		{"could not find end character", "the quotes are never closed", ""},
 	}
-	return t.fault(nil, "%s", err)
+}
+
+// twice finds where the library says that a key stands already.
+var twice = regexp.MustCompile(`^mapping key (".*") already defined at \[(\d+:\d+)\]$`)
+
+// syntax says what is wrong with a file that the library cannot read.
+func (t tree) syntax(err error, tokens token.Tokens) fault {
+	var known yaml.Error
+	if !errors.As(err, &known) {
+		return t.fault(nil, "%s", err)
+	}
+	message := known.GetMessage()
+	if strings.Contains(message, "must be specified") || strings.Contains(message, "could not find flow") {
+		if open := unclosed(tokens); open != nil {
+			f := t.fault(open, "this %s is never closed", open.Value)
+			f.Hint = map[string]string{"{": "close it with }", "[": "close it with ]"}[open.Value]
+			return f
+		}
+	}
+	f := t.fault(known.GetToken(), "%s", message)
+	if m := twice.FindStringSubmatch(message); m != nil {
+		f.Message, f.Hint = "the key "+m[1]+" stands at "+m[2]+" already", "write each key once"
+	}
+	for _, s := range sayings() {
+		if strings.Contains(message, s.theirs) {
+			f.Hint = s.hint
+			if s.ours != "" {
+				f.Message = s.ours
+			}
+			break
+		}
+	}
+	return f
+}
+
+// unclosed is the last bracket that nothing closes.
+func unclosed(tokens token.Tokens) *token.Token {
+	var open []*token.Token
+	for _, tk := range tokens {
+		switch tk.Type {
+		case token.MappingStartType, token.SequenceStartType:
+			open = append(open, tk)
+		case token.MappingEndType, token.SequenceEndType:
+			if len(open) > 0 {
+				open = open[:len(open)-1]
+			}
+		}
+	}
+	if len(open) == 0 {
+		return nil
+	}
+	return open[len(open)-1]
 }
 
 // notUsed are parts of YAML that a configuration does without.

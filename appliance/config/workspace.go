@@ -45,7 +45,9 @@ func (c *Config) readWorkspace(r *reader) {
 	if teams != nil {
 		c.teams(r, teams) // once the people are known
 	}
-	c.admins(r)
+	if c.broken = c.broken || r.lost; !c.broken {
+		c.admins(r)
+	}
 }
 
 func (c *Config) person(r *reader, name string, n *node, path string) engine.Person {
@@ -91,6 +93,9 @@ func (c *Config) admins(r *reader) {
 	at := r.at["admins"]
 	for _, name := range c.Box.Admins {
 		p, known := c.People[name]
+		if at, written := r.at["people."+name+".role"]; written && r.wrongAt(at) {
+			continue // said already
+		}
 		switch {
 		case !known:
 			r.problem("warning", "role", at, "admins: %q is not among the people of larkspur.yaml", name)

@@ -267,6 +267,12 @@ func Suggest(got string, words []string) string {
 	if best != "" {
 		return "did you mean " + strconv.Quote(best) + "?"
 	}
+	switch len(sorted) {
+	case 0:
+		return ""
+	case 1:
+		return "there is only " + sorted[0]
+	}
 	return "there are " + strings.Join(sorted, ", ")
 }
 
