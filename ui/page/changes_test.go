@@ -13,7 +13,7 @@ func TestChanges(t *testing.T) {
 		"block 02:00:00:00:00:07 on home", "Why: homework first", "22 Nov, 16:00 CET", "(in 7 hours)", "approved by", "dave", "i0-42", "step 4", "Undo now")
 	p.Lacks("allow example.org", "02:00:00:00:00:09")
 	ana.Get("/larkspur/changes?status=undo_failed").Want(200, "allow example.org", "connection refused", "undo failed")
-	ana.Get("/larkspur/changes?status=undone").Want(200, "taken back by ana").Lacks("Undo now")
+	ana.Get("/larkspur/changes?status=undone").Want(200, "taken back: ana").Lacks("Undo now")
 	ana.Post("/larkspur/changes/"+uitest.ChangeID+"/undo", p.Form()).Want(303)
 	form := ana.Get("/larkspur/incidents/" + uitest.OpenID).Form()
 	if to := ana.Post("/larkspur/changes/"+uitest.ChangeID+"/undo", form).Want(303).Header.Get("Location"); to != incidentPath+"?done=undoing" {
