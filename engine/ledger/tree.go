@@ -23,13 +23,12 @@ type tree struct {
 	tails [][]tlog.Hash
 }
 
-// clone returns a copy that may grow while t stays as it is.
+// clone returns a copy that may grow while t stays as it is. They share their
+// hashes: growing writes behind the end of t's tails alone. Of two clones of one
+// tree only the last may be used: the ledger grows one tree a shard, and forgets
+// what it did not commit.
 func (t *tree) clone() *tree {
-	c := &tree{size: t.size, tails: make([][]tlog.Hash, len(t.tails))}
-	for i, tail := range t.tails {
-		c.tails[i] = slices.Clone(tail)
-	}
-	return c
+	return &tree{size: t.size, tails: slices.Clone(t.tails)}
 }
 
 // grow adds a leaf and stages the tiles that it completes.
@@ -38,6 +37,9 @@ func (t *tree) grow(w *store.Batch, shard uint16, leaf tlog.Hash) {
 	for level, h := 0, leaf; ; level++ {
 		if level == len(t.tails) {
 			t.tails = append(t.tails, nil)
+		}
+		if t.tails[level] == nil {
+			t.tails[level] = make([]tlog.Hash, 0, tileWidth)
 		}
 		t.tails[level] = append(t.tails[level], h)
 		if len(t.tails[level]) < tileWidth {
@@ -136,9 +138,13 @@ func (t *tree) node(r store.Reader, shard uint16, level int, n uint64) (tlog.Has
 	}
 	at := first - index<<tileHeight
 	if at+width > uint64(len(hashes)) {
-		return tlog.Hash{}, fmt.Errorf("shard %d: the tree of %d leaves has no node %d/%d", shard, t.size, level, n)
+		return tlog.Hash{}, t.noNode(shard, level, n)
 	}
 	return fold(hashes[at : at+width]), nil
+}
+
+func (t *tree) noNode(shard uint16, level int, n uint64) error {
+	return fmt.Errorf("shard %d: the tree of %d leaves has no node %d/%d", shard, t.size, level, n)
 }
 
 func (t *tree) tile(r store.Reader, shard uint16, level int, index uint64) ([]tlog.Hash, error) {

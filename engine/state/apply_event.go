@@ -12,8 +12,12 @@ import (
 // section 7: a webhook's ids are kept 7 days).
 const OfferMemory = 7 * 24 * time.Hour
 
-// offers forgotten with each new one: more than one, so that the memory shrinks.
-const offersSwept = 3
+// Old offers are forgotten with one new offer of sweepEvery, by its hash, and
+// then more than so many, so that the memory shrinks.
+const (
+	sweepEvery  = 16
+	offersSwept = 3 * sweepEvery
+)
 
 type offered struct {
 	ID   string    `json:"id,omitempty"` // what the first one made
@@ -37,7 +41,9 @@ func (t *tx) remember(id, made string) {
 	t.put(k, offered{made, t.now})
 	at := binary.BigEndian.AppendUint64(key(classOfferTime, t.shard), uint64(t.now.UnixNano()))
 	t.mark(append(at, k[3:]...))
-	t.sweepOffers()
+	if k[len(k)-1]%sweepEvery == 0 {
+		t.sweepOffers()
+	}
 }
 
 func (t *tx) sweepOffers() {

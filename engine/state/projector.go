@@ -12,6 +12,7 @@ import (
 // Projector writes the keys of the key table. It implements ledger.Projector.
 type Projector struct {
 	watch func([]Notice)
+	runs  memo
 }
 
 // Notice tells the runner and pages what a committed record touched.
@@ -24,23 +25,28 @@ type Notice struct {
 
 // NewProjector returns a projector that tells watch of what is committed. watch
 // is called by the committing goroutine: it must not block.
-func NewProjector(watch func([]Notice)) *Projector { return &Projector{watch: watch} }
+func NewProjector(watch func([]Notice)) *Projector { return &Projector{watch: watch, runs: memo{}} }
 
 // verb is what the projector does with one kind of record: decide its outcome
 // once, apply it as often as need be.
 type verb struct {
-	decide func(t *tx, payload []byte) (record.Outcome, error)
-	apply  func(t *tx, payload []byte, o record.Outcome) error
+	// both decides and, if the record has an effect, applies it.
+	both  func(t *tx, payload []byte) (record.Outcome, error)
+	apply func(t *tx, payload []byte, o record.Outcome) error
 }
 
 func verbOf[P any](decide func(*tx, P) record.Outcome, apply func(*tx, P, record.Outcome)) verb {
 	return verb{
-		decide: func(t *tx, payload []byte) (record.Outcome, error) {
+		both: func(t *tx, payload []byte) (record.Outcome, error) {
 			p, err := record.Unmarshal[P](payload)
 			if err != nil {
 				return record.Outcome{}, err
 			}
-			return decide(t, p), nil
+			o := decide(t, p)
+			if o.Applied {
+				apply(t, p, o)
+			}
+			return o, nil
 		},
 		apply: func(t *tx, payload []byte, o record.Outcome) error {
 			p, err := record.Unmarshal[P](payload)
@@ -108,15 +114,10 @@ func (p *Projector) Decide(b *store.Batch, r ledger.Record) (outcome []byte, err
 	if !ok {
 		return nil, engine.Errorf(engine.Internal, "state: no meaning is known for records of %s", r.Header.Kind)
 	}
-	t := newTx(b, r)
-	o, err := v.decide(t, r.Payload)
+	t := p.newTx(b, r)
+	o, err := v.both(t, r.Payload)
 	if err != nil {
 		return nil, err
-	}
-	if o.Applied {
-		if err := v.apply(t, r.Payload, o); err != nil {
-			return nil, err
-		}
 	}
 	t.advance(r)
 	return record.Marshal(o), nil
@@ -133,7 +134,7 @@ func (p *Projector) Apply(b *store.Batch, r ledger.Record) (err error) {
 	if err != nil {
 		return err
 	}
-	t := newTx(b, r)
+	t := p.newTx(b, r)
 	if o.Applied {
 		if err := v.apply(t, r.Payload, o); err != nil {
 			return err
@@ -143,8 +144,8 @@ func (p *Projector) Apply(b *store.Batch, r ledger.Record) (err error) {
 	return nil
 }
 
-func newTx(b *store.Batch, r ledger.Record) *tx {
-	return &tx{Batch: b, shard: r.Header.Shard, rec: r.Header.Record, now: r.Header.Time}
+func (p *Projector) newTx(b *store.Batch, r ledger.Record) *tx {
+	return &tx{Batch: b, shard: r.Header.Shard, rec: r.Header.Record, now: r.Header.Time, runs: p.runs}
 }
 
 // advance stores the projection's position with its writes.

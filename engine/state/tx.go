@@ -1,6 +1,7 @@
 package state
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"time"
@@ -17,6 +18,28 @@ type tx struct {
 	shard uint16
 	rec   uint64
 	now   time.Time
+	runs  memo
+}
+
+// memo remembers runs by their key and the bytes that they were decoded from:
+// each record of a step reads its run, and rarely changes it. What is read is
+// always the store's; a run whose bytes are other is decoded again. Runs hold
+// nothing that is changed in place.
+type memo map[string]remembered
+
+type remembered struct {
+	encoded []byte
+	run     engine.Run
+}
+
+// maxRemembered bounds a memo: about the runs that are carried at once.
+const maxRemembered = 1024
+
+func (m memo) keep(k, encoded []byte, r engine.Run) {
+	if len(m) >= maxRemembered {
+		clear(m)
+	}
+	m[string(k)] = remembered{encoded, r}
 }
 
 func get[T any](r store.Reader, k []byte) (v T, ok bool) {
@@ -109,13 +132,23 @@ func (t *tx) run(id string) (engine.Run, bool) {
 	if !ok {
 		return engine.Run{}, false
 	}
-	return get[engine.Run](t, k)
+	b, ok := t.Get(k)
+	if known, hit := t.runs[string(k)]; ok && hit && bytes.Equal(known.encoded, b) {
+		return known.run, true
+	}
+	r, ok := get[engine.Run](t, k)
+	if ok {
+		t.runs.keep(k, b, r)
+	}
+	return r, ok
 }
 
 // putRun stores a run and keeps the index of runs that want a worker.
 func (t *tx) putRun(r engine.Run, before string) {
 	_, n, _ := engine.ParseID('r', r.ID)
-	t.put(nounKey(classRun, t.shard, n), r)
+	k, encoded := nounKey(classRun, t.shard, n), record.Marshal(r)
+	t.Set(k, encoded)
+	t.runs.keep(k, encoded, r)
 	ready := nounKey(classReady, t.shard, n)
 	switch {
 	case r.Status == engine.RunRunning && before != engine.RunRunning:

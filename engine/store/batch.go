@@ -12,6 +12,14 @@ type Batch struct {
 	below  Reader
 	writes map[string]write
 	bytes  int
+	// reads remembers what a view below gave, which never changes: a frame asks
+	// for the same keys again and again.
+	reads map[string]read
+}
+
+type read struct {
+	value []byte
+	ok    bool
 }
 
 type write struct {
@@ -24,7 +32,13 @@ type write struct {
 const entryOverhead = 16
 
 // NewBatch returns an empty batch over r.
-func NewBatch(r Reader) *Batch { return &Batch{below: r, writes: map[string]write{}} }
+func NewBatch(r Reader) *Batch {
+	b := &Batch{below: r, writes: map[string]write{}}
+	if _, ok := r.(*View); ok {
+		b.reads = map[string]read{}
+	}
+	return b
+}
 
 // Set stages a write; value is the batch's from now on.
 func (b *Batch) Set(key, value []byte) { b.put(write{key: string(key), value: value}) }
@@ -70,7 +84,15 @@ func (b *Batch) Get(key []byte) ([]byte, bool) {
 	if w, ok := b.writes[string(key)]; ok {
 		return w.value, !w.deleted
 	}
-	return b.below.Get(key)
+	if b.reads == nil {
+		return b.below.Get(key)
+	}
+	known, ok := b.reads[string(key)]
+	if !ok {
+		known.value, known.ok = b.below.Get(key)
+		b.reads[string(key)] = known
+	}
+	return known.value, known.ok
 }
 
 // Scan implements Reader: what is staged, merged with what is below.
