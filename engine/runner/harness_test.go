@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -143,13 +144,20 @@ type world struct {
 	calls  []engine.Call
 	does   map[string]func(ctx context.Context, c *engine.Call) (engine.Result, error)
 	probes map[string]func(ctx context.Context, c *engine.Call) (bool, engine.Result, error)
+	quiet  bool        // calls are not kept
 	dead   func() bool // the power is out: nothing happens any more
 	bell   *bell
+
+	signatures map[string]engine.Signature
 }
 
 func newWorld(b *bell) *world {
+	signatures := map[string]engine.Signature{}
+	for _, s := range simSignatures() {
+		signatures[s.Name] = s
+	}
 	return &world{
-		bell: b, dead: func() bool { return false },
+		signatures: signatures, bell: b, dead: func() bool { return false },
 		does:   map[string]func(context.Context, *engine.Call) (engine.Result, error){"sim.block": doBlock, "sim.mail": doMail, "smtp.deliver": doDeliver},
 		probes: map[string]func(context.Context, *engine.Call) (bool, engine.Result, error){},
 	}
@@ -175,16 +183,10 @@ func doDeliver(context.Context, *engine.Call) (engine.Result, error) {
 }
 
 func (w *world) Lookup(name string) (engine.Builtin, bool) {
-	for _, s := range simSignatures() {
-		if s.Name == name {
-			b := engine.Builtin{Signature: s}
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			b.Probe = w.probes[name]
-			return b, true
-		}
-	}
-	return engine.Builtin{}, false
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s, ok := w.signatures[name]
+	return engine.Builtin{Signature: s, Probe: w.probes[name]}, ok
 }
 
 func (w *world) Do(ctx context.Context, c *engine.Call) (engine.Result, error) {
@@ -193,7 +195,9 @@ func (w *world) Do(ctx context.Context, c *engine.Call) (engine.Result, error) {
 		w.mu.Unlock()
 		return engine.Result{}, errPower
 	}
-	w.calls = append(w.calls, *c)
+	if !w.quiet {
+		w.calls = append(w.calls, *c)
+	}
 	do := w.does[c.Name]
 	w.mu.Unlock()
 	w.bell.ring()
@@ -330,6 +334,7 @@ type box struct {
 	idle   bool // no runner runs
 
 	stopping chan struct{} // closed when the runner was told to stop
+	onEnd    atomic.Value  // func(), called for each run that ends
 
 	people sync.Mutex
 	dave   bool // known
@@ -339,7 +344,8 @@ type boxConfig struct {
 	pool   *sandbox.Pool // the shared one by default
 	shards int
 	atOnce int
-	steps  int // the journal's limit; 0 the product's
+	steps  int           // the journal's limit; 0 the product's
+	slower time.Duration // is what a sync takes more than this disk's
 }
 
 func hello() wire.Hello {
@@ -425,10 +431,7 @@ func (b *box) open() {
 	must(b.t, err)
 	var run *runner.Runner
 	b.power = &power{bell: b.bell, Projector: state.NewProjector(func(n []state.Notice) {
-		if run != nil { // not while the ledger opens
-			run.Notice(n)
-		}
-		b.bell.ring()
+		b.notice(run, n)
 	})}
 	b.ledger, err = ledger.Open(ledger.Config{Store: b.store, Projector: b.power, Clock: b.clock, Shards: b.cfg.shards, Node: "test"})
 	must(b.t, err)
@@ -460,6 +463,24 @@ func (b *box) open() {
 			b.t.Errorf("the runner ended with %v", err)
 		}
 	}
+}
+
+// notice hears of every commit, before its callers do.
+func (b *box) notice(run *runner.Runner, notices []state.Notice) {
+	if b.cfg.slower > 0 {
+		time.Sleep(b.cfg.slower) // benchmarks of a slower disk alone
+	}
+	if run != nil { // not while the ledger opens
+		run.Notice(notices)
+	}
+	if onEnd, ok := b.onEnd.Load().(func()); ok {
+		for _, n := range notices {
+			if n.Kind == record.RunEndedKind {
+				onEnd()
+			}
+		}
+	}
+	b.bell.ring()
 }
 
 // close ends what open began; the disk stays.
