@@ -22,13 +22,24 @@ const (
 	Internal    Kind = "internal"
 )
 
+// CauseNoRoom is the Cause of an Unavailable error of ours when our disk is nearly
+// full: nothing was written, and it may be tried again when there is room.
+const CauseNoRoom = "no_room"
+
+// NoRoom reports whether err says that our disk is nearly full. The store has
+// said so in the log: who tries again need not.
+func NoRoom(err error) bool {
+	var known *Error
+	return errors.As(err, &known) && known.Cause == CauseNoRoom
+}
+
 // Error is an error with a kind, a cause and a remedy. Message is what a person
 // reads; Hint says what to do next. The wrapped error stays inside the process.
 type Error struct {
 	Kind    Kind   `json:"kind"`
 	Message string `json:"message"`
-	// Cause narrows Kind: name, refused, reset, unreachable, tls, status; for
-	// Script: memory, time, limit; failed for fail().
+	// Cause narrows Kind: name, refused, reset, unreachable, tls, status; no_room
+	// for a full disk; for Script: memory, time, limit; failed for fail().
 	Cause string `json:"cause,omitempty"`
 	Hint  string `json:"hint,omitempty"`
 	// At is file:line:col of the script, where one is to blame.

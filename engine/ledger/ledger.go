@@ -74,9 +74,10 @@ type Config struct {
 
 // Ledger is an open ledger. Safe for concurrent use.
 type Ledger struct {
-	cfg   Config
-	meta  meta
-	epoch uint64
+	cfg    Config
+	meta   meta
+	epoch  uint64
+	opened bool // Open has finished
 
 	mu      sync.Mutex // guards queue, leading, closed
 	queue   []*request
@@ -141,7 +142,8 @@ func (l *Ledger) ShardOf(parts ...string) uint16 {
 // Append writes records as one frame of a shard: all or nothing, durable and
 // projected when it returns. Each returned record has its outcome: applied, or
 // no effect. ctx is asked before, not while the disk works. An error of kind
-// unavailable means that nothing was written, unless its Maybe is set.
+// unavailable means that nothing was written, unless its Maybe is set; its cause
+// is CauseNoRoom while the disk is nearly full.
 func (l *Ledger) Append(ctx context.Context, shard uint16, records ...New) ([]Record, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, engine.WrapError(engine.Timeout, err, "ledger: appending")
@@ -275,14 +277,16 @@ func (l *Ledger) commitSome(requests []*request) int {
 }
 
 func (l *Ledger) finish(batch *store.Batch, heads []*head, staged []*request, records []Record) {
-	err := l.cfg.Store.Commit(batch)
-	if err == nil {
+	err := l.save(batch)
+	switch {
+	case err == nil:
 		l.heads = heads
 		l.publish(heads)
 		if len(records) > 0 {
 			l.cfg.Projector.Committed(records)
 		}
-	} else {
+	case engine.NoRoom(err): // nothing was written: the heads stand
+	default:
 		err = l.recover(err)
 	}
 	for _, req := range staged {
@@ -291,6 +295,14 @@ func (l *Ledger) finish(batch *store.Batch, heads []*head, staged []*request, re
 		}
 		close(req.done)
 	}
+}
+
+// save commits a batch. Until the ledger is open, it may use the store's reserve.
+func (l *Ledger) save(batch *store.Batch) error {
+	if !l.opened {
+		return l.cfg.Store.CommitReserved(batch)
+	}
+	return l.cfg.Store.Commit(batch)
 }
 
 // recover reads the heads again after a commit of unknown outcome.

@@ -52,6 +52,7 @@ func Open(cfg Config) (_ *Ledger, err error) {
 			return nil, err
 		}
 	}
+	l.opened = true
 	return l, nil
 }
 
@@ -88,7 +89,7 @@ func (l *Ledger) storeMeta() error {
 	defer view.Close()
 	b := store.NewBatch(view)
 	b.Set(key(classMeta, noShard), record.Marshal(l.meta))
-	return l.cfg.Store.Commit(b)
+	return l.save(b)
 }
 
 // HashKeys returns the keys for argument hashes by name, and the name of the

@@ -13,7 +13,10 @@ import (
 
 // Blobs keeps content-addressed files: bundles, large results, attachments. A
 // blob is on the disk before the record that names it. Safe for concurrent use.
-type Blobs struct{ dir string }
+type Blobs struct {
+	dir     string
+	reserve *reserve
+}
 
 // MaxBlobBytes bounds one blob.
 const MaxBlobBytes = 64 << 20
@@ -23,13 +26,13 @@ func OpenBlobs(dir string) (*Blobs, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, engine.WrapError(engine.Unavailable, err, "blobs")
 	}
-	return &Blobs{dir: dir}, nil
+	return &Blobs{dir: dir, reserve: &reserve{what: "blobs", dir: dir}}, nil
 }
 
 func (b *Blobs) path(sum string) string { return filepath.Join(b.dir, sum[:2], sum) }
 
 // Put stores content and returns its hex SHA-256. The file and its folder are
-// synced when it returns.
+// synced when it returns. On a nearly full disk it is refused like a commit.
 func (b *Blobs) Put(content []byte) (string, error) {
 	if len(content) > MaxBlobBytes {
 		return "", engine.Errorf(engine.Invalid, "blob: %d bytes, at most %d", len(content), MaxBlobBytes)
@@ -38,6 +41,9 @@ func (b *Blobs) Put(content []byte) (string, error) {
 	sum := hex.EncodeToString(hash[:])
 	if _, err := os.Stat(b.path(sum)); err == nil {
 		return sum, nil
+	}
+	if err := b.reserve.admit(false); err != nil {
+		return "", err
 	}
 	if err := b.write(sum, content); err != nil {
 		return "", engine.WrapError(engine.Unavailable, err, "blob "+sum[:12])

@@ -15,7 +15,7 @@ type Cache struct{ store *Store }
 
 // OpenCache opens the cache store in dir, made if need be.
 func OpenCache(dir string) (*Cache, error) {
-	s, err := open(dir, false)
+	s, err := open(&reserve{what: "cache store", dir: dir, logs: true}, openCacheBytes, false)
 	if err != nil {
 		return nil, err
 	}
@@ -45,8 +45,11 @@ func (c *Cache) Get(key string) ([]byte, bool, error) {
 	return value, true, nil
 }
 
-// Set stores a value for a time.
+// Set stores a value for a time. Like a commit, it is refused on a full disk.
 func (c *Cache) Set(key string, value []byte, ttl time.Duration) error {
+	if err := c.store.reserve.admit(false); err != nil {
+		return err
+	}
 	err := c.store.db.Update(func(txn *badger.Txn) error {
 		return txn.SetEntry(badger.NewEntry([]byte(key), value).WithTTL(ttl))
 	})
@@ -56,8 +59,12 @@ func (c *Cache) Set(key string, value []byte, ttl time.Duration) error {
 	return nil
 }
 
-// Delete removes a value, if it is there.
+// Delete removes a value, if it is there: on a full disk too, as long as the log
+// has room.
 func (c *Cache) Delete(key string) error {
+	if err := c.store.reserve.admit(true); err != nil {
+		return err
+	}
 	err := c.store.db.Update(func(txn *badger.Txn) error { return txn.Delete([]byte(key)) })
 	if err != nil {
 		return engine.WrapError(engine.Unavailable, err, "cache")

@@ -36,33 +36,43 @@ const MaxValueBytes = 256 << 10
 
 // Store is one Badger database. Safe for concurrent use.
 type Store struct {
-	db  *badger.DB
-	dir string
+	db      *badger.DB
+	dir     string
+	reserve *reserve
 }
 
 // OpenLedger opens the ledger store in dir, which is made if need be: every
 // Commit is synced. Zero-byte files that a crash left (badger #2207) are
 // removed first; they hold nothing.
+//
+// On a full disk the ballast is given up to open, and commits are refused until
+// there is room again.
 func OpenLedger(dir string) (*Store, error) {
-	return open(dir, true)
+	return open(&reserve{what: "ledger store", dir: dir, ballast: true, logs: true}, openBytes, true)
 }
 
 // OpenScratch opens a ledger store that is thrown away afterwards: nothing is
 // synced. For trials only.
-func OpenScratch(dir string) (*Store, error) { return open(dir, false) }
+func OpenScratch(dir string) (*Store, error) {
+	return open(&reserve{what: "scratch store", dir: dir, logs: true}, openCacheBytes, false)
+}
 
-func open(dir string, synced bool) (*Store, error) {
+func open(r *reserve, needBytes int64, synced bool) (*Store, error) {
+	dir := r.dir
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, engine.WrapError(engine.Unavailable, err, "store")
 	}
 	if err := repair(dir); err != nil {
 		return nil, engine.WrapError(engine.Unavailable, err, "store: repairing")
 	}
+	if err := r.makeRoom(needBytes); err != nil {
+		return nil, err
+	}
 	db, err := badger.Open(badgerOptions(dir, synced))
 	if err != nil {
 		return nil, openError(dir, err)
 	}
-	return &Store{db: db, dir: dir}, nil
+	return &Store{db: db, dir: dir, reserve: r}, nil
 }
 
 func badgerOptions(dir string, synced bool) badger.Options {
@@ -90,8 +100,12 @@ func openError(dir string, err error) error {
 	return e
 }
 
-// repair removes zero-byte memtable and value logs.
+// repair removes zero-byte memtable and value logs (the log of the next memtable
+// is one), and a ballast that was not finished.
 func repair(dir string) error {
+	if err := os.Remove(filepath.Join(dir, ballastName+".new")); err != nil && !os.IsNotExist(err) {
+		return err
+	}
 	for _, pattern := range []string{"*.mem", "*.vlog"} {
 		paths, err := filepath.Glob(filepath.Join(dir, pattern))
 		if err != nil {
@@ -102,7 +116,7 @@ func repair(dir string) error {
 			if err != nil || fi.Size() > 0 {
 				continue
 			}
-			slog.Warn("removing an empty file that a crash left", "file", filepath.Base(path))
+			slog.Info("removing an empty file that a crash left", "file", filepath.Base(path))
 			if err := os.Remove(path); err != nil {
 				return err
 			}
@@ -112,13 +126,29 @@ func repair(dir string) error {
 }
 
 // Close closes the store. Views must be closed before.
-func (s *Store) Close() error { return s.db.Close() }
+func (s *Store) Close() error {
+	return errors.Join(s.reserve.beforeClose(), s.db.Close(), s.reserve.afterClose())
+}
+
+// Disk tells how much room the store has.
+func (s *Store) Disk() (Disk, error) { return s.reserve.disk() }
 
 // Commit writes a batch as one transaction, on the disk when it returns (ledger
-// store). An error leaves the outcome unknown: read what is there.
-func (s *Store) Commit(b *Batch) error {
+// store). An error with the cause CauseNoRoom means that nothing was written:
+// the disk is nearly full. Any other leaves the outcome unknown: read what is
+// there.
+func (s *Store) Commit(b *Batch) error { return s.commit(b, false) }
+
+// CommitReserved is Commit into the room that is kept for it: for the few small
+// writes without which nothing could be opened on a full disk.
+func (s *Store) CommitReserved(b *Batch) error { return s.commit(b, true) }
+
+func (s *Store) commit(b *Batch, essential bool) error {
 	if b.Len() == 0 {
 		return nil
+	}
+	if err := s.reserve.admit(essential); err != nil {
+		return err
 	}
 	txn := s.db.NewTransaction(true)
 	defer txn.Discard()
@@ -142,6 +172,9 @@ func (s *Store) Commit(b *Batch) error {
 // DropPrefix deletes every key with one of the prefixes, for a rebuild. Nothing
 // else may write meanwhile.
 func (s *Store) DropPrefix(prefixes ...[]byte) error {
+	if err := s.reserve.admit(false); err != nil {
+		return err
+	}
 	if err := s.db.DropPrefix(prefixes...); err != nil {
 		return engine.WrapError(engine.Unavailable, err, "store: dropping")
 	}
