@@ -127,7 +127,7 @@ type Param struct {
 	Doc      string `json:"doc,omitempty"`
 	Required bool   `json:"required,omitempty"`
 	// Kind is what the argument must be: any, text, int, number, bool, duration,
-	// time, list, dict, secret, connection, person, …; several separated by "|".
+	// time, list, dict, secret, connection, person, mac, …; several separated by "|".
 	Kind    string `json:"kind"`
 	Default Data   `json:"default,omitempty"`
 }

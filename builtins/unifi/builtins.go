@@ -10,14 +10,14 @@ import (
 
 func (m *module) builtins() []reach.Builtin {
 	connection := engine.Param{Name: "connection", Kind: "connection", Doc: "a name in connections.unifi; left out where there is one, or one called default"}
-	mac := engine.Param{Name: "mac", Kind: "text", Required: true, Doc: "the client's MAC address"}
+	mac := engine.Param{Name: "mac", Kind: "mac", Required: true, Doc: "the client's MAC address"}
 	list := []engine.Builtin{
 		{
 			Signature: engine.Signature{
 				Name: "unifi.client", Class: engine.Read,
 				Doc: "One client of a UniFi network, online or not; None when it was never seen.",
 				Params: []engine.Param{connection,
-					{Name: "mac", Kind: "text", Doc: "its MAC address"},
+					{Name: "mac", Kind: "mac", Doc: "its MAC address"},
 					{Name: "name", Kind: "text", Doc: "its name in the console or the host name that it gave itself, whatever the case"},
 					{Name: "ip", Kind: "text", Doc: "its address, now or when last seen"}},
 				Result: "mac, name, hostname, ip, online, blocked, wired, network, ssid, first_seen, last_seen; or None",

@@ -104,6 +104,10 @@ func habits() []habit {
 		{`["']\s+["']`, `strings do not join by standing side by side: write + between them`},
 		{`^\s*\w+\s*:\s*\w+\s*=`, `there are no type annotations`},
 		{`^\s*@`, `there are no decorators`},
+		{`^\s*print\s+[^(\s]`, `print is a function: print("…")`},
+		{`^\s*def\b.*(->|[(,]\s*\w+\s*:)`, `there are no type annotations`},
+		{`\(.*\bfor\s+\w.*\bin\b`, `there are no generators: write a list, [x for x in …]`},
+		{`^\s*(elif|else)\b`, `it belongs to an if in the same column`},
 	}
 	out := make([]habit, len(list))
 	for i, h := range list {
@@ -123,8 +127,11 @@ func (l *loader) reportSyntax(f *file, err error) {
 }
 
 func (l *loader) syntaxHint(f *file, e syntax.Error) string {
-	if strings.Contains(e.Msg, "does not associate") {
+	switch {
+	case strings.Contains(e.Msg, "does not associate"):
 		return "comparisons do not chain: write a < b and b < c"
+	case strings.Contains(e.Msg, "got indent"):
+		return "this line is indented further than the one above it"
 	}
 	lines := strings.Split(f.text, "\n")
 	n := int(e.Pos.Line)

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"go.starlark.net/starlark"
+
 	"larkspur/engine"
 )
 
@@ -48,6 +50,79 @@ func TestProblems(t *testing.T) {
 		{"ops on time", `time.now()`, `time.now: there is no clock in this module | call now(), whose result is recorded`},
 		{"where field", "x = on.dns(where = lambda e: e.clent == e.get(e.client) and e.answers[0].x)\n", `1:32: error: the event has no field "clent" | did you mean client?`},
 		{"webhook field", "x = on.webhook(\"a\", where = lambda e: e.anything)\n", ``},
+		{"print of Python 2", "def g():\n    print \"x\"\n", `got string literal, want newline | print is a function: print("…")`},
+		{"annotations", "def g(i: int):\n    pass\n", `there are no type annotations`},
+		{"generator", "x = \",\".join(y for y in [\"a\"])\n", `there are no generators: write a list, [x for x in …]`},
+		{"indented", "def g():\n    x = 1\n      y = 2\n", `3:7: error: got indent, want primary expression | this line is indented further than the one above it`},
+		{"no such word", "def g():\n    unifi.blok(\"home\", mac = \"x\")\n    unifi.kick(\"home\", mac = \"x\")\n    json.loadz(\"\")\n", `2:11: error: there is no unifi.blok | did you mean block?
+3:11: error: there is no unifi.kick | this version has no unifi.kick yet
+4:10: error: there is no json.loadz | did you mean loads?`},
+		{"no such trigger", `x = on.dn(domains = ["x.org"])`, `1:8: error: there is no on.dn | did you mean dns?`},
+		{"misspelt argument", "def g():\n    unifi.block(\"home\", mc = \"x\")\n", `2:5: error: unifi.block: unexpected argument "mc" | did you mean mac?`},
+		{"missing argument", "def g():\n    unifi.block(\"home\")\n", `2:5: error: unifi.block: missing argument mac`},
+		{"too many", "def g():\n    sleep(\"1s\", 5, 6)\n", `2:5: error: sleep: got 3 arguments without a name, want at most 1 | give until by its name: until = …`},
+		{"no duration", "def g():\n    sleep(\"5 minutes\")\n", `2:11: error: sleep: duration: duration "5 minutes": a number without a unit | write its unit: 5s, 5m, 5h or 5d`},
+		{"no secret", "def g():\n    http.get(url = \"https://example.org\", headers = 5)\n", `2:53: error: http.get: headers: got 5, want a dict`},
+		{"hidden arguments", "def g(*a, **kw):\n    unifi.block(*a, **kw)\n", ``},
+		{"attempt of a result", "def g():\n    attempt(http.get(url = \"https://example.org\"), tires = 2)\n    attempt(http.get(url = \"https://example.org\"))\n", `2:5: error: attempt: unexpected argument "tires" | did you mean tries?
+3:13: error: attempt: fn: got what the call returns, want a function | write attempt(lambda: …): what is tried must be called inside`},
+		{"change by lambda", "def g():\n    change(\"x\", do = g, undo = lambda d: 1)\n", `2:32: error: change: undo: got a lambda, want a top-level def | what may run later is named: write a def at the top level of the file and give what it needs as args`},
+		{"default", "def g():\n    ask(\"dave\", \"?\", choices = {\"Yes\": \"does it\", \"No\": \"\"}, default = \"Noo\")\n", `2:72: error: ask: default: got "Noo", want one of the choices Yes, No | did you mean No?`},
+		{"incident", `def f(i):
+    i.cloze("x")
+    i.assign("dave")
+    i.close()
+    i.note(text = 5)
+    i.set(anything = 1)
+    helper(1, i)
+    for i in []:
+        pass
+def g(i):
+    i.close("done", quiet = "soon")
+    helper(1, i)
+def helper(n, incident):
+    incident.nope
+    n.whatever
+rule(name = "a", when = on.webhook("a"), do = g)
+rule(name = "b", when = on.webhook("b"), do = f)
+`, `11:29: error: incident.close: quiet: duration "soon": want a number and a unit | the units are ms, s, m, h, d, w and y, as in "30s", "5m", "1h30m" or "7d"
+14:14: error: an incident has no nope | did you mean note?`},
+		{"incident's methods", `def f(i):
+    i.cloze("x")
+    i.assign("dave")
+    i.close()
+    i.note(text = 5)
+    i.set(anything = 1, event = i.event.anything)
+rule(name = "a", when = on.webhook("a"), do = f)
+`, `2:7: error: an incident has no cloze | did you mean close?
+3:7: error: an incident has no assign | this version has no i.assign yet
+4:5: error: incident.close: missing argument reason
+5:19: error: incident.note: text: got 5, want a string`},
+		{"event fields", `def f(i):
+    print(i.event.qury, i.event.query, i.event.time, i.event.get("x"))
+def more(i, e):
+    print(e.clint)
+    shared(i)
+def shared(i):
+    print(i.event.name)
+rule(name = "a", when = on.dns(domains = ["x.org"]), do = f, on_attach = more)
+rule(name = "b", when = on.webhook("b"), do = shared)
+`, `2:19: error: the event has no field "qury" | did you mean query?
+4:13: error: the event has no field "clint" | did you mean client?
+8:5: warning: on_attach: this version does not act on it yet | the rule works without it`},
+		{"frozen", `SEEN = []
+LEFT = {}
+def f(i):
+    SEEN.append(1)
+    LEFT["a"] = 1
+    own = []
+    own.append(1)
+def fill():
+    SEEN.append(2)
+fill()
+rule(name = "a", when = on.webhook("a"), do = f)
+`, `4:5: error: SEEN is frozen when a run begins: what a file defines at its top level cannot change | make a new one in the function, and hand it on
+5:5: error: LEFT is frozen when a run begins: what a file defines at its top level cannot change | make a new one in the function, and hand it on`},
 		{"run outside", `x = run.id`, `run: not at the top level: scripts only declare there`},
 	}
 	for _, tt := range tests {
@@ -257,4 +332,19 @@ func FuzzLoad(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestAcceptMAC(t *testing.T) {
+	c := &converter{}
+	for text, good := range map[string]bool{
+		"02:00:00:00:00:07": true, "02-00-00-AA-00-07": true, "0200.0000.0007": true, " 020000000007": true,
+		"": false, "02:00:00:00:00": false, "02:00:00:00:00:0g": false, "02:00:00:00:00:00:07": false,
+	} {
+		if _, err := c.accept("mac", starlark.String(text)); (err == nil) != good {
+			t.Errorf("%q: got %v", text, err)
+		}
+	}
+	if _, err := c.accept("mac", starlark.MakeInt(5)); err == nil || err.Error() != "got 5, want a MAC address" {
+		t.Errorf("got %v", err)
+	}
 }

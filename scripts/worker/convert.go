@@ -29,6 +29,7 @@ var kindNames = map[string]string{
 	"text": "a string", "int": "an int", "number": "a number", "bool": "True or False", "duration": `a duration like "5m"`,
 	"time": "a time", "list": "a list", "dict": "a dict", "secret": `secret("name")`, "connection": "the name of a connection",
 	"person": "a person", "incident": "an incident", "handler": "a function", "bytes": "bytes", "pairs": "a list or a dict", "struct": "a struct", "any": "a value",
+	"mac": "a MAC address",
 }
 
 // accept converts an argument of a kind; several kinds are separated by "|".
@@ -77,6 +78,8 @@ func (c *converter) acceptOne(kind string, v starlark.Value) (engine.Value, bool
 		_, ok = v.(*pure.Struct)
 	case "dict":
 		_, ok = v.(starlark.IterableMapping)
+	case "mac":
+		return acceptMAC(v)
 	case "duration":
 		return acceptDuration(v)
 	case "list":
@@ -115,6 +118,20 @@ func acceptDuration(v starlark.Value) (engine.Value, bool, error) {
 		return nil, false, engine.Errorf(engine.Invalid, "got %s, want a duration that is not negative", calendar.FormatDuration(d))
 	}
 	return d, true, nil
+}
+
+// acceptMAC takes the usual notations of a MAC address. What it means is the
+// builtin's.
+func acceptMAC(v starlark.Value) (engine.Value, bool, error) {
+	s, ok := starlark.AsString(v)
+	if !ok {
+		return nil, false, nil
+	}
+	digits := strings.NewReplacer(":", "", "-", "", ".", "").Replace(strings.TrimSpace(s))
+	if len(digits) != 12 || strings.Trim(strings.ToLower(digits), "0123456789abcdef") != "" {
+		return nil, false, engine.Errorf(engine.Invalid, "got %.60q, want a MAC address", s).WithHint("such as 02:00:00:00:00:07")
+	}
+	return s, true, nil
 }
 
 func (c *converter) acceptList(v starlark.Value) (engine.Value, bool, error) {

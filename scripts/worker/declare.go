@@ -18,6 +18,10 @@ type pendingHandler struct {
 	fn    *starlark.Function
 	at    engine.Position
 	param string
+	// roles are what its first parameters hold; fields those that the event can
+	// have, nil: any.
+	roles  []role
+	fields []string
 }
 
 // declaration reads the arguments of rule or job. It collects findings instead
@@ -27,6 +31,7 @@ type declaration struct {
 	word   string
 	bound  map[string]starlark.Value
 	at     engine.Position
+	fields []string // of the events of a rule, nil: any
 	failed bool
 }
 
@@ -195,7 +200,11 @@ func (d *declaration) handler(param string, positional, keywords []string) *engi
 	if why := accepts(fn, positional, keywords); why != "" {
 		d.wrong(param, engine.Errorf(engine.Invalid, "%s", why))
 	}
-	d.handlers = append(d.handlers, pendingHandler{fn, d.at, param})
+	roles := make([]role, len(positional))
+	for i, what := range positional {
+		roles[i] = role(what)
+	}
+	d.handlers = append(d.handlers, pendingHandler{fn: fn, at: d.at, param: param, roles: roles, fields: d.fields})
 	return &h
 }
 

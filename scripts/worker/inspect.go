@@ -28,6 +28,8 @@ func (l *loader) inspect(f *file) {
 		switch n := n.(type) {
 		case *syntax.CallExpr:
 			in.call(n)
+		case *syntax.DotExpr:
+			in.member(n)
 		case *syntax.BinaryExpr:
 			in.format(n)
 		case *syntax.LoadStmt:
@@ -79,6 +81,9 @@ func stringLiteral(e syntax.Expr) (string, bool) {
 
 // text returns the string that an argument is for sure.
 func (in *inspector) text(e syntax.Expr) (string, bool) {
+	if e == nil {
+		return "", false
+	}
 	if id, ok := e.(*syntax.Ident); ok {
 		text, known := in.literals[id.Name]
 		b, _ := id.Binding.(*resolve.Binding)
@@ -120,7 +125,13 @@ func (in *inspector) predeclaredName(id *syntax.Ident) bool {
 // call holds the literal names in a call against those that exist.
 func (in *inspector) call(n *syntax.CallExpr) {
 	in.where(n)
+	if w := in.known(n.Fn); w != nil && !in.file.isLibrary() {
+		in.arguments(w, n, in.literals)
+	}
 	w := in.word(n.Fn)
+	if w != nil && w.Name == "ask" {
+		in.choices(w, n)
+	}
 	if w == nil || in.bundle.names == nil || in.file.isLibrary() {
 		return
 	}

@@ -74,6 +74,7 @@ func load(env *environment, l wire.Load) *bundle {
 		}
 	}
 	ld.settleHandlers()
+	ld.inspectHandlers()
 	slices.SortStableFunc(ld.problems, func(a, b engine.Problem) int {
 		return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col))
 	})
@@ -229,7 +230,17 @@ func (l *loader) reportExecution(f *file, err error) {
 	if p, ok := parsePosition(e.At); ok {
 		pos = p
 	}
-	l.add(problemAt(pos, "error", "execute", e.Message, e.Hint))
+	if !l.told(pos) {
+		l.add(problemAt(pos, "error", "execute", e.Message, e.Hint))
+	}
+}
+
+// told says whether there is an error on a line already, found before it was
+// executed.
+func (l *loader) told(pos engine.Position) bool {
+	return slices.ContainsFunc(l.problems, func(p engine.Problem) bool {
+		return p.File == pos.File && p.Line == pos.Line && p.Severity == "error"
+	})
 }
 
 // printed shows what a top level prints, as a remark.

@@ -41,6 +41,9 @@ func ruleWord(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple,
 	}
 	r.ThrottleCount, r.ThrottleSpan = d.rate("throttle")
 	r.MaxChangesCount, r.MaxChangesSpan = d.rate("max_changes")
+	functions := &ruleFunctions{}
+	fields := d.when(&r, functions)
+	d.fields = fields
 	var keys []string
 	r.Args, keys = d.args()
 	if h := d.handler("do", []string{"incident"}, keys); h != nil {
@@ -48,8 +51,6 @@ func ruleWord(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple,
 	}
 	r.OnAttach = d.handler("on_attach", []string{"incident", "event"}, keys)
 	r.OnBreach = d.handler("on_breach", []string{"incident"}, keys)
-	functions := &ruleFunctions{}
-	fields := d.when(&r, functions)
 	d.dedup(&r, functions, fields)
 	d.checkTitle(r.Title, fields)
 	if !d.failed {
@@ -105,6 +106,7 @@ func (d *declaration) when(r *engine.Rule, functions *ruleFunctions) []string {
 	}
 	if len(list) == 0 {
 		d.wrong("when", engine.Errorf(engine.Invalid, "got %s, want a trigger like on.dns(…), or a list of them", describe(d.bound["when"])))
+		return nil
 	}
 	if open {
 		return nil
