@@ -122,7 +122,7 @@ func repair(dir string) error {
 			}
 		}
 	}
-	return nil
+	return cutTails(dir)
 }
 
 // Close closes the store. Views must be closed before.
