@@ -156,7 +156,7 @@ func TestAnUndoIsTriedForAnHourThenReopens(t *testing.T) {
 	if i.Status != engine.IncidentOpen || !strings.Contains(failed.Error, "block 02:00:00:00:00:07 could not be taken back: sim: refused") {
 		t.Errorf("got incident %s, change %+v", i.Status, failed)
 	}
-	contains(t, "story", b.story(incident), "the run is failed: block 02:00:00:00:00:07 could not be taken back")
+	contains(t, "story", b.story(incident), "the run failed: block 02:00:00:00:00:07 could not be taken back")
 	b.world.on("sim.unblock", nil)
 	d, err := b.runner.UndoChange(t.Context(), failed.ID, "dave", "the switch is back")
 	must(t, err)

@@ -318,7 +318,7 @@ func TestAJournalOfAnotherScriptDiverges(t *testing.T) {
 		b.reopen()
 		r := b.status(run, engine.RunDiverged)
 		contains(t, tt.name, r.Error.Message, append(tt.want, "step 1 is not the recorded one")...)
-		contains(t, tt.name, b.story(incident), "the run is diverged")
+		contains(t, tt.name, b.story(incident), "the run diverged")
 	}
 	equal(t, "calls", b.world.did(), []string{})
 }

@@ -107,7 +107,7 @@ func TestErrorsOfSteps(t *testing.T) {
 			}
 			contains(t, "error", describe(r.Error), tt.want)
 			if tt.status == engine.RunFailed {
-				contains(t, "story", b.story(incident), "the run is failed")
+				contains(t, "story", b.story(incident), "the run failed")
 				if b.incident(incident).Status != engine.IncidentOpen {
 					t.Error("the incident of a failed run is not open")
 				}

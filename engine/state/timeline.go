@@ -177,7 +177,7 @@ func tellEnded(r store.Reader, p record.RunEnded, e *engine.TimelineEntry) {
 		e.Text = p.Error.Message
 		return
 	default:
-		e.Text = "the run is " + p.Status
+		e.Text = endedAs(p.Status)
 	}
 	if p.Error != nil {
 		e.Text += ": " + p.Error.Message
@@ -185,6 +185,17 @@ func tellEnded(r store.Reader, p record.RunEnded, e *engine.TimelineEntry) {
 			e.Text += " (" + p.Error.At + ")"
 		}
 	}
+}
+
+// endedAs says in words how a run ended.
+func endedAs(status string) string {
+	switch status {
+	case engine.RunFailed, engine.RunDiverged:
+		return "the run " + status
+	case engine.RunInDoubt:
+		return "the run is in doubt"
+	}
+	return "the run is " + status
 }
 
 func mailedTo(run engine.Run) string {
