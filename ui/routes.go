@@ -13,7 +13,7 @@ const (
 	noBody   = 0
 	formBody = 256 << 10
 	jsonBody = 256 << 10
-	hookBody = 4 << 20
+	hookBody = 1 << 20 // as package trigger says
 )
 
 // surface is who a route speaks to; it decides what errors look like and how
