@@ -18,6 +18,7 @@ import (
 
 	"larkspur/appliance"
 	"larkspur/appliance/command"
+	"larkspur/appliance/story"
 	"larkspur/engine/capture"
 	"larkspur/engine/state"
 )
@@ -53,7 +54,7 @@ func serve(dir, file string, at int) error {
 	}()
 	a, err := appliance.Open(appliance.Config{
 		Dir: dir, Listener: page, Out: os.Stderr, Watch: (&teller{at: at}).watch,
-		Sources: map[string]capture.Source{"tape": &tape{path: file, played: played}},
+		Sources: map[string]capture.Source{"tape": &story.Tape{Path: file, Played: played}},
 	})
 	if err != nil {
 		return err
@@ -87,37 +88,4 @@ func (t *teller) watch(notices []state.Notice) {
 		syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {} // no further than this
 	}
-}
-
-// tape is a capture that begins when it is played.
-type tape struct {
-	path   string
-	played chan struct{}
-	file   *capture.File
-}
-
-// Next implements capture.Source.
-func (t *tape) Next(ctx context.Context, f *capture.Frame) (err error) {
-	select {
-	case <-t.played:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	if t.file == nil {
-		if t.file, err = capture.Open(ctx, t.path); err != nil {
-			return err
-		}
-	}
-	return t.file.Next(ctx, f)
-}
-
-// Stats implements capture.Source.
-func (t *tape) Stats() capture.SourceStats { return capture.SourceStats{} }
-
-// Close implements capture.Source.
-func (t *tape) Close() error {
-	if t.file == nil {
-		return nil
-	}
-	return t.file.Close()
 }
