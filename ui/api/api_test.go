@@ -259,7 +259,7 @@ func TestSignInLinks(t *testing.T) {
 func TestAccess(t *testing.T) {
 	w := uitest.Sample(t, address)
 	v := w.Visit(t, "")
-	p := v.Get("/api/v1/incidents").Want(401, `"kind":"denied"`, "larkspur token create")
+	p := v.Get("/api/v1/incidents").Want(401, `"kind":"denied"`, "web.tokens")
 	if got := p.Header.Get("WWW-Authenticate"); got != `Bearer realm="larkspur"` {
 		t.Errorf("got %q, want a challenge", got)
 	}

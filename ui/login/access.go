@@ -44,7 +44,7 @@ func (e *Unauthenticated) Error() string { return e.Why }
 
 // Nobody is the error of a request without credentials.
 func Nobody() error {
-	return &Unauthenticated{"nobody is signed in", "Send the header: Authorization: Bearer TOKEN (larkspur token create NAME --role ROLE)"}
+	return &Unauthenticated{"nobody is signed in", "Send the header Authorization: Bearer TOKEN, with a token that box.yaml names under web.tokens."}
 }
 
 type requestKey struct{}
@@ -92,7 +92,7 @@ func (a *Access) bearer(r *http.Request, header string) (Request, error) {
 	if !ok {
 		a.Guessed(r)
 		return Request{Bearer: true}, &Unauthenticated{
-			"authorization: the token is not known", "Make one with: larkspur token create NAME --role ROLE",
+			"authorization: the token is not known", "Tokens are named in box.yaml under web.tokens, their values stand in secrets.",
 		}
 	}
 	return Request{Bearer: true, Identity: Identity{Name: token.Name, Role: token.Role, How: "api"}}, nil

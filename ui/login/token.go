@@ -21,7 +21,7 @@ const MinTokenBytes = 16
 func NewToken(name, role, secret string) (Token, error) {
 	if len(secret) < MinTokenBytes {
 		return Token{}, engine.Errorf(engine.Invalid, "web.tokens.%s: the secret has %d characters, want at least %d",
-			name, len(secret), MinTokenBytes).WithHint("Make one with: larkspur token create %s --role %s", name, role)
+			name, len(secret), MinTokenBytes).WithHint("Make one with: openssl rand -base64 24")
 	}
 	if rightsOf(role) == nil {
 		return Token{}, engine.Errorf(engine.Invalid,
