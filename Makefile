@@ -1,4 +1,4 @@
-.PHONY: build test bench bench-short fuzz demo
+.PHONY: build test bench bench-short fuzz fault demo
 
 # One binary, no cgo.
 build:
@@ -22,6 +22,12 @@ bench-short:
 FUZZTIME ?= 60s
 fuzz:
 	@.ci/fuzz $(FUZZTIME)
+
+# Kills, tears and checks the ledger for as long as it takes; prints a table.
+KILLS ?= 1100
+SEED ?= 7
+fault:
+	FAULT_KILLS=$(KILLS) FAULT_SEED=$(SEED) CGO_ENABLED=0 go test -run TestFaults -v -count 1 -parallel 4 -timeout 120m ./engine/ledger/fault
 
 demo:
 	go run . demo

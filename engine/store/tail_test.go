@@ -40,8 +40,8 @@ func crashed(t *testing.T) (dir, log string, end int64) {
 }
 
 // What lies behind the last synced entry is anything: flash returns ones where
-// a write was cut off. Badger alone does not open the first two, and makes a
-// buffer of 4 GB for the third and fourth.
+// a write was cut off. Badger alone refuses to open the first two, panics at the
+// third and fifth, and makes a buffer of 4 GB for the fourth.
 func TestWhatACrashLeavesBehindTheLogIsCutOff(t *testing.T) {
 	for _, c := range []struct {
 		name string

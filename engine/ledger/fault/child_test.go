@@ -1,0 +1,238 @@
+package fault
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"larkspur/engine"
+	"larkspur/engine/ledger"
+	"larkspur/engine/record"
+	"larkspur/engine/state"
+	"larkspur/engine/store"
+)
+
+// planEnv carries the plan of a child: the test binary, started again.
+const planEnv = "LARKSPUR_FAULT_PLAN"
+
+func TestMain(m *testing.M) {
+	if text := os.Getenv(planEnv); text != "" {
+		child(text)
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// Stages of a record at which a child kills itself.
+const (
+	decided      = "decided"      // its transaction is being made
+	committed    = "committed"    // on the disk, and nobody was told
+	acknowledged = "acknowledged" // the caller was told
+)
+
+// plan is what a child does until it dies.
+type plan struct {
+	Dir     string
+	Shards  int
+	Seed    uint64
+	Callers int
+	Frames  int  // a caller ends after so many
+	Fat     bool // results of many kilobytes, so that memtables are flushed
+	Base    time.Time
+	Jumps   bool // the clock jumps
+
+	Kind  record.Kind // 0: it does not kill itself
+	Stage string
+	Nth   int
+}
+
+// line is what a child tells its parent, which keeps it outside the store: the
+// callers' side of the truth.
+type line struct {
+	Say    string // begin, opened, try, ack, signed, die
+	ID     int    `json:",omitempty"` // of a try, and of its ack
+	Shard  uint16 `json:",omitempty"`
+	Recs   []seen `json:",omitempty"`
+	Text   string `json:",omitempty"` // a signed checkpoint, the stage of a death
+	Ledger string `json:",omitempty"`
+}
+
+// seen is one record as a caller knows it: hashes of payload and outcome.
+type seen struct {
+	Kind    record.Kind
+	Payload string
+	Header  string `json:",omitempty"` // hex; of acknowledged ones, like Outcome
+	Outcome string `json:",omitempty"`
+}
+
+func sum(b []byte) string {
+	s := sha256.Sum256(b)
+	return hex.EncodeToString(s[:])
+}
+
+func seenOf(r ledger.Record) seen {
+	return seen{Kind: r.Header.Kind, Payload: sum(r.Payload), Header: hex.EncodeToString(r.Header.Append(nil)), Outcome: sum(r.Outcome)}
+}
+
+// process is the child's side.
+type process struct {
+	plan   plan
+	ledger *ledger.Ledger
+	state  *state.State
+	clock  *jumpy
+	tries  atomic.Int64
+
+	mu     sync.Mutex // guards out, counts
+	out    *os.File
+	counts map[string]int
+}
+
+func child(text string) {
+	p := &process{out: os.NewFile(3, "parent"), counts: map[string]int{}}
+	if err := json.Unmarshal([]byte(text), &p.plan); err != nil {
+		give(err)
+	}
+	p.clock = &jumpy{rng: rand.New(rand.NewPCG(p.plan.Seed, 0)), base: p.plan.Base, jumps: p.plan.Jumps, began: time.Now()}
+	p.open()
+	var callers sync.WaitGroup
+	for n := range p.plan.Callers {
+		callers.Go(func() { newCaller(p, n).work() })
+	}
+	callers.Wait()
+}
+
+// give ends a child that cannot go on: its parent takes this for a failure.
+func give(err error) {
+	fmt.Fprintln(os.Stderr, "child:", err)
+	os.Exit(3)
+}
+
+func (p *process) open() {
+	p.say(line{Say: "begin"})
+	s, err := store.OpenLedger(filepath.Join(p.plan.Dir, "ledger"))
+	if err != nil {
+		give(err)
+	}
+	blobs, err := store.OpenBlobs(filepath.Join(p.plan.Dir, "blobs"))
+	if err != nil {
+		give(err)
+	}
+	p.ledger, err = openLedger(s, p, p.clock, p.plan.Shards, p.plan.Dir)
+	if err != nil {
+		give(err)
+	}
+	p.state = state.Open(s, blobs, p.ledger)
+	p.say(line{Say: "opened", Ledger: p.ledger.ID().String()})
+	for shard := range uint16(p.ledger.Shards()) {
+		r, err := p.ledger.Record(shard, p.ledger.Size(shard)-1)
+		if err != nil {
+			give(err)
+		}
+		p.say(line{Say: "ack", Shard: shard, Recs: []seen{seenOf(r)}})
+		p.reached(acknowledged, r.Header.Kind)
+	}
+}
+
+// openLedger opens a ledger as the appliance does, with the newest checkpoint
+// that anybody saw, which lies beside the store.
+func openLedger(s *store.Store, p ledger.Projector, clock engine.Clock, shards int, dir string) (*ledger.Ledger, error) {
+	signer, err := ledger.LoadSigner(filepath.Join(dir, "key"), "larkspur")
+	if err != nil {
+		return nil, err
+	}
+	last, err := os.ReadFile(filepath.Join(dir, "checkpoint"))
+	if err != nil && !os.IsNotExist(err) {
+		return nil, err
+	}
+	return ledger.Open(ledger.Config{
+		Store: s, Projector: p, Clock: clock, Shards: shards, Node: "fault", Engine: "test", Signer: signer, LastCheckpoint: last,
+	})
+}
+
+// say writes one line in one write: what was said before a kill is read.
+func (p *process) say(l line) {
+	b, err := json.Marshal(l)
+	if err != nil {
+		give(err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, err := p.out.Write(append(b, '\n')); err != nil {
+		give(err)
+	}
+}
+
+// reached counts a record at a stage, and dies at the planned one.
+func (p *process) reached(stage string, kind record.Kind) {
+	if stage != p.plan.Stage || kind != p.plan.Kind {
+		return
+	}
+	p.mu.Lock()
+	p.counts[stage]++
+	now := p.counts[stage] == p.plan.Nth
+	p.mu.Unlock()
+	if now {
+		p.say(line{Say: "die", Text: stage, Recs: []seen{{Kind: kind}}})
+		syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {}
+	}
+}
+
+// Decide implements ledger.Projector by the real one, like all four.
+func (p *process) Decide(b *store.Batch, r ledger.Record) ([]byte, error) {
+	outcome, err := projector().Decide(b, r)
+	p.reached(decided, r.Header.Kind)
+	return outcome, err
+}
+
+// Apply implements ledger.Projector.
+func (p *process) Apply(b *store.Batch, r ledger.Record) error { return projector().Apply(b, r) }
+
+// Committed implements ledger.Projector.
+func (p *process) Committed(records []ledger.Record) {
+	for _, r := range records {
+		p.reached(committed, r.Header.Kind)
+	}
+}
+
+// Prefixes implements ledger.Projector.
+func (p *process) Prefixes() [][]byte { return projector().Prefixes() }
+
+func projector() *state.Projector { return state.NewProjector(nil) }
+
+// jumpy is a clock that is set forward and back, by minutes mostly and by weeks
+// at times.
+type jumpy struct {
+	began time.Time
+	base  time.Time
+	jumps bool
+
+	mu     sync.Mutex // guards rng, offset
+	rng    *rand.Rand
+	offset time.Duration
+}
+
+func (j *jumpy) Now() time.Time {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.jumps && j.rng.IntN(8) == 0 {
+		span := 2 * time.Hour
+		if j.rng.IntN(10) == 0 {
+			span = 30 * 24 * time.Hour
+		}
+		j.offset = time.Duration(j.rng.Int64N(int64(2*span))) - span
+	}
+	return j.base.Add(time.Since(j.began) + j.offset).UTC()
+}
+
+func (j *jumpy) Sleep(ctx context.Context, _ time.Duration) error { return ctx.Err() }
