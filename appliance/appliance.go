@@ -271,6 +271,9 @@ func (a *Appliance) adopt() {
 		slog.Error("the connections could not be opened; the former ones stay", "error", err) // config.Load checked them
 		return
 	}
+	for _, key := range a.current().OnlyAtStart(c) {
+		slog.Warn("a change of the configuration counts from the next start", "key", key)
+	}
 	a.settingsMu.Lock()
 	a.settings = c
 	a.settingsMu.Unlock()

@@ -74,9 +74,16 @@ func (a *Appliance) publish(ctx context.Context, live *scripts.Live) {
 		}
 	}
 	for _, p := range live.Snapshot.Problems {
-		slog.Warn("workspace", "severity", p.Severity, "at", engine.Position{File: p.File, Line: p.Line, Col: p.Col}.String(), "problem", p.Message)
+		text := p.Message
+		if p.Hint != "" {
+			text += " (" + p.Hint + ")"
+		}
+		slog.Warn("workspace", "severity", p.Severity, "at", engine.Position{File: p.File, Line: p.Line, Col: p.Col}.String(), "problem", text)
 	}
 	if live.OK() {
+		if scripts.HasError(before.Problems) {
+			slog.Info("the workspace has no errors any more")
+		}
 		a.adopt()
 	}
 	a.rules.live.Store(live)

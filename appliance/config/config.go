@@ -144,6 +144,22 @@ func (c *Config) Addresses(name string) []string {
 	return out
 }
 
+// OnlyAtStart names the keys that differ in a newer configuration and are read
+// at the start alone.
+func (c *Config) OnlyAtStart(newer *Config) []string {
+	var keys []string
+	for key, same := range map[string]bool{
+		"web.listen": c.Box.Listen == newer.Box.Listen, "web.url": c.Box.URL == newer.Box.URL, "store.dir": c.Box.Store == newer.Box.Store,
+		"sensors": slices.EqualFunc(c.Sensors, newer.Sensors, func(a, b Sensor) bool { return a.Interface == b.Interface }),
+	} {
+		if !same {
+			keys = append(keys, key)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
+
 // FallbackAdmin signs in where box.yaml names no administrator yet.
 const FallbackAdmin = "admin"
 

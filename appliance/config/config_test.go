@@ -145,6 +145,19 @@ func TestLoadDefaults(t *testing.T) {
 	}
 }
 
+func TestOnlyAtStart(t *testing.T) {
+	before, _ := Load(workspace(t, map[string]string{WorkspaceFile: "name: a", BoxFile: "store: {dir: /var/lib/larkspur}"}))
+	after, _ := Load(workspace(t, map[string]string{
+		WorkspaceFile: "name: b\nsensors: [{dns: {interface: eth1}}]", BoxFile: "store: {dir: /var/lib/larkspur}\nweb: {listen: 127.0.0.1:8421}",
+	}))
+	if got, want := after.OnlyAtStart(before), []string{"sensors", "web.listen", "web.url"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if got := before.OnlyAtStart(before); got != nil {
+		t.Errorf("got %v, want nothing", got)
+	}
+}
+
 func TestLoadLocalURL(t *testing.T) {
 	for listen, want := range map[string]string{
 		"0.0.0.0:80": "http://localhost:80", ":8420": "http://localhost:8420", `"[::]:1"`: "http://localhost:1", "192.0.2.7:80": "http://192.0.2.7:80",
