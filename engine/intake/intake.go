@@ -71,8 +71,9 @@ type Intake struct {
 	cfg   Config
 	inbox chan engine.Event
 
-	mu     sync.Mutex // guards errors
+	mu     sync.Mutex // guards what follows
 	errors map[string]string
+	left   []string // events whose deliverer went away before they fitted the inbox
 
 	waiting atomic.Int64
 }
@@ -107,9 +108,11 @@ func (in *Intake) Deliver(ctx context.Context, e engine.Event) (string, error) {
 	select {
 	case in.inbox <- e:
 		return e.ID, nil
-	case <-ctx.Done():
-		in.waiting.Add(-1)
-		return e.ID, nil // durable: routed from the inbox at the next start
+	case <-ctx.Done(): // durable: whoever delivered it need not wait
+		in.mu.Lock()
+		in.left = append(in.left, e.ID)
+		in.mu.Unlock()
+		return e.ID, nil
 	}
 }
 
@@ -153,10 +156,36 @@ func (in *Intake) Run(ctx context.Context) error {
 		select {
 		case e := <-in.inbox:
 			in.routeSurely(ctx, in.gather(e))
+			if err := in.routeLeft(ctx); err != nil {
+				return err
+			}
 		case <-ctx.Done():
 			return nil
 		}
 	}
+}
+
+// routeLeft routes the events that did not fit the inbox. There are some only
+// while it is full, so that a turn of Run is near.
+func (in *Intake) routeLeft(ctx context.Context) error {
+	in.mu.Lock()
+	ids := in.left
+	in.left = nil
+	in.mu.Unlock()
+	for len(ids) > 0 && ctx.Err() == nil {
+		n := min(len(ids), batchSize)
+		batch := make([]engine.Event, n)
+		for i, id := range ids[:n] {
+			e, err := in.cfg.State.Event(id)
+			if err != nil {
+				return err
+			}
+			batch[i] = e
+		}
+		in.routeSurely(ctx, batch)
+		ids = ids[n:]
+	}
+	return nil
 }
 
 // gather takes what else waits, up to a batch.
@@ -233,10 +262,13 @@ func (in *Intake) LastError(rule string) string {
 	return in.errors[rule]
 }
 
-func (in *Intake) fail(rule string, err error) {
+func (in *Intake) fail(rule string, v Verdict) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.errors[rule] = err.Error()
+	in.errors[rule] = "the worker died"
+	if v.Err != nil {
+		in.errors[rule] = v.Err.Error()
+	}
 }
 
 // pauseAfterFault is the pause before an event is routed again after a fault of
@@ -342,8 +374,8 @@ func (in *Intake) matching(ctx context.Context, live *Live, e engine.Event) ([]r
 	}
 	for i, v := range verdicts {
 		h := asked[i]
-		if v.Err != nil {
-			in.fail(h.Rule.Name, v.Err)
+		if v.Err != nil || v.Died {
+			in.fail(h.Rule.Name, v)
 		}
 		if (v.Match || v.Died) && !taken[h.Rule.Name] {
 			taken[h.Rule.Name] = true
@@ -381,7 +413,7 @@ func (in *Intake) dedup(ctx context.Context, live *Live, rule *engine.Rule, e en
 			return "", err
 		}
 		if v := verdicts[0]; v.Err != nil || v.Died {
-			in.fail(rule.Name, v.Err)
+			in.fail(rule.Name, v)
 			return "failed", nil // one incident for all events that it fails on
 		}
 		return verdicts[0].Key, nil

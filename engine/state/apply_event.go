@@ -114,7 +114,7 @@ func decideMatch(t *tx, p record.EventMatched) record.Outcome {
 	if p.DedupSet {
 		if i, ok := t.deduped(p.Rule, p.Dedup); ok && i.Status == engine.IncidentOpen {
 			return record.Outcome{Applied: true, Action: Attached, Incident: i.ID}
-		} else if ok && t.now.Before(i.QuietUntil) {
+		} else if ok && t.now.Before(quietUntil(i, p)) {
 			return record.Outcome{Applied: true, Action: Quiet, Incident: i.ID}
 		}
 	}
@@ -125,6 +125,15 @@ func decideMatch(t *tx, p record.EventMatched) record.Outcome {
 		return record.Outcome{Applied: true, Action: Throttled, Incident: t.nextID('i')}
 	}
 	return record.Outcome{Applied: true, Action: Opened, Incident: t.nextID('i'), Run: t.nextID('r')}
+}
+
+// quietUntil is when matches of a closed incident open a new one again: as its
+// close said, else as its rule does.
+func quietUntil(i engine.Incident, p record.EventMatched) time.Time {
+	if i.QuietUntil.IsZero() {
+		return i.Closed.Add(p.Quiet)
+	}
+	return i.QuietUntil
 }
 
 func (t *tx) deduped(rule, dedup string) (engine.Incident, bool) {
