@@ -1,0 +1,225 @@
+package runner
+
+import (
+	"context"
+	"time"
+
+	"larkspur/engine"
+	"larkspur/engine/record"
+	"larkspur/engine/state"
+	"larkspur/engine/wire"
+)
+
+// read performs a read: it is recorded with the next frame.
+func (c *carrier) read(ctx context.Context, s *wire.Step, b engine.Builtin, args map[string]engine.Value) (wire.Answer, verdict, error) {
+	if c.effects { // the world is slow: do not leave an effect unrecorded
+		if ok, err := c.flush(ctx); !ok || err != nil {
+			return wire.Answer{}, parked, err
+		}
+	}
+	limited, cancel := limit(ctx, s.Limit)
+	defer cancel()
+	res, err := c.r.cfg.Builtins.Do(limited, c.call(s, b, args))
+	if err != nil && ctx.Err() != nil {
+		return wire.Answer{}, parked, ctx.Err() // the appliance stops; the read is done again
+	}
+	return c.answer(c.describe(s), res.Value, asStepError(err, s))
+}
+
+// limit bounds a step by what is left of an attempt's timeout.
+func limit(ctx context.Context, nanoseconds int64) (context.Context, context.CancelFunc) {
+	if nanoseconds <= 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, time.Duration(nanoseconds))
+}
+
+func asStepError(err error, s *wire.Step) *engine.Error {
+	if err == nil {
+		return nil
+	}
+	e := *engine.AsError(err)
+	e.At = s.At
+	return &e
+}
+
+// call makes the builtin's call of a step.
+func (c *carrier) call(s *wire.Step, b engine.Builtin, args map[string]engine.Value) *engine.Call {
+	given := make(map[string]engine.Value, len(args))
+	for name, v := range args {
+		given[name] = v
+	}
+	connection, _ := given["connection"].(string)
+	for _, ours := range []string{"expires", "why", "effect", "probe"} {
+		delete(given, ours)
+	}
+	if b.Connection != "" {
+		delete(given, "connection")
+	}
+	return &engine.Call{
+		Name: s.Builtin, Connection: connection, Args: given, Class: s.Class, Key: c.key(s), Run: c.run.ID, Incident: c.run.Incident,
+	}
+}
+
+// key is the idempotency key of a step.
+func (c *carrier) key(s *wire.Step) string {
+	return c.run.ID + "/" + itoa(c.run.Generation) + "/" + engine.StepID(s.Path, s.Number)
+}
+
+// effect performs a step that changes the world: its start is on the disk
+// before, its result after.
+func (c *carrier) effect(ctx context.Context, s *wire.Step, b engine.Builtin, args map[string]engine.Value) (wire.Answer, verdict, error) {
+	call := c.call(s, b, args)
+	_, again := c.started[engine.StepID(s.Path, s.Number)]
+	if again && s.Class == engine.Once {
+		return c.resolve(ctx, s, b, call, args)
+	}
+	if !again {
+		if ctx.Err() != nil {
+			return wire.Answer{}, parked, ctx.Err()
+		}
+		o, err := c.write(ctx, newRecord(record.StepStartedKind, c.startOf(s)))
+		if err != nil || !o.Applied {
+			return wire.Answer{}, parked, err
+		}
+	}
+	return c.touch(ctx, s, call, args)
+}
+
+func (c *carrier) startOf(s *wire.Step) record.StepStarted {
+	return record.StepStarted{
+		Run: c.run.ID, Generation: c.run.Generation, Path: s.Path, Number: s.Number, Builtin: s.Builtin,
+		Version: s.Version, Class: s.Class, At: s.At, Args: s.Args, Hash: s.Hash, Ticks: s.Ticks,
+	}
+}
+
+// graceForEffects is how long an effect that has begun may take when the
+// appliance stops.
+const graceForEffects = 20 * time.Second
+
+// touch performs the effect and holds its result. Nothing but the effect stands
+// between the start on the disk and the world.
+func (c *carrier) touch(ctx context.Context, s *wire.Step, call *engine.Call, args map[string]engine.Value) (wire.Answer, verdict, error) {
+	grace, cancel := c.graceful(ctx)
+	defer cancel()
+	limited, cancelLimit := limit(grace, s.Limit)
+	defer cancelLimit()
+	res, err := c.r.cfg.Builtins.Do(limited, call)
+	c.effects = true
+	return c.settle(c.brief(s), s, res, args, err)
+}
+
+// graceful returns a context that outlives ctx by graceForEffects.
+func (c *carrier) graceful(ctx context.Context) (context.Context, context.CancelFunc) {
+	grace, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		if c.r.cfg.Clock.Sleep(grace, graceForEffects) == nil {
+			cancel()
+		}
+	})
+	return grace, func() { stop(); cancel() }
+}
+
+// settle turns an effect's result into its record.
+func (c *carrier) settle(done record.StepDone, s *wire.Step, res engine.Result, args map[string]engine.Value, err error) (wire.Answer, verdict, error) {
+	b, _ := c.r.cfg.Builtins.Lookup(s.Builtin)
+	takesBack := b.Change
+	if err != nil {
+		return c.answer(done, nil, asStepError(err, s))
+	}
+	if res.Change != nil && c.run.Purpose != state.PurposeUndo { // taking back is no change of its own
+		change, e := c.changeOf(res.Change, args)
+		if e != nil {
+			return c.answer(done, nil, asStepError(e, s))
+		}
+		done.Change = change
+	}
+	for _, start := range res.Starts {
+		a, e := engine.Encode(start.Args)
+		if e != nil {
+			return c.answer(done, nil, asStepError(e, s))
+		}
+		done.Starts = append(done.Starts, record.Start{Args: a, Handler: start.Handler, Purpose: start.Purpose})
+	}
+	if v, ok := res.Value.(engine.Struct); ok && takesBack {
+		res.Value = c.undoable(v, s)
+	}
+	return c.answer(done, res.Value, nil)
+}
+
+// undoable makes the result of a call that can be taken back one that scripts
+// can take back: r.undo().
+func (c *carrier) undoable(v engine.Struct, s *wire.Step) engine.Struct {
+	fields := map[string]engine.Value{"id": c.changeName(s)}
+	for name, f := range v.Fields {
+		fields[name] = f
+	}
+	return engine.Struct{Type: "change", Fields: fields}
+}
+
+func (c *carrier) changeOf(inverse *engine.Inverse, args map[string]engine.Value) (*record.Change, error) {
+	a, err := engine.Encode(inverse.Args)
+	if err != nil {
+		return nil, err
+	}
+	ch := &record.Change{Title: inverse.Title, Inverse: inverse.Builtin, InverseArgs: a}
+	ch.Why, _ = args["why"].(string)
+	ch.Expires = c.expiry(args["expires"])
+	return ch, nil
+}
+
+// expiry turns `expires` into a moment; zero is never.
+func (c *carrier) expiry(v engine.Value) time.Time {
+	switch v := v.(type) {
+	case time.Duration:
+		if v > 0 {
+			return c.r.cfg.Clock.Now().Add(v)
+		}
+	case time.Time:
+		return v.UTC()
+	}
+	return time.Time{}
+}
+
+// resolve settles a step of class once that was started and has no result: the
+// world is asked whether it happened; without a probe a person is.
+func (c *carrier) resolve(ctx context.Context, s *wire.Step, b engine.Builtin, call *engine.Call, args map[string]engine.Value) (wire.Answer, verdict, error) {
+	if b.Probe == nil {
+		return c.inDoubt(ctx, s, nil)
+	}
+	happened, res, err := c.r.cfg.Builtins.Probe(ctx, call)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return wire.Answer{}, parked, ctx.Err()
+	case err != nil && retriable(err):
+		// The world does not answer: the run is tried again in a moment, until
+		// it does.
+		return wire.Answer{}, parked, engine.WrapError(engine.Unavailable, err, s.Builtin+": asking whether it happened")
+	case err != nil:
+		return c.inDoubt(ctx, s, err)
+	case !happened:
+		return c.touch(ctx, s, call, args)
+	}
+	done := c.brief(s)
+	done.Probed = true
+	return c.settle(done, s, res, args, nil)
+}
+
+func retriable(err error) bool {
+	k := engine.KindOf(err)
+	return k == engine.Timeout || k == engine.Unavailable
+}
+
+// inDoubt stops the run: whether the step happened only a person can say.
+func (c *carrier) inDoubt(ctx context.Context, s *wire.Step, cause error) (wire.Answer, verdict, error) {
+	e := &engine.Error{
+		Kind: engine.Internal, At: s.At, Maybe: true,
+		Message: s.Builtin + " was started, and nothing says whether it happened: the power went out, or the program was ended, in between",
+		Hint:    "look at the system that it changes, then say here: it happened, do it again, or skip",
+	}
+	if cause != nil {
+		e.Message += " (" + cause.Error() + ")"
+	}
+	_, err := c.end(ctx, engine.RunInDoubt, e, "")
+	return wire.Answer{}, parked, err
+}
