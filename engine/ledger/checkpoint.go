@@ -2,13 +2,10 @@ package ledger
 
 import (
 	"bytes"
-	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -38,66 +35,46 @@ type shardRoot struct {
 
 const originPrefix = "larkspur/ledger/"
 
-// Signer signs checkpoints with an Ed25519 key that lies in a file.
-type Signer struct {
-	signer   note.Signer
-	Verifier string // the public key, as auditors keep it
-}
-
-// LoadSigner reads the key in path, and makes one if there is none. The file is
-// the box's own (mode 0600).
-func LoadSigner(path, name string) (*Signer, error) {
-	text, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return createSigner(path, name)
-	}
-	if err != nil {
-		return nil, engine.WrapError(engine.Unavailable, err, "checkpoint key")
-	}
-	private, public, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
-	signer, err := note.NewSigner(private)
-	if err != nil {
-		return nil, engine.WrapError(engine.Invalid, err, fmt.Sprintf("checkpoint key %q", path))
-	}
-	return &Signer{signer, public}, nil
-}
-
-func createSigner(path, name string) (*Signer, error) {
-	private, public, err := note.GenerateKey(rand.Reader, name)
-	if err != nil {
-		return nil, engine.WrapError(engine.Internal, err, "checkpoint key")
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, engine.WrapError(engine.Unavailable, err, "checkpoint key")
-	}
-	if err := os.WriteFile(path, []byte(private+"\n"+public+"\n"), 0o600); err != nil {
-		return nil, engine.WrapError(engine.Unavailable, err, "checkpoint key")
-	}
-	signer, err := note.NewSigner(private)
-	return &Signer{signer, public}, err
-}
-
 // Sign signs a checkpoint of what is committed now, keeps it, and returns the
 // note.
 func (l *Ledger) Sign() (_ []byte, err error) {
 	defer store.Guard(&err)
-	view := l.cfg.Store.View()
-	defer view.Close()
-	c := checkpoint{Ledger: l.meta.Ledger, Time: l.cfg.Clock.Now()}
-	for shard, t := range l.snapshot() {
-		root, err := t.root(view, uint16(shard), t.size)
+	moment := l.moment()
+	defer moment.Close()
+	_, signed, err := l.sign(moment)
+	if err != nil {
+		return nil, err
+	}
+	b := store.NewBatch(moment)
+	b.Set(key(classNote, noShard), signed)
+	return signed, l.cfg.Store.Commit(b)
+}
+
+func (l *Ledger) sign(m *moment) (c checkpoint, signed []byte, err error) {
+	c = checkpoint{Ledger: l.meta.Ledger, Time: l.cfg.Clock.Now().UTC().Truncate(time.Second)}
+	for shard, t := range m.trees {
+		root, err := t.root(m, uint16(shard), t.size)
 		if err != nil {
-			return nil, engine.WrapError(engine.Internal, err, "ledger")
+			return c, nil, engine.WrapError(engine.Internal, err, "ledger")
 		}
 		c.Shards = append(c.Shards, shardRoot{t.size, root})
 	}
-	signed, err := note.Sign(&note.Note{Text: c.body()}, l.cfg.Signer.signer)
-	if err != nil {
-		return nil, engine.WrapError(engine.Internal, err, "ledger: signing")
-	}
-	b := store.NewBatch(view)
-	b.Set(key(classNote, noShard), signed)
-	return signed, l.cfg.Store.Commit(b)
+	signed, err = l.cfg.Signer.sign(c.body())
+	return c, signed, err
+}
+
+// moment is one consistent reading: the trees, and a view that holds all that
+// they refer to.
+type moment struct {
+	*store.View
+	trees []*tree
+}
+
+// moment takes the trees first: a view that is newer holds their tiles, one that
+// is older may lack the last.
+func (l *Ledger) moment() *moment {
+	trees := l.snapshot()
+	return &moment{l.cfg.Store.View(), trees}
 }
 
 // snapshot returns the trees as readers may use them: never changed afterwards.
@@ -166,8 +143,53 @@ func parseCheckpointBody(text []byte) (checkpoint, error) {
 		}
 		c.Shards = append(c.Shards, shardRoot{size, tlog.Hash(root)})
 	}
-	if len(c.Shards) == 0 {
+	if len(c.Shards) == 0 || len(c.Shards) > MaxShards {
 		return checkpoint{}, bad
 	}
+	if rest := lines[3+len(c.Shards):]; len(rest) > 0 {
+		at, _ := strings.CutPrefix(rest[0], "time ")
+		if c.Time, err = time.Parse(time.RFC3339, at); err != nil {
+			return checkpoint{}, bad
+		}
+	}
 	return c, nil
+}
+
+// openCheckpoint verifies a signed checkpoint and returns it with the names of
+// the keys that signed it. With an error of kind denied the checkpoint is what
+// an unknown or wrong signature claims.
+func openCheckpoint(signed []byte, known note.Verifiers) (c checkpoint, keys []string, err error) {
+	text, keys, fault := openNote(signed, known)
+	if c, err = parseCheckpointBody([]byte(text)); err != nil {
+		return c, nil, err
+	}
+	if c.body() != text {
+		return c, nil, engine.Errorf(engine.Invalid, "checkpoint: size and root do not follow from its shards")
+	}
+	return c, keys, fault
+}
+
+// openNote verifies a note, and returns its text even when nobody that is known
+// signed it.
+func openNote(signed []byte, known note.Verifiers) (text string, keys []string, err error) {
+	text, _, _ = strings.Cut(string(signed), "\n\n")
+	text += "\n"
+	n, err := note.Open(signed, known)
+	var unknown *note.UnverifiedNoteError
+	var wrong *note.InvalidSignatureError
+	switch {
+	case err == nil:
+		for _, sig := range n.Sigs {
+			keys = append(keys, keyName(sig.Name, sig.Hash))
+		}
+		return n.Text, keys, nil
+	case errors.As(err, &wrong):
+		return text, nil, engine.Errorf(engine.Denied, "the signature of %s does not fit the text", keyName(wrong.Name, wrong.Hash))
+	case errors.As(err, &unknown):
+		for _, sig := range unknown.Note.UnverifiedSigs {
+			keys = append(keys, keyName(sig.Name, sig.Hash))
+		}
+		return text, nil, engine.Errorf(engine.Denied, "none of the given keys signed it, but %s", strings.Join(keys, ", "))
+	}
+	return text, nil, engine.Errorf(engine.Denied, "it is no signed note")
 }

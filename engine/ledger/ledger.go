@@ -43,6 +43,24 @@ type Record struct {
 	Payload []byte // nil when erased
 	Outcome []byte
 	Erased  bool
+	// Salt is hashed before the payload, so that a digest says nothing about what
+	// was erased. It is not there before the record is stored, nor when erased.
+	Salt []byte
+
+	digest [sha256.Size]byte // of an erased one: SHA256(salt ‖ payload)
+}
+
+// Leaf returns what the tree holds of a stored record:
+// tlog.RecordHash(header ‖ SHA256(salt ‖ payload) ‖ SHA256(outcome)).
+func (r *Record) Leaf() tlog.Hash {
+	return leafHash(r.Header, r.payloadDigest(), sha256.Sum256(r.Outcome))
+}
+
+func (r *Record) payloadDigest() [sha256.Size]byte {
+	if r.Erased {
+		return r.digest
+	}
+	return sha256.Sum256(append(append(make([]byte, 0, 512), r.Salt...), r.Payload...))
 }
 
 // New is a record to be appended. Payload is canonical JSON.
@@ -347,9 +365,10 @@ func (l *Ledger) stage(tx *store.Batch, at *head, req *request) (_ *head, err er
 			return nil, engine.WrapError(engine.Internal, err, "ledger: "+n.Kind.String())
 		}
 		frame.Entries[i].Outcome = r.Outcome
-		salted := append(salts[i*saltBytes:(i+1)*saltBytes:(i+1)*saltBytes], n.Payload...)
+		r.Salt = salts[i*saltBytes : (i+1)*saltBytes : (i+1)*saltBytes]
+		salted := append(r.Salt, n.Payload...)
 		tx.Set(recordKey(classPayload, req.shard, r.Header.Record), salted)
-		next.tree.grow(tx, req.shard, leafHash(r.Header, sha256.Sum256(salted), r.Outcome))
+		next.tree.grow(tx, req.shard, leafHash(r.Header, sha256.Sum256(salted), sha256.Sum256(r.Outcome)))
 		req.result = append(req.result, r)
 	}
 	tx.Set(recordKey(classFrame, req.shard, frame.First), frame.Append(nil))
@@ -368,13 +387,13 @@ func (l *Ledger) now(last time.Time) time.Time {
 	return last
 }
 
-// leafHash is tlog.RecordHash(header ‖ SHA256(salt ‖ payload) ‖ SHA256(outcome)).
-func leafHash(h record.Header, payload [sha256.Size]byte, outcome []byte) tlog.Hash {
-	b := make([]byte, 0, record.HeaderBytes+2*sha256.Size)
+// leafHash is tlog.RecordHash(header ‖ digest of the payload ‖ digest of the
+// outcome), written out so that nothing is allocated.
+func leafHash(h record.Header, payload, outcome [sha256.Size]byte) tlog.Hash {
+	b := make([]byte, 1, 1+record.HeaderBytes+2*sha256.Size) // 0x00: a leaf, RFC 6962 §2.1
 	b = h.Append(b)
 	b = append(b, payload[:]...)
-	o := sha256.Sum256(outcome)
-	return tlog.RecordHash(append(b, o[:]...))
+	return sha256.Sum256(append(b, outcome[:]...))
 }
 
 func encodeHead(h *head, epoch uint64) []byte {

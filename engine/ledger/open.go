@@ -133,35 +133,38 @@ func loadHead(r store.Reader, shard uint16) (*head, uint64, error) {
 
 // loadLeaf computes the leaf of a stored record.
 func loadLeaf(r store.Reader, shard uint16, n uint64) (tlog.Hash, error) {
-	rec, digest, err := load(r, shard, n)
-	if err != nil {
-		return tlog.Hash{}, err
-	}
-	return leafHash(rec.Header, digest, rec.Outcome), nil
+	rec, err := load(r, shard, n)
+	return rec.Leaf(), err
 }
 
-// load reads one record and the digest of its salted payload.
-func load(r store.Reader, shard uint16, n uint64) (rec Record, digest [sha256.Size]byte, err error) {
+func load(r store.Reader, shard uint16, n uint64) (Record, error) {
 	frame, err := frameOf(r, shard, n)
 	if err != nil {
-		return Record{}, digest, err
+		return Record{}, err
 	}
 	return loadFrom(r, &frame, int(n-frame.First))
 }
 
-func loadFrom(r store.Reader, frame *record.Frame, i int) (rec Record, digest [sha256.Size]byte, err error) {
-	rec = Record{Header: frame.Header(i), Outcome: frame.Entries[i].Outcome}
-	n := rec.Header.Record
-	if salted, ok := r.Get(recordKey(classPayload, frame.Shard, n)); ok && len(salted) >= saltBytes {
-		rec.Payload = salted[saltBytes:]
-		return rec, sha256.Sum256(salted), nil
+func loadFrom(r store.Reader, frame *record.Frame, i int) (Record, error) {
+	rec := Record{Header: frame.Header(i), Outcome: frame.Entries[i].Outcome}
+	salted, ok := r.Get(recordKey(classPayload, frame.Shard, rec.Header.Record))
+	if !ok || len(salted) < saltBytes {
+		err := loadErased(r, &rec)
+		return rec, err
 	}
-	erased, ok := r.Get(recordKey(classErased, frame.Shard, n))
-	if !ok || len(erased) != sha256.Size {
-		return Record{}, digest, engine.Errorf(engine.Internal, "ledger: record %d of shard %d is missing", n, frame.Shard)
+	rec.Salt, rec.Payload = salted[:saltBytes:saltBytes], salted[saltBytes:]
+	return rec, nil
+}
+
+// loadErased reads what is left of an erased record's payload.
+func loadErased(r store.Reader, rec *Record) error {
+	h := rec.Header
+	digest, ok := r.Get(recordKey(classErased, h.Shard, h.Record))
+	if !ok || len(digest) != sha256.Size {
+		return engine.Errorf(engine.Internal, "ledger: record %d of shard %d is missing", h.Record, h.Shard)
 	}
-	rec.Erased = true
-	return rec, [sha256.Size]byte(erased), nil
+	rec.Erased, rec.digest = true, [sha256.Size]byte(digest)
+	return nil
 }
 
 // frameOf finds the frame that holds a record: the last whose first record is

@@ -16,8 +16,7 @@ func (l *Ledger) Record(shard uint16, n uint64) (_ Record, err error) {
 
 // ReadRecord reads one record of the moment that r shows.
 func ReadRecord(r store.Reader, shard uint16, n uint64) (Record, error) {
-	rec, _, err := load(r, shard, n)
-	return rec, err
+	return load(r, shard, n)
 }
 
 // ReadPayload reads the payload of one record; nil, false for an erased one.
@@ -58,7 +57,7 @@ func readRecords(r store.Reader, shard uint16, first uint64, fn func(Record) boo
 				continue
 			}
 			var rec Record
-			if rec, _, err = loadFrom(r, &frame, i); err != nil || !fn(rec) {
+			if rec, err = loadFrom(r, &frame, i); err != nil || !fn(rec) {
 				return false
 			}
 		}
@@ -83,7 +82,7 @@ func (l *Ledger) RecordsBackward(shard uint16, last uint64, fn func(Record) bool
 				continue
 			}
 			var rec Record
-			if rec, _, err = loadFrom(view, &frame, i); err != nil || !fn(rec) {
+			if rec, err = loadFrom(view, &frame, i); err != nil || !fn(rec) {
 				return false
 			}
 		}
@@ -92,13 +91,11 @@ func (l *Ledger) RecordsBackward(shard uint16, last uint64, fn func(Record) bool
 	return err
 }
 
-// LeafOf returns the leaf of a stored record in base64, as the tree holds it.
-func (l *Ledger) LeafOf(shard uint16, n uint64) (_ string, err error) {
-	defer store.Guard(&err)
-	view := l.cfg.Store.View()
-	defer view.Close()
-	leaf, err := loadLeaf(view, shard, n)
-	return leaf.String(), err
+// LeafOf returns the leaf of a stored record in base64, computed from what is
+// stored.
+func (l *Ledger) LeafOf(shard uint16, n uint64) (string, error) {
+	r, err := l.Record(shard, n)
+	return r.Leaf().String(), err
 }
 
 // rebuildBatch is how many records a rebuild applies in one transaction.

@@ -1,9 +1,11 @@
 package state
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"io"
 
 	"larkspur/engine"
 	"larkspur/engine/ledger"
@@ -88,7 +90,7 @@ func (s *State) Audit(f engine.AuditFilter, cursor string, limit int) (out []eng
 				return false
 			}
 			if about.covers(f, r) {
-				out = append(out, auditRecord(s.ledger, r))
+				out = append(out, auditRecord(r))
 			}
 			return true
 		})
@@ -99,36 +101,25 @@ func (s *State) Audit(f engine.AuditFilter, cursor string, limit int) (out []eng
 	return out, next, nil
 }
 
-// Export calls fn for the records that a filter selects, oldest first, shard
-// after shard.
-func (s *State) Export(f engine.AuditFilter, fn func(engine.AuditRecord) error) error {
+// Export writes the records that a filter selects, with all that verifies them:
+// see ledger.Export.
+func (s *State) Export(ctx context.Context, w io.Writer, f engine.AuditFilter) (err error) {
+	defer guard(&err)
+	what := ledger.Selection{Since: f.Since, Until: f.Until, Incident: f.Incident}
 	about, err := s.about(f.Incident)
 	if err != nil {
 		return err
 	}
-	for shard := range s.shards {
-		var failed error
-		err := s.ledger.Records(uint16(shard), 0, func(r ledger.Record) bool {
-			if about.covers(f, r) {
-				failed = fn(auditRecord(s.ledger, r))
-			}
-			return failed == nil
-		})
-		if err = errors.Join(err, failed); err != nil {
-			return err
-		}
+	if about != nil {
+		what.Covers = about.holds
 	}
-	return nil
+	return s.ledger.Export(ctx, w, what)
 }
 
-func auditRecord(l *ledger.Ledger, r ledger.Record) engine.AuditRecord {
-	leaf, err := l.LeafOf(r.Header.Shard, r.Header.Record)
-	if err != nil {
-		leaf = "" // the record was read a moment ago; verify names the fault
-	}
+func auditRecord(r ledger.Record) engine.AuditRecord {
 	return engine.AuditRecord{
 		Shard: r.Header.Shard, Record: r.Header.Record, Time: r.Header.Time, Kind: r.Header.Kind.String(),
-		Payload: r.Payload, Outcome: r.Outcome, Leaf: leaf, Erased: r.Erased,
+		Payload: r.Payload, Outcome: r.Outcome, Leaf: r.Leaf().String(), Erased: r.Erased,
 	}
 }
 
@@ -145,44 +136,56 @@ func (s *State) about(incident string) (subject, error) {
 		return nil, err
 	}
 	ids := subject{incident: true, i.Event: true}
-	runs, _, err1 := s.Runs(engine.RunFilter{Incident: incident}, "", MaxPage)
-	questions, _, err2 := s.Questions(engine.QuestionFilter{Incident: incident}, "", MaxPage)
-	changes, _, err3 := s.Changes(engine.ChangeFilter{Incident: incident}, "", MaxPage)
-	for _, r := range runs {
-		ids[r.ID] = true
-	}
-	for _, q := range questions {
-		ids[q.ID] = true
-	}
-	for _, c := range changes {
-		ids[c.ID] = true
-	}
+	delete(ids, "")
+	err1 := eachPage(ids, func(r engine.Run) string { return r.ID }, func(cursor string) ([]engine.Run, string, error) {
+		return s.Runs(engine.RunFilter{Incident: incident}, cursor, MaxPage)
+	})
+	err2 := eachPage(ids, func(q engine.Question) string { return q.ID }, func(cursor string) ([]engine.Question, string, error) {
+		return s.Questions(engine.QuestionFilter{Incident: incident}, cursor, MaxPage)
+	})
+	err3 := eachPage(ids, func(c engine.Change) string { return c.ID }, func(cursor string) ([]engine.Change, string, error) {
+		return s.Changes(engine.ChangeFilter{Incident: incident}, cursor, MaxPage)
+	})
 	return ids, errors.Join(err1, err2, err3)
+}
+
+// eachPage adds the ids of all pages of a list.
+func eachPage[T any](ids subject, id func(T) string, list func(cursor string) ([]T, string, error)) error {
+	for cursor := ""; ; {
+		items, next, err := list(cursor)
+		if err != nil {
+			return err
+		}
+		for _, item := range items {
+			ids[id(item)] = true
+		}
+		if cursor = next; next == "" {
+			return nil
+		}
+	}
 }
 
 func (about subject) covers(f engine.AuditFilter, r ledger.Record) bool {
 	if !f.Since.IsZero() && r.Header.Time.Before(f.Since) || !f.Until.IsZero() && !r.Header.Time.Before(f.Until) {
 		return false
 	}
-	if about == nil {
-		return true
-	}
-	var names struct{ Run, Incident, Question, Change, Event string }
+	return about == nil || about.holds(r)
+}
+
+// holds reports whether a record names one of the ids.
+func (about subject) holds(r ledger.Record) bool {
 	for _, part := range [][]byte{r.Payload, r.Outcome} {
-		var raw map[string]json.RawMessage
-		if json.Unmarshal(part, &raw) != nil {
-			continue
-		}
-		for key, into := range map[string]*string{
-			"run": &names.Run, "incident": &names.Incident, "question": &names.Question, "change": &names.Change, "event": &names.Event,
-		} {
-			var id string
-			if json.Unmarshal(raw[key], &id) == nil && id != "" {
-				*into = id
+		found := false
+		record.Fields(part, func(key, value []byte) bool {
+			switch string(key) {
+			case `"run"`, `"incident"`, `"question"`, `"change"`, `"event"`:
+				// Ids hold nothing that JSON escapes.
+				found = len(value) > 2 && value[0] == '"' && about[string(value[1:len(value)-1])]
 			}
-			if about[*into] {
-				return true
-			}
+			return !found
+		})
+		if found {
+			return true
 		}
 	}
 	return false
