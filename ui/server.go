@@ -173,7 +173,11 @@ func (s *Server) limitBody(c echo.Context, r route) error {
 		return &http.MaxBytesError{Limit: limit}
 	}
 	if req.Body != nil {
-		req.Body = http.MaxBytesReader(c.Response(), req.Body, limit)
+		// A copy: net/http looks at the body of its own request when it decides
+		// whether to wait before it hangs up, so that the refusal still arrives.
+		bounded := req.WithContext(req.Context())
+		bounded.Body = http.MaxBytesReader(c.Response(), req.Body, limit)
+		c.SetRequest(bounded)
 	}
 	return nil
 }
