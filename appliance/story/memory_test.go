@@ -39,7 +39,10 @@ func TestServeFitsInMemory(t *testing.T) {
 			t.Fatalf("the webhook was refused: %v %v", no, err)
 		}
 	}
-	wantCommand(t, "q0-20", "questions", "-C", h.dir)
+	must(t, eventually(p.alive, func() bool {
+		out, err := exec.Command(program(t, larkspur), "questions", "-C", h.dir).Output()
+		return err == nil && strings.Contains(string(out), "q0-20")
+	}))
 	total := residentBytes(t, p.cmd.Process.Pid)
 	for _, child := range childrenOf(p.cmd.Process.Pid) {
 		total += residentBytes(t, child)
