@@ -184,32 +184,6 @@ func showRules(w io.Writer, r rulesAnswer) {
 	}
 }
 
-func runAudit(c *call) error {
-	return c.client([]ask{
-		{"export", "", func(q *question) error { return q.stream("audit?format=jsonl") }},
-		{"checkpoint", "", func(q *question) error { return q.stream("audit/checkpoint") }},
-	})
-}
-
-// stream copies an answer as it is.
-func (q *question) stream(path string) error {
-	q.client.http.Timeout = 0 // an export takes as long as it takes
-	resp, err := q.client.send(q.ctx, "GET", "/api/v1/"+path, nil)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode >= 400 {
-		b, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
-		if err != nil {
-			return err
-		}
-		return apiError(resp, b)
-	}
-	_, err = io.Copy(q.stdout, resp.Body)
-	return err
-}
-
 func runLogin(c *call) error {
 	return c.client([]ask{{"", "[PERSON]", func(q *question) error {
 		person := q.client.admin

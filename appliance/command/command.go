@@ -55,7 +55,7 @@ func commands() []command {
 		{"questions", "[list | show ID | answer ID CHOICE]", "what people are asked", runQuestions},
 		{"changes", "[list | undo ID]", "changes in force", runChanges},
 		{"rules", "[list]", "rules, their hits and errors", runRules},
-		{"audit", "export | checkpoint", "the ledger for auditors", runAudit},
+		{"audit", "export | verify FILE --key KEY | key | rotate-key | checkpoint", "the ledger for auditors; verify needs no appliance", runAudit},
 		{"login", "[PERSON]", "print a one-time sign-in link", runLogin},
 		{"rebuild", "[DIR]", "make all projections anew from the ledger; the appliance must be stopped", runRebuild},
 		{"doc", "[NAME]", "reference of every builtin", runDoc},
