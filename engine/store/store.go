@@ -223,7 +223,7 @@ func (v *View) Get(key []byte) ([]byte, bool) {
 func (v *View) Scan(prefix, start []byte, reverse bool, fn func(key, value []byte) bool) {
 	opts := badger.DefaultIteratorOptions
 	opts.Reverse = reverse
-	opts.PrefetchSize = 32
+	opts.PrefetchValues = false // they lie beside their keys; fetching ahead starts a goroutine for each
 	opts.Prefix = prefix
 	it := v.txn.NewIterator(opts)
 	defer it.Close()
