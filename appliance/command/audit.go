@@ -40,7 +40,7 @@ func runAudit(c *call) error {
 		return err
 	}
 	if len(args) == 0 {
-		return usagef("which? There is: export, verify FILE --key KEY, key, rotate-key, checkpoint")
+		return usagef("it wants one of: export, verify FILE, key, rotate-key, checkpoint")
 	}
 	switch name, args := args[0], args[1:]; {
 	case name == "verify" && len(args) == 1:

@@ -34,7 +34,7 @@ func TestWrongUsage(t *testing.T) {
 		"incidents note i0-1":     "note wants ID TEXT",
 		"incidents close i0-1":    "close wants a reason: larkspur incidents close i0-1 --reason TEXT",
 		"runs --limit":            "a value is wanted after -limit",
-		"audit":                   "it wants one of: export, checkpoint",
+		"audit":                   "it wants one of: export, verify FILE, key, rotate-key, checkpoint",
 		"login a b":               `what is "b"?`,
 		"doc a b":                 "got 2 names, want one",
 		"dns":                     "want one file, - or -i INTERFACE",
