@@ -46,7 +46,7 @@ func open(t *testing.T, dir string, shards int) *box {
 	return &box{t, s, l, state.Open(s, blobs, l), c}
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -71,7 +71,7 @@ func rec(k record.Kind, payload any) ledger.New {
 
 func matched(event, client string) ledger.New {
 	return rec(record.EventMatchedKind, record.EventMatched{
-		Rule: "netflix", Event: event, Offer: event + "/netflix", DedupSet: true, Dedup: client, Severity: "low",
+		Rule: "netflix", Event: event, EventKind: "dns", Source: "eth1", Offer: event + "/netflix", DedupSet: true, Dedup: client, Severity: "low",
 		Type: "streaming", Title: "Netflix from " + client, Do: engine.Handler{File: "netflix.star", Name: "respond"}, Bundle: "b1", Mode: "live",
 	})
 }

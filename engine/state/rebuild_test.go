@@ -1,0 +1,317 @@
+package state_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"larkspur/engine"
+	"larkspur/engine/ledger"
+	"larkspur/engine/record"
+	"larkspur/engine/state"
+)
+
+// workload appends records at random, likely ones and impossible ones, in one
+// shard. The same seed appends the same.
+type workload struct {
+	b     *box
+	rnd   *rand.Rand
+	shard uint16
+	ids   map[byte][]string // by letter, what outcomes named
+	seen  map[record.Kind]int
+}
+
+func (w *workload) id(letter byte) string {
+	list := w.ids[letter]
+	if len(list) == 0 || w.rnd.IntN(30) == 0 {
+		return engine.FormatID(letter, w.shard, uint64(w.rnd.IntN(50))) // perhaps there is none
+	}
+	if w.rnd.IntN(2) == 0 {
+		list = list[max(0, len(list)-5):] // what is new is what most is done with
+	}
+	return list[w.rnd.IntN(len(list))]
+}
+
+func (w *workload) learn(o record.Outcome) {
+	ids := append([]string{o.Event, o.Incident, o.Run, o.Question, o.Change, o.Timer}, o.Runs...)
+	for _, id := range ids {
+		if id != "" && !slices.Contains(w.ids[id[0]], id) {
+			w.ids[id[0]] = append(w.ids[id[0]], id)
+		}
+	}
+}
+
+func (w *workload) pick(list ...string) string { return list[w.rnd.IntN(len(list))] }
+func (w *workload) often(n int) bool           { return w.rnd.IntN(n) > 0 }
+
+// step appends one frame of one to three records.
+func (w *workload) step() {
+	var list []ledger.New
+	for range 1 + w.rnd.IntN(3) {
+		list = append(list, w.record())
+	}
+	for i, o := range w.b.append(w.shard, list...) {
+		w.learn(o)
+		if o.Applied {
+			w.seen[list[i].Kind]++
+		}
+	}
+	w.b.clock.now = w.b.clock.now.Add(time.Duration(w.rnd.IntN(int(20 * time.Minute))))
+}
+
+func (w *workload) record() ledger.New {
+	switch dice := w.rnd.IntN(100); {
+	case dice < 8:
+		return w.event()
+	case dice < 20:
+		return w.match()
+	case dice < 45:
+		return w.done()
+	case dice < 60:
+		return w.started()
+	case dice < 75:
+		return w.ofRun()
+	case dice < 95:
+		return w.fromOutside()
+	}
+	return w.rare()
+}
+
+func (w *workload) event() ledger.New {
+	if w.rnd.IntN(3) == 0 {
+		return rec(record.EventRoutedKind, record.EventRouted{Event: w.id('e'), Rules: []string{"netflix"}})
+	}
+	return rec(record.EventSeenKind, record.EventSeen{
+		Kind: "dns", Source: w.pick("eth1", "eth2"), Time: w.b.clock.now, Offer: w.pick("", fmt.Sprint("k", w.rnd.IntN(40))),
+		Cursor: w.pick("", "c1", "c2"), Fields: engine.MustEncode(map[string]engine.Value{"n": int64(w.rnd.IntN(9))}),
+	})
+}
+
+func (w *workload) match() ledger.New {
+	m := record.EventMatched{
+		Rule: w.pick("netflix", "beacon", "storm"), Event: w.id('e'), Offer: fmt.Sprint("m", w.rnd.IntN(400)), Severity: "low", Type: "t", Title: "T",
+		DedupSet: w.often(2), Dedup: w.pick("a", "b", "c"), Do: engine.Handler{File: "a.star", Name: "f"}, Bundle: "b1", Mode: "live",
+		Quiet: time.Duration(w.rnd.IntN(3)) * time.Hour,
+	}
+	if m.Rule == "storm" {
+		m.Throttle, m.ThrottleIn, m.DedupSet = 2, 6*time.Hour, false
+	}
+	return rec(record.EventMatchedKind, m)
+}
+
+func (w *workload) started() ledger.New {
+	s := record.StepStarted{Run: w.id('r'), Generation: 1, Path: w.pick("", "", "a/b"), Number: 1 + w.rnd.IntN(8), Builtin: "x", Class: engine.Once, At: "a.star:1:1"}
+	switch w.rnd.IntN(4) {
+	case 0:
+		s.Until = w.b.clock.now.Add(time.Duration(w.rnd.IntN(3)) * time.Hour)
+	case 1:
+		s.Question = &record.Question{Text: "q?", To: []engine.Addressee{{Name: "dave", Email: "dave@example.org"}, {Name: "mute"}}, HasDefault: w.often(2), Default: "yes"}
+		if w.often(2) {
+			s.Question.Due = w.b.clock.now.Add(time.Hour)
+		}
+	}
+	return rec(record.StepStartedKind, s)
+}
+
+func (w *workload) done() ledger.New {
+	d := record.StepDone{Run: w.id('r'), Generation: 1, Path: w.pick("", "", "a/b"), Number: 1 + w.rnd.IntN(8), Builtin: "x", At: "a.star:1:1", Result: engine.MustEncode("ok")}
+	switch w.rnd.IntN(8) {
+	case 0:
+		d.Error, d.Result = engine.Errorf(engine.Denied, "no"), nil
+	case 1, 2:
+		d.Change = &record.Change{Title: "block", Inverse: "unblock", InverseArgs: engine.MustEncode(map[string]engine.Value{})}
+		if w.often(2) {
+			d.Change.Expires = w.b.clock.now.Add(2 * time.Hour)
+		}
+	case 3:
+		d.Undo = w.id('c')
+	case 4:
+		d.Starts = []record.Start{{Handler: engine.Handler{File: "@larkspur//outbox.star", Name: "mail"}, Purpose: state.PurposeOutbox}}
+	case 5:
+		d.Link = &record.Link{Question: w.id('q'), Person: "dave", Revision: 1, Token: state.TokenSum(fmt.Sprint(w.rnd.IntN(99)))}
+	case 6:
+		act := w.act()
+		d.Incident = &act
+	}
+	return rec(record.StepDoneKind, d)
+}
+
+func (w *workload) act() record.IncidentAct {
+	a := record.IncidentAct{Act: w.pick(record.ActSet, record.ActNote, record.ActClose, record.ActReopen), Incident: w.id('i'), By: w.pick("dave", "ana"), Text: "because"}
+	if a.Act == record.ActSet {
+		key := w.pick("zeta", "alpha", "beta")
+		a.Fields, a.Order = engine.MustEncode(map[string]engine.Value{key: int64(w.rnd.IntN(9))}), []string{key}
+	}
+	if a.Act == record.ActClose && w.often(3) {
+		a.Quiet = time.Hour
+	}
+	return a
+}
+
+func (w *workload) ofRun() ledger.New {
+	run := w.id('r')
+	switch w.rnd.IntN(6) {
+	case 0, 1, 2:
+		return rec(record.RunParkedKind, record.RunParked{Run: run, Generation: 1, Number: 1 + w.rnd.IntN(8), Waits: "something"})
+	case 3:
+		return rec(record.WorkerDiedKind, record.WorkerDied{Run: run, Generation: 1, Why: "memory"})
+	}
+	e := record.RunEnded{Run: run, Generation: 1 + w.rnd.IntN(20)/19, Status: w.pick(engine.RunDone, engine.RunDone, engine.RunFailed, engine.RunInDoubt, engine.RunDiverged)}
+	if e.Status != engine.RunDone {
+		e.Error = engine.Errorf(engine.Script, "broken")
+	}
+	return rec(record.RunEndedKind, e)
+}
+
+func (w *workload) fromOutside() ledger.New {
+	switch w.rnd.IntN(4) {
+	case 0:
+		return rec(record.QuestionAnsweredKind, record.QuestionAnswered{Question: w.id('q'), By: w.pick("dave", "ana"), Choice: "yes", How: "page"})
+	case 1:
+		return rec(record.TimerFiredKind, record.TimerFired{Timer: w.id('t')})
+	case 2:
+		return rec(record.UndoRequestedKind, record.UndoRequested{Change: w.id('c'), By: "dave"})
+	}
+	return rec(record.IncidentChangedKind, w.act())
+}
+
+func (w *workload) rare() ledger.New {
+	switch w.rnd.IntN(6) {
+	case 0:
+		return rec(record.BundleActivatedKind, record.BundleActivated{Bundle: w.pick("b1", "b2"), Blob: "x", Files: []string{"a.star 1"}})
+	case 1:
+		return rec(record.LoggedInKind, record.LoggedIn{Who: "dave", How: "login link"})
+	case 2:
+		return rec(record.LoggedOutKind, record.LoggedOut{Who: "dave"})
+	case 3:
+		return rec(record.ExportedKind, record.Exported{By: "ana"})
+	}
+	return rec(record.JobFiredKind, record.JobFired{
+		Job: w.pick("check", "queue"), Instant: w.b.clock.now.Truncate(time.Minute), Offer: fmt.Sprint("j", w.rnd.IntN(30)), Do: engine.Handler{File: "a.star", Name: "f"},
+		Bundle: "b1", Mode: "live", Overlap: w.often(2),
+	})
+}
+
+// TestARebuildIsEqualWhateverHappened: the projections of a long story of every
+// kind of record are made again from the ledger alone, byte for byte, and the
+// counters agree with what they count.
+func TestARebuildIsEqualWhateverHappened(t *testing.T) {
+	for _, shards := range []int{1, 8} {
+		t.Run(fmt.Sprint(shards, " shards"), func(t *testing.T) {
+			t.Parallel()
+			b := open(t, t.TempDir(), shards)
+			seen := map[record.Kind]int{record.EpochOpenedKind: 1}
+			var loads []*workload
+			for shard := range shards {
+				loads = append(loads, &workload{b: b, rnd: rand.New(rand.NewPCG(42, uint64(shard))), shard: uint16(shard), ids: map[byte][]string{}, seen: seen})
+			}
+			for n := range 500 {
+				loads[n%shards].step()
+			}
+			for _, k := range record.Kinds() {
+				if seen[k] == 0 {
+					t.Errorf("no %s had an effect: the story is too short", k)
+				}
+			}
+			b.checkCounts()
+			before := b.dump()
+			must(t, b.ledger.Rebuild())
+			compareDumps(t, before, b.dump())
+		})
+	}
+}
+
+func compareDumps(t *testing.T, before, after map[string]string) {
+	t.Helper()
+	differ := 0
+	for k, v := range before {
+		if after[k] != v {
+			t.Errorf("key %q: got %q, want %q", k, after[k], v)
+			differ++
+		}
+	}
+	for k, v := range after {
+		if _, ok := before[k]; !ok {
+			t.Errorf("key %q: got %q, want none", k, v)
+			differ++
+		}
+	}
+	t.Logf("%d keys, %d differ", len(before), differ)
+}
+
+// checkCounts compares the maintained counters and indexes with the nouns.
+func (b *box) checkCounts() {
+	b.t.Helper()
+	var want engine.Counts
+	for _, i := range every(b.t, func(c string) ([]engine.Incident, string, error) {
+		return b.state.Incidents(engine.IncidentFilter{}, c, 100)
+	}) {
+		if i.Status == engine.IncidentOpen {
+			want.OpenIncidents++
+		}
+	}
+	for _, q := range every(b.t, func(c string) ([]engine.Question, string, error) {
+		return b.state.Questions(engine.QuestionFilter{}, c, 100)
+	}) {
+		if q.Status == engine.QuestionOpen {
+			want.OpenQuestions++
+		}
+	}
+	for _, x := range every(b.t, func(c string) ([]engine.Change, string, error) { return b.state.Changes(engine.ChangeFilter{}, c, 100) }) {
+		if x.Status == engine.ChangeInForce {
+			want.ChangesInForce++
+		}
+	}
+	ready := 0
+	for _, r := range every(b.t, func(c string) ([]engine.Run, string, error) { return b.state.Runs(engine.RunFilter{}, c, 100) }) {
+		if r.Status == engine.RunWaiting {
+			want.WaitingRuns++
+		}
+		if r.Status == engine.RunRunning {
+			ready++
+		}
+	}
+	got, err := b.state.Counts()
+	must(b.t, err)
+	if got.Logins = 0; got != want {
+		b.t.Errorf("got counts %+v, want %+v", got, want)
+	}
+	for shard := range b.ledger.Shards() {
+		list, err := b.state.Ready(uint16(shard))
+		must(b.t, err)
+		ready -= len(list)
+	}
+	if ready != 0 {
+		b.t.Errorf("%d runs that want a worker are not in their index", ready)
+	}
+	for status, list := range map[string]int{
+		"incidents": len(every(b.t, func(c string) ([]engine.Incident, string, error) {
+			return b.state.Incidents(engine.IncidentFilter{Status: engine.IncidentOpen}, c, 7)
+		})) - want.OpenIncidents,
+		"questions": len(every(b.t, func(c string) ([]engine.Question, string, error) {
+			return b.state.Questions(engine.QuestionFilter{Status: engine.QuestionOpen}, c, 7)
+		})) - want.OpenQuestions,
+		"changes": len(every(b.t, func(c string) ([]engine.Change, string, error) {
+			return b.state.Changes(engine.ChangeFilter{Status: engine.ChangeInForce}, c, 7)
+		})) - want.ChangesInForce,
+	} {
+		if list != 0 {
+			b.t.Errorf("the index of open %s has %d too many", status, list)
+		}
+	}
+}
+
+// every reads all pages of a list.
+func every[T any](t testing.TB, page func(cursor string) ([]T, string, error)) (all []T) {
+	t.Helper()
+	for cursor := ""; ; {
+		items, next, err := page(cursor)
+		must(t, err)
+		all = append(all, items...)
+		if cursor = next; cursor == "" {
+			return all
+		}
+	}
+}
