@@ -73,12 +73,16 @@ func TestPagesShowEachOnceNewestFirst(t *testing.T) {
 			if len(all) != n {
 				t.Fatalf("got %d incidents, want %d", len(all), n)
 			}
-			for _, tt := range tests {
+			for n, tt := range tests {
+				size := 7 // and larger pages for the others, which cost less
+				if n > 1 {
+					size = 60
+				}
 				pages := 0
 				got := every(t, func(c string) ([]engine.Incident, string, error) {
 					pages++
-					items, next, err := b.state.Incidents(tt.filter, c, 7)
-					if len(items) > 7 {
+					items, next, err := b.state.Incidents(tt.filter, c, size)
+					if len(items) > size {
 						t.Errorf("%s: got a page of %d", tt.name, len(items))
 					}
 					return items, next, err
@@ -87,7 +91,7 @@ func TestPagesShowEachOnceNewestFirst(t *testing.T) {
 				if !slices.EqualFunc(got, want, func(a, b engine.Incident) bool { return a.ID == b.ID }) {
 					t.Errorf("%s: got %d incidents, want %d in the order of the whole list", tt.name, len(got), len(want))
 				}
-				if pages > len(want)/7+1 {
+				if pages > len(want)/size+1 {
 					t.Errorf("%s: got %d pages of %d incidents", tt.name, pages, len(want))
 				}
 			}

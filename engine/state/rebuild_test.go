@@ -288,13 +288,13 @@ func (b *box) checkCounts() {
 	}
 	for status, list := range map[string]int{
 		"incidents": len(every(b.t, func(c string) ([]engine.Incident, string, error) {
-			return b.state.Incidents(engine.IncidentFilter{Status: engine.IncidentOpen}, c, 7)
+			return b.state.Incidents(engine.IncidentFilter{Status: engine.IncidentOpen}, c, 50)
 		})) - want.OpenIncidents,
 		"questions": len(every(b.t, func(c string) ([]engine.Question, string, error) {
-			return b.state.Questions(engine.QuestionFilter{Status: engine.QuestionOpen}, c, 7)
+			return b.state.Questions(engine.QuestionFilter{Status: engine.QuestionOpen}, c, 50)
 		})) - want.OpenQuestions,
 		"changes": len(every(b.t, func(c string) ([]engine.Change, string, error) {
-			return b.state.Changes(engine.ChangeFilter{Status: engine.ChangeInForce}, c, 7)
+			return b.state.Changes(engine.ChangeFilter{Status: engine.ChangeInForce}, c, 50)
 		})) - want.ChangesInForce,
 	} {
 		if list != 0 {
