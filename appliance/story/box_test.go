@@ -74,6 +74,9 @@ func (b *box) until(what string, done func(*incident) bool) *incident {
 		i, err = b.client().story(b.ctx)
 		return i != nil && done(i), err
 	})
+	if err == nil {
+		i, err = b.client().story(b.ctx) // its parts were not read in one moment
+	}
 	if err != nil {
 		b.t.Fatalf("no %s: %v: %+v", what, err, i)
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -28,8 +29,8 @@ type tale struct {
 	killedIn string // kinds of the commit after which a process was killed
 }
 
-// newTale makes a workspace in which a block ends after a second.
-func newTale(t *testing.T) *tale {
+// newTale makes a workspace in which a block ends after a while.
+func newTale(t *testing.T, while string) *tale {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
@@ -37,15 +38,15 @@ func newTale(t *testing.T) *tale {
 	page, err := l.(*net.TCPListener).File()
 	must(t, err)
 	t.Cleanup(func() { page.Close() })
-	h := newHouse(t, l.Addr().String(), nil, `"block_for": "2m"`, `"block_for": "1s"`)
+	h := newHouse(t, l.Addr().String(), nil, `"block_for": "2m"`, `"block_for": "`+while+`"`)
 	must(t, os.WriteFile(filepath.Join(h.dir, "tape.pcap"), tape(t), 0o600))
 	return &tale{house: h, t: t, page: page}
 }
 
-// begin starts a process; kill is the commit after which it kills itself.
-func (s *tale) begin(kill int) *process {
+// begin starts a process; kill says, as flags, after what it kills itself.
+func (s *tale) begin(kill ...string) *process {
 	s.t.Helper()
-	cmd := exec.Command(program(s.t, storybin), "-dir", s.dir, "-tape", filepath.Join(s.dir, "tape.pcap"), "-kill", fmt.Sprint(kill))
+	cmd := exec.Command(program(s.t, storybin), append(kill, "-dir", s.dir, "-tape", filepath.Join(s.dir, "tape.pcap"))...)
 	cmd.ExtraFiles = []*os.File{s.page}
 	s.last = start(s.t, cmd)
 	return s.last
@@ -61,18 +62,19 @@ func (s *tale) end(p *process) {
 	}
 }
 
-// play carries the story to its end, through as many deaths as there are.
-func (s *tale) play(kill int) {
+// play carries the story to its end. kill is of the first process; who follows
+// it lives.
+func (s *tale) play(kill ...string) {
 	s.t.Helper()
 	for {
-		p := s.begin(kill)
+		p := s.begin(kill...)
 		err := s.carry(p)
 		if err == nil {
 			p.stop(s.t)
 			s.end(p)
 			return
 		}
-		if kill == 0 {
+		if kill == nil {
 			s.t.Fatalf("the story does not go on: %v", err)
 		}
 		select {
@@ -80,7 +82,7 @@ func (s *tale) play(kill int) {
 		case <-limited(s.t).Done():
 			s.t.Fatalf("the story does not go on: %v", err)
 		}
-		kill = 0
+		kill = nil
 		s.end(p)
 	}
 }
@@ -148,31 +150,43 @@ func (s *tale) judge() *closedBox {
 }
 
 func TestKilledAfterEveryRecord(t *testing.T) {
-	whole := newTale(t)
-	whole.play(0)
+	whole := newTale(t, "1s")
+	whole.play()
 	whole.judge()
 	if t.Failed() {
 		t.FailNow()
 	}
 	var mu sync.Mutex // guards stopped
 	stopped := map[string]bool{}
-	t.Run("kill", func(t *testing.T) {
+	kill := func(t *testing.T, name string, flags ...string) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newTale(t, "1s")
+			s.play(flags...)
+			s.judge()
+			t.Logf("killed after: %s", s.killedIn)
+			mu.Lock()
+			defer mu.Unlock()
+			for _, kind := range strings.Fields(s.killedIn) {
+				stopped[kind] = true
+			}
+		})
+	}
+	t.Run("commits", func(t *testing.T) {
 		for n := 1; n <= len(whole.commits); n++ {
-			t.Run(fmt.Sprintf("after commit %d", n), func(t *testing.T) {
-				t.Parallel()
-				s := newTale(t)
-				s.play(n)
-				s.judge()
-				t.Logf("killed after: %s", s.killedIn)
-				mu.Lock()
-				defer mu.Unlock()
-				for _, kind := range strings.Fields(s.killedIn) {
-					stopped[kind] = true
-				}
-			})
+			kill(t, fmt.Sprintf("after %d", n), "-kill", fmt.Sprint(n))
 		}
 	})
-	for _, kind := range strings.Fields(strings.Join(whole.commits, " ")) {
+	kinds := strings.Fields(strings.Join(whole.commits, " "))
+	// Runs go on side by side, so that commits change places, or are one.
+	t.Run("kinds", func(t *testing.T) {
+		for _, kind := range slices.Compact(slices.Sorted(slices.Values(kinds))) {
+			if !stopped[kind] {
+				kill(t, "after "+kind, "-after", kind)
+			}
+		}
+	})
+	for _, kind := range kinds {
 		if !stopped[kind] {
 			t.Errorf("the story writes %s, and no process was killed after one", kind)
 		}
@@ -184,44 +198,50 @@ func TestKilledAfterEveryRecord(t *testing.T) {
 func TestKilledWithinAnEffect(t *testing.T) {
 	t.Run("block", func(t *testing.T) {
 		t.Parallel()
-		s := newTale(t)
+		s := newTale(t, "1s")
 		s.controller.Break(controller.Stuck)
-		p := s.begin(0)
+		p := s.begin()
 		must(t, s.upToAnswer(p))
 		_, err := s.controller.Wait(p.alive, 1)
 		must(t, err)
 		s.kill(p)
 		s.controller.Break(controller.Healthy)
-		s.play(0)
+		s.play()
 		probed(t, s.judge())
 	})
 	t.Run("unblock", func(t *testing.T) {
 		t.Parallel()
-		s := newTale(t)
-		p := s.begin(0)
+		s := newTale(t, "1h")
+		p := s.begin()
 		must(t, s.upToAnswer(p))
-		_, err := s.controller.Wait(p.alive, 1)
-		must(t, err)
+		must(t, p.bell.until(p.alive, func() (bool, error) {
+			i, err := s.client().story(p.alive)
+			return i != nil && len(i.Changes) == 1, err
+		}))
 		s.controller.Break(controller.Stuck)
+		no, err := s.client().call(p.alive, "POST", "/api/v1/changes/c0-1/undo", struct{}{}, nil)
+		if err != nil || no != nil {
+			t.Fatalf("undoing: %v %v", no, err)
+		}
 		_, err = s.controller.Wait(p.alive, 2)
 		must(t, err)
 		s.kill(p)
 		s.controller.Break(controller.Healthy)
-		s.play(0)
+		s.play()
 		probed(t, s.judge())
 	})
 	t.Run("mail", func(t *testing.T) {
 		t.Parallel()
-		s := newTale(t)
+		s := newTale(t, "1s")
 		s.mailbox.Break(mailbox.StuckAfterData)
-		p := s.begin(0)
+		p := s.begin()
 		must(t, p.ready(s.url))
 		must(t, s.press(p))
 		_, err := s.mailbox.Wait(p.alive, 1)
 		must(t, err)
 		s.kill(p)
 		s.mailbox.Break(mailbox.Healthy)
-		s.play(0)
+		s.play()
 		s.judge()
 		if n := len(s.mailbox.Mails()); n != 2 {
 			t.Errorf("got %d mails, want the one that was not confirmed once more", n)

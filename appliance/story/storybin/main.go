@@ -1,6 +1,6 @@
 // Storybin serves a workspace as `larkspur serve` does, for the tests of package
 // story: it tells on its standard output of every commit, and kills itself right
-// after the n-th. It listens on descriptor 3; a byte on its standard input plays
+// after one of them. It listens on descriptor 3; a byte on its standard input plays
 // the capture file.
 package main
 
@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -32,14 +33,15 @@ func main() {
 	}
 	dir := flag.String("dir", "", "the workspace")
 	at := flag.Int("kill", 0, "die right after this commit; 0 is never")
+	kind := flag.String("after", "", "die right after the first commit with a record of this kind")
 	file := flag.String("tape", "", "a capture to play")
 	flag.Parse()
-	if err := serve(*dir, *file, *at); err != nil {
+	if err := serve(*dir, *file, &teller{at: *at, kind: *kind}); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func serve(dir, file string, at int) error {
+func serve(dir, file string, tell *teller) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	page, err := net.FileListener(os.NewFile(webDescriptor, "page"))
@@ -53,7 +55,7 @@ func serve(dir, file string, at int) error {
 		}
 	}()
 	a, err := appliance.Open(appliance.Config{
-		Dir: dir, Listener: page, Out: os.Stderr, Watch: (&teller{at: at}).watch,
+		Dir: dir, Listener: page, Out: os.Stderr, Watch: tell.watch,
 		Sources: map[string]capture.Source{"tape": &story.Tape{Path: file, Played: played}},
 	})
 	if err != nil {
@@ -69,7 +71,8 @@ func serve(dir, file string, at int) error {
 // teller tells of commits, and ends the process after one of them as a power
 // cut would: nothing that was about to happen happens.
 type teller struct {
-	at int
+	at   int
+	kind string
 
 	mu   sync.Mutex // guards seen
 	seen int
@@ -84,7 +87,7 @@ func (t *teller) watch(notices []state.Notice) {
 		kinds[i] = n.Kind.String()
 	}
 	fmt.Println(strings.Join(kinds, " "))
-	if t.seen == t.at {
+	if t.seen == t.at || slices.Contains(kinds, t.kind) {
 		syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {} // no further than this
 	}
