@@ -3,6 +3,7 @@ package appliance
 import (
 	"context"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
@@ -47,6 +48,7 @@ func (x *auditor) Checkpoint() (string, error) {
 func (x *auditor) keep(text []byte) error {
 	tmp := x.path + ".new"
 	if err := os.WriteFile(tmp, text, 0o600); err != nil {
+		_ = os.Remove(tmp) // half a file helps nobody; the error is told
 		return engine.WrapError(engine.Unavailable, err, "checkpoint")
 	}
 	if err := os.Rename(tmp, x.path); err != nil {
@@ -69,16 +71,22 @@ func (x *auditor) Run(ctx context.Context) error {
 		if size == signed {
 			return nil
 		}
-		signed = size
 		_, err := x.Checkpoint()
+		if engine.NoRoom(err) {
+			return nil // the store has told of that; signed when there is room
+		}
+		if err == nil {
+			signed = size
+		}
 		return err
 	}
 	for {
-		if err := sign(); err != nil {
-			return err
-		}
+		err := sign()
 		if x.a.clock.Sleep(ctx, checkpointEvery) != nil {
 			return sign()
+		}
+		if err != nil {
+			slog.Error("the ledger could not be signed; trying again", "error", err)
 		}
 	}
 }

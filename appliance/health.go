@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"larkspur/engine"
+	"larkspur/engine/store"
 	"larkspur/scripts"
 	"larkspur/ui"
 	"larkspur/ui/desk"
@@ -22,7 +23,7 @@ func (a *Appliance) Ready() error {
 // Report implements ui.Health.
 func (a *Appliance) Report() ui.Check {
 	return ui.Check{Name: "larkspur", Status: desk.HealthOK, Message: "version " + Version, Children: []ui.Check{
-		a.scriptsHealth(), a.workersHealth(), a.ledgerHealth(), a.sensorsHealth(),
+		a.scriptsHealth(), a.workersHealth(), a.ledgerHealth(), a.diskHealth(), a.sensorsHealth(),
 	}}
 }
 
@@ -69,6 +70,32 @@ func (a *Appliance) ledgerHealth() ui.Check {
 		size += a.ledger.Size(uint16(shard))
 	}
 	return ui.Check{Name: "ledger", Status: desk.HealthOK, Message: fmt.Sprintf("%d records; %d events wait to be routed", size, a.intake.Waiting())}
+}
+
+// diskHealth tells how much room the ledger has. A full disk is broken; it does
+// not make the appliance unready, since reading goes on.
+func (a *Appliance) diskHealth() ui.Check {
+	d, err := a.store.Disk()
+	if err != nil {
+		return ui.Check{Name: "disk", Status: desk.HealthFail, Message: err.Error()}
+	}
+	return diskCheck(d)
+}
+
+func diskCheck(d store.Disk) ui.Check {
+	c := ui.Check{Name: "disk", Status: desk.HealthOK, Message: fmt.Sprintf("%d MB free", d.Free>>20)}
+	switch {
+	case d.Full:
+		c.Status, c.Hint = desk.HealthFail, engine.AsError(d.Err).Hint
+		c.Message += "; nothing is written, reading goes on"
+	case d.Low:
+		c.Status, c.Hint = desk.HealthWarn, fmt.Sprintf("free space on the disk of %q", d.Dir)
+		c.Message += fmt.Sprintf("; below %d MB nothing is written", d.Need>>20)
+	}
+	if !d.Ballast {
+		c.Message += "; the ballast is given up"
+	}
+	return c
 }
 
 func (a *Appliance) sensorsHealth() ui.Check {

@@ -68,7 +68,9 @@ func (a *Appliance) publish(ctx context.Context, live *scripts.Live) {
 			slog.Info("scripts are live", "bundle", live.Snapshot.Hash[:12], "rules", len(live.Snapshot.Declarations.Rules))
 			break
 		}
-		slog.Error("scripts could not be made live; trying again", "error", err)
+		if !engine.NoRoom(err) { // the store has told of that, once
+			slog.Error("scripts could not be made live; trying again", "error", err)
+		}
 		if a.clock.Sleep(ctx, time.Second) != nil {
 			return
 		}

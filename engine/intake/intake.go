@@ -282,7 +282,9 @@ func (in *Intake) routeSurely(ctx context.Context, batch []engine.Event) {
 			in.waiting.Add(-int64(len(batch)))
 			return
 		}
-		slog.Error("events could not be routed; trying again", "events", len(batch), "first", batch[0].ID, "error", err)
+		if !engine.NoRoom(err) { // the store has told of that, once
+			slog.Error("events could not be routed; trying again", "events", len(batch), "first", batch[0].ID, "error", err)
+		}
 		if in.cfg.Clock.Sleep(ctx, pauseAfterFault) != nil {
 			return
 		}

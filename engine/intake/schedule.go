@@ -44,7 +44,7 @@ func (s *Schedule) Run(ctx context.Context) error {
 		if jobs := s.jobs(); jobs != nil {
 			for _, job := range jobs.Jobs {
 				due, err := s.look(ctx, jobs, job, from)
-				if err != nil && ctx.Err() == nil {
+				if err != nil && ctx.Err() == nil && !engine.NoRoom(err) {
 					slog.Error("job could not be fired; trying again", "job", job.Name, "error", err)
 				}
 				if !due.IsZero() && due.Before(next) {

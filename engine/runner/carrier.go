@@ -243,7 +243,8 @@ func (c *carrier) hold(n ledger.New) {
 }
 
 // write appends what is pending and more, as one frame, and returns the outcome
-// of the last record.
+// of the last record. On a full disk it waits for room: a run that was given up
+// would forget what it has done.
 func (c *carrier) write(ctx context.Context, more ...ledger.New) (record.Outcome, error) {
 	shard, _, _ := engine.ParseID('r', c.run.ID)
 	records := append(c.pending, more...)
@@ -252,6 +253,9 @@ func (c *carrier) write(ctx context.Context, more ...ledger.New) (record.Outcome
 	}
 	// What a run has done is written even when the appliance stops meanwhile.
 	written, err := c.r.cfg.Ledger.Append(context.WithoutCancel(ctx), shard, records...)
+	for engine.NoRoom(err) && c.r.cfg.Clock.Sleep(ctx, pauseAfterFault) == nil {
+		written, err = c.r.cfg.Ledger.Append(context.WithoutCancel(ctx), shard, records...)
+	}
 	if err != nil {
 		return record.Outcome{}, err
 	}

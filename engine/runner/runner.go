@@ -188,10 +188,18 @@ func (r *Runner) carryAll(ctx context.Context) {
 		}
 		again, err := r.carry(ctx, id)
 		if err != nil && ctx.Err() == nil {
-			slog.Error("run could not go on; trying again", "run_id", id, "error", err)
+			complain("run could not go on; trying again", err, "run_id", id)
 			again = r.cfg.Clock.Sleep(ctx, pauseAfterFault) == nil
 		}
 		r.release(id, again)
+	}
+}
+
+// complain logs a fault after which we try again. Of a full disk the store has
+// told, once for all who wait for it.
+func complain(what string, err error, args ...any) {
+	if !engine.NoRoom(err) {
+		slog.Error(what, append(args, "error", err)...)
 	}
 }
 
@@ -280,7 +288,7 @@ func (r *Runner) fireTimers(ctx context.Context) {
 		r.mu.Unlock()
 		due, err := r.fireDue(ctx)
 		if err != nil && ctx.Err() == nil {
-			slog.Error("timers could not fire; trying again", "error", err)
+			complain("timers could not fire; trying again", err)
 			due = r.cfg.Clock.Now().Add(pauseAfterFault)
 		}
 		if !due.IsZero() {

@@ -53,6 +53,7 @@ const ballastName = "ballast"
 type Disk struct {
 	Dir  string
 	Free int64 // bytes that a program without privileges may take
+	Need int64 // writes are refused below so many bytes
 	// Low is set before writes are refused, Full while they are.
 	Low, Full bool
 	// Ballast is false while the ballast is given up.
@@ -159,7 +160,7 @@ func (r *reserve) disk() (Disk, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return Disk{Dir: r.dir, Free: free, Low: free < warnBelow, Full: err != nil, Ballast: !r.missing, Err: err}, nil
+	return Disk{Dir: r.dir, Free: free, Need: r.need(), Low: free < warnBelow, Full: err != nil, Ballast: !r.missing, Err: err}, nil
 }
 
 // makeRoom is called before Badger opens the folder: on a full disk it gives the

@@ -32,7 +32,7 @@ const (
 )
 
 // Reasons for which DNS drops an event that matched. Errors of the sink are
-// counted under their kinds besides.
+// counted under their kinds besides, a full disk under no_room.
 const (
 	DropQueueFull = "queue_full" // events come faster than they become durable
 	DropStopped   = "stopped"    // Run ended with the event in a queue
@@ -165,10 +165,18 @@ func (d *DNS) deliver(ctx context.Context, queue <-chan engine.Event) {
 			d.delivered.Add(1)
 			continue
 		}
-		if first := d.drop(string(engine.KindOf(err))); first {
+		if first := d.drop(reason(err)); first {
 			slog.Error("DNS event lost; more of this kind are counted only", "trigger", d.name, "error", err)
 		}
 	}
+}
+
+// reason is what a loss is counted under: a full disk, or the kind of the error.
+func reason(err error) string {
+	if engine.NoRoom(err) {
+		return engine.CauseNoRoom
+	}
+	return string(engine.KindOf(err))
 }
 
 // drop counts a loss and tells whether it is the first for this reason.

@@ -159,16 +159,21 @@ func (g gated) Next(ctx context.Context, f *capture.Frame) error {
 }
 
 func TestDNSCountsWhatTheSinkRefuses(t *testing.T) {
-	src := source(t, func(w *capturetest.Writer) {
-		w.Query(ask("a.example", 1))
-		w.Query(ask("b.example", 2))
-	})
-	d := NewDNS("eth1", src, matching(t, map[string]engine.Value{}), &keeper{err: engine.Errorf(engine.Unavailable, "disk full")})
-	if err := d.Run(context.Background()); err != nil {
-		t.Fatal(err)
-	}
-	if s := d.Stats(); s.Dropped["unavailable"] != 2 || s.Delivered != 0 {
-		t.Errorf("got %+v, want 2 dropped as unavailable", s)
+	for reason, err := range map[string]error{
+		"unavailable": engine.Errorf(engine.Unavailable, "ledger: closed"),
+		"no_room":     engine.Errorf(engine.Unavailable, "disk full").WithCause(engine.CauseNoRoom),
+	} {
+		src := source(t, func(w *capturetest.Writer) {
+			w.Query(ask("a.example", 1))
+			w.Query(ask("b.example", 2))
+		})
+		d := NewDNS("eth1", src, matching(t, map[string]engine.Value{}), &keeper{err: err})
+		if err := d.Run(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if s := d.Stats(); s.Dropped[reason] != 2 || s.Delivered != 0 {
+			t.Errorf("got %+v, want 2 dropped as %s", s, reason)
+		}
 	}
 }
 

@@ -106,7 +106,9 @@ func (h *Webhook) deliver(r *http.Request, e engine.Event) (string, error) {
 	if err == nil {
 		return id, nil
 	}
-	slog.Error("webhook not taken", "trigger", e.Source, "error", err)
+	if !engine.NoRoom(err) { // the store has told of that, once
+		slog.Error("webhook not taken", "trigger", e.Source, "error", err)
+	}
 	switch engine.KindOf(err) {
 	case engine.Unavailable, engine.Timeout:
 		return "", refusal{http.StatusServiceUnavailable, engine.Errorf(engine.Unavailable, "hook %q: the event could not be stored", e.Source).
