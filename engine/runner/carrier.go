@@ -32,6 +32,7 @@ type carrier struct {
 	run     engine.Run
 	pending []ledger.New
 	held    int                    // bytes of pending
+	facts   int                    // bytes of facts in pending
 	effects bool                   // pending holds the result of an effect
 	started map[string]engine.Step // steps with a start and no result, by place
 	steps   int                    // in the journal
@@ -259,7 +260,7 @@ func (c *carrier) write(ctx context.Context, more ...ledger.New) (record.Outcome
 	if err != nil {
 		return record.Outcome{}, err
 	}
-	c.pending, c.held, c.effects = nil, 0, false
+	c.pending, c.held, c.facts, c.effects = nil, 0, 0, false
 	return outcomeOf(written[len(written)-1])
 }
 

@@ -113,6 +113,9 @@ func performIncident(_ context.Context, c *carrier, s *wire.Step, args map[strin
 		if err := setFields(act, args["fields"]); err != nil {
 			return c.refuse(s, asStepError(err, s))
 		}
+		if err := c.roomForFacts(act); err != nil {
+			return c.refuse(s, asStepError(err, s))
+		}
 	case record.ActNote:
 		act.Text = text(args["text"])
 	default:
@@ -122,6 +125,25 @@ func performIncident(_ context.Context, c *carrier, s *wire.Step, args map[strin
 	done := c.describe(s)
 	done.Incident = act
 	return c.answer(done, nil, nil)
+}
+
+// maxFactsBytes bounds the facts of an incident: every record about it writes
+// them again.
+const maxFactsBytes = 128 << 10
+
+// roomForFacts refuses facts that an incident has no room for. Those of two runs
+// at once may pass together: the bound is far from what a record holds.
+func (c *carrier) roomForFacts(act *record.IncidentAct) error {
+	i, err := c.r.cfg.State.Incident(act.Incident)
+	if err != nil {
+		return err
+	}
+	if have := len(i.Fields) + c.facts; have+len(act.Fields) > maxFactsBytes {
+		return engine.Errorf(engine.Invalid, "incident.set: the incident has %d bytes of facts, and %d more are too many; at most %d", have, len(act.Fields), maxFactsBytes).
+			WithHint("keep a summary there; notes and steps hold the rest")
+	}
+	c.facts += len(act.Fields)
+	return nil
 }
 
 func setFields(act *record.IncidentAct, v engine.Value) (err error) {

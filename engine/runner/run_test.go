@@ -216,6 +216,49 @@ func TestArgumentsThatNoRecordHolds(t *testing.T) {
 	}
 }
 
+// TestManyHeldSteps: what a run holds back is written before it outgrows a frame.
+func TestManyHeldSteps(t *testing.T) {
+	tests := []struct{ name, source string }{
+		{"many small ones", "def f(i):\n    for n in range(1200):\n        now()\n    i.set(end = True)\n"},
+		{"large ones", "def f(i):\n    for n in range(40):\n        i.note('x' * 20000)\n    i.set(end = True)\n"},
+		{"large reads", "def f(i):\n    for n in range(40):\n        sim.read('x' * 20000)\n    i.set(end = True)\n"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b := playbook(t, tt.source)
+			incident, _ := b.play()
+			if b.fact(incident, "end") != true {
+				t.Error("the run did not come to its end")
+			}
+		})
+	}
+}
+
+func TestFactsAreBounded(t *testing.T) {
+	t.Parallel()
+	b := playbook(t, `
+def f(i):
+    set = 0
+    for n in range(10):
+        r = attempt(lambda: i.set(**{"fact %d" % n: "x" * 30000}))
+        if r.ok:
+            set += 1
+        else:
+            error = r.error
+    i.set(set = set, message = error.message, kind = error.kind)
+    i.close("it can still be closed")
+`)
+	incident, _ := b.play()
+	if b.fact(incident, "set") != int64(4) || b.fact(incident, "kind") != "invalid" {
+		t.Errorf("got %v facts set, then %v", b.fact(incident, "set"), b.fact(incident, "kind"))
+	}
+	contains(t, "message", b.fact(incident, "message").(string), "the incident has 1200", "at most 131072")
+	if b.incident(incident).Status != engine.IncidentClosed {
+		t.Error("the incident is not closed")
+	}
+}
+
 func TestTheIncidentsWords(t *testing.T) {
 	t.Parallel()
 	b := playbook(t, `
