@@ -140,6 +140,7 @@ type question struct {
 // options are the flags that client commands share.
 type options struct {
 	dir, status, reason, code, fields string
+	incident                          string
 	json                              bool
 	limit                             int
 }
@@ -152,6 +153,7 @@ func (c *call) client(asks []ask) error {
 		f.StringVar(&o.reason, "reason", "", "why")
 		f.StringVar(&o.code, "code", "", "of a close")
 		f.StringVar(&o.fields, "fields", "", "JSON object of an answer's fields")
+		f.StringVar(&o.incident, "incident", "", "only of this incident")
 		f.BoolVar(&o.json, "json", false, "print what the API answers")
 		f.IntVar(&o.limit, "limit", 50, "how many of a list")
 	})
@@ -262,8 +264,10 @@ type page[T any] struct {
 
 func (q *question) query() string {
 	v := url.Values{"limit": {fmt.Sprint(q.opts.limit)}}
-	if q.opts.status != "" {
-		v.Set("status", q.opts.status)
+	for name, value := range map[string]string{"status": q.opts.status, "incident": q.opts.incident} {
+		if value != "" {
+			v.Set(name, value)
+		}
 	}
 	return "?" + v.Encode()
 }

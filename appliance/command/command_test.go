@@ -99,6 +99,8 @@ func TestClient(t *testing.T) {
 		{"rules", "RULE"},
 		{"audit checkpoint", "\n"},
 		{"audit export", "\n"},
+		{"audit export --incident i0-42 --since 2026-11-22", ""},
+		{"runs --incident i0-42", "r0-17"},
 		{"login dave", "signs dave in, opens once, before "},
 	} {
 		if code, out, said := larkspur(t, strings.Fields(tt.line)...); code != exitFine || said != "" || !strings.Contains(out, tt.want) {

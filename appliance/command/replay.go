@@ -20,17 +20,17 @@ import (
 	"larkspur/ui/desk"
 )
 
-// replayLine is one line of `larkspur replay --json` (LANGUAGE section 8).
-type replayLine struct {
+// ReplayLine is one line of `larkspur replay --json` (LANGUAGE section 8).
+type ReplayLine struct {
 	Time     time.Time   `json:"time"`
 	Rule     string      `json:"rule"`
-	Event    replayEvent `json:"event"`
+	Event    ReplayEvent `json:"event"`
 	Incident string      `json:"incident"`
 	Dedup    engine.Data `json:"dedup"`
 }
 
-// replayEvent is an event as events files hold it.
-type replayEvent struct {
+// ReplayEvent is an event as events files hold it.
+type ReplayEvent struct {
 	Kind      string           `json:"kind"`
 	Source    string           `json:"source"`
 	Time      time.Time        `json:"time"`
@@ -171,8 +171,8 @@ func (c *call) tellMatch(asJSON bool) func(trial.Match) error {
 			return err
 		}
 		fields = desk.Plain(fields) // an events file has no types of ours
-		e := replayEvent{m.Event.Kind, m.Event.Source, m.Event.Time, m.Event.Logsource, fields}
-		return out.Encode(replayLine{m.Event.Time, m.Rule, e, m.Incident, m.Dedup})
+		e := ReplayEvent{m.Event.Kind, m.Event.Source, m.Event.Time, m.Event.Logsource, fields}
+		return out.Encode(ReplayLine{m.Event.Time, m.Rule, e, m.Incident, m.Dedup})
 	}
 }
 
