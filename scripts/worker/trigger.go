@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -199,7 +200,7 @@ func each(args map[string]engine.Value, name string, check func(string) error) e
 
 func checkDNS(args map[string]engine.Value) error {
 	for name, check := range map[string]func(string) error{
-		"domains": checkDomain, "clients": checkNetwork, "types": checkToken, "rcodes": checkToken, "proto": checkProto,
+		"domains": checkDomain, "clients": checkClient, "types": checkToken, "rcodes": checkToken, "proto": checkProto,
 	} {
 		if err := each(args, name, check); err != nil {
 			return err
@@ -217,15 +218,19 @@ func checkDomain(s string) error {
 	return nil
 }
 
-func checkNetwork(s string) error {
+// checkClient takes what tells devices apart.
+func checkClient(s string) error {
+	if _, err := net.ParseMAC(s); err == nil {
+		return nil
+	}
 	if _, err := netip.ParseAddr(s); err == nil {
 		return nil
 	}
 	if _, err := netip.ParsePrefix(s); err == nil {
 		return nil
 	}
-	return engine.Errorf(engine.Invalid, "got %.80q, want an address or a network", s).
-		WithHint(`like "192.0.2.7", "192.0.2.0/24" or "2001:db8::/32"`)
+	return engine.Errorf(engine.Invalid, "got %.80q, want an address, a network or a MAC address", s).
+		WithHint(`like "192.0.2.7", "192.0.2.0/24", "2001:db8::/32" or "02:00:00:00:00:07"`)
 }
 
 func checkToken(s string) error {
