@@ -177,7 +177,7 @@ func loadKey(path string) ([]byte, error) {
 	if errors.Is(err, os.ErrNotExist) {
 		key = make([]byte, 32)
 		rand.Read(key)
-		err = os.WriteFile(path, key, 0o600)
+		err = writeSurely(path, key)
 	}
 	if err != nil {
 		return nil, engine.WrapError(engine.Unavailable, err, "the box's key")
@@ -186,6 +186,28 @@ func loadKey(path string) ([]byte, error) {
 		return nil, engine.Errorf(engine.Invalid, "the box's key %q: got %d bytes, want 32", path, len(key))
 	}
 	return key, nil
+}
+
+// writeSurely writes a file that is whole on the disk, or not there, when the
+// power goes out.
+func writeSurely(path string, content []byte) error {
+	tmp := path + ".new"
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // notice hears of every committed record.
