@@ -7,11 +7,11 @@
 package api
 
 import (
-	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -87,7 +87,7 @@ func (q *query) text(name string) string { return q.values.Get(name) }
 func (q *query) oneOf(name string, allowed ...string) string {
 	v := q.values.Get(name)
 	if v != "" && !slices.Contains(allowed, v) && q.err == nil {
-		q.err = engine.Errorf(engine.Invalid, "%s: got %q, want one of %v", name, v, allowed)
+		q.err = engine.Errorf(engine.Invalid, "%s: got %q, want %s", name, v, either(allowed))
 	}
 	return v
 }
@@ -150,7 +150,16 @@ func unknown(what, name string, known []string) error {
 	if len(known) == 0 {
 		return err.WithHint("This call takes none.")
 	}
-	return err.WithHint("Known here: %s.", fmt.Sprint(known))
+	return err.WithHint("Known here: %s.", strings.Join(known, ", "))
+}
+
+// either writes "a, b or c".
+func either(words []string) string {
+	last := len(words) - 1
+	if last < 1 {
+		return strings.Join(words, "")
+	}
+	return strings.Join(words[:last], ", ") + " or " + words[last]
 }
 
 func clip(s string) string {
