@@ -48,14 +48,20 @@ func (t *tx) remember(id, made string) {
 
 func (t *tx) sweepOffers() {
 	limit := t.now.Add(-OfferMemory).UnixNano()
+	from, _ := moment(t, classOfferFrom, t.shard)
+	next := from
 	var old [][]byte
-	t.Scan(key(classOfferTime, t.shard), nil, false, func(k, _ []byte) bool {
-		if int64(binary.BigEndian.Uint64(k[3:])) > limit || len(old) == offersSwept {
+	t.Scan(key(classOfferTime, t.shard), momentKey(classOfferTime, t.shard, from), false, func(k, _ []byte) bool {
+		next = int64(binary.BigEndian.Uint64(k[3:]))
+		if next > limit || len(old) == offersSwept {
 			return false
 		}
 		old = append(old, append([]byte(nil), k...))
 		return true
 	})
+	if next != from {
+		t.setMoment(classOfferFrom, next)
+	}
 	for _, k := range old {
 		t.Delete(k)
 		if o, ok := get[offered](t, append(key(classOffer, t.shard), k[11:]...)); ok && o.Time.UnixNano() <= limit {

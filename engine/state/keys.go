@@ -20,6 +20,7 @@ const (
 	classCounts     = 'a' // shard → engine.Counts
 	classOffer      = 'o' // shard, hash of an offered id → record, time
 	classOfferTime  = 'O' // shard, time, hash → nothing; finds offers to forget
+	classOfferFrom  = 'f' // shard → time before which no offer is remembered
 	classEvent      = 'e' // shard, event → record
 	classInbox      = 'E' // shard, event → nothing, while it is not routed
 	classIncident   = 'i' // shard, incident → engine.Incident
@@ -37,6 +38,7 @@ const (
 	classToken      = 'k' // shard, SHA-256 of a token → engine link
 	classTimer      = 't' // shard, timer → engine.Timer
 	classDue        = 'T' // shard, due time, timer → nothing
+	classDueFrom    = 'D' // shard → time before which no timer is due
 	classTimerOf    = 'z' // shard, hash of target and step → timer
 	classChange     = 'c' // shard, change → engine.Change
 	classInForce    = 'C' // shard, change → nothing, while it is in force
@@ -48,9 +50,9 @@ const (
 )
 
 var classes = []byte{
-	classPosition, classEngine, classCounter, classCounts, classOffer, classOfferTime, classEvent, classInbox,
+	classPosition, classEngine, classCounter, classCounts, classOffer, classOfferTime, classOfferFrom, classEvent, classInbox,
 	classIncident, classOpen, classDedup, classTimeline, classOpenings, classRun, classReady, classRunOf,
-	classStep, classQuestion, classAsked, classQuestionOf, classToken, classTimer, classDue, classTimerOf,
+	classStep, classQuestion, classAsked, classQuestionOf, classToken, classTimer, classDue, classDueFrom, classTimerOf,
 	classChange, classInForce, classChangeOf, classJob, classRule, classBundle, classCursor,
 }
 

@@ -208,6 +208,9 @@ func TestARebuildIsEqualWhateverHappened(t *testing.T) {
 				loads = append(loads, &workload{b: b, rnd: rand.New(rand.NewPCG(42, uint64(shard))), shard: uint16(shard), ids: map[byte][]string{}, seen: seen})
 			}
 			for n := range 500 {
+				if n%50 == 49 {
+					b.checkTimers()
+				}
 				loads[n%shards].step()
 			}
 			for _, k := range record.Kinds() {
@@ -216,6 +219,7 @@ func TestARebuildIsEqualWhateverHappened(t *testing.T) {
 				}
 			}
 			b.checkCounts()
+			b.checkTimers()
 			before := b.dump()
 			must(t, b.ledger.Rebuild())
 			compareDumps(t, before, b.dump())
@@ -299,6 +303,34 @@ func (b *box) checkCounts() {
 	} {
 		if list != 0 {
 			b.t.Errorf("the index of open %s has %d too many", status, list)
+		}
+	}
+}
+
+// checkTimers compares the sorted index, which does not begin at its beginning,
+// with the timers that there are.
+func (b *box) checkTimers() {
+	b.t.Helper()
+	for shard := range uint16(b.ledger.Shards()) {
+		var want []engine.Timer
+		view := b.store.View()
+		view.Scan([]byte{'t', byte(shard >> 8), byte(shard)}, nil, false, func(_, v []byte) bool {
+			tm, err := record.Unmarshal[engine.Timer](v)
+			must(b.t, err)
+			want = append(want, tm)
+			return true
+		})
+		view.Close()
+		slices.SortStableFunc(want, func(a, b engine.Timer) int { return a.Due.Compare(b.Due) })
+		got, err := b.state.DueTimers(shard, b.clock.now.Add(1000*time.Hour), 10_000)
+		must(b.t, err)
+		if !slices.EqualFunc(got, want, func(a, b engine.Timer) bool { return a.Due.Equal(b.Due) }) {
+			b.t.Fatalf("shard %d: got %d timers, want %d:\ngot  %v\nwant %v", shard, len(got), len(want), got, want)
+		}
+		next, ok, err := b.state.NextTimer(shard)
+		must(b.t, err)
+		if ok != (len(want) > 0) || ok && !next.Due.Equal(want[0].Due) {
+			b.t.Fatalf("shard %d: got %+v next, %v", shard, next, ok)
 		}
 	}
 }

@@ -367,7 +367,8 @@ func (s *State) NextTimer(shard uint16) (tm engine.Timer, ok bool, err error) {
 	defer guard(&err)
 	view := s.view()
 	defer view.Close()
-	view.Scan(key(classDue, shard), nil, false, func(k, _ []byte) bool {
+	from, _ := moment(view, classDueFrom, shard)
+	view.Scan(key(classDue, shard), momentKey(classDue, shard, from), false, func(k, _ []byte) bool {
 		tm, ok = get[engine.Timer](view, nounKey(classTimer, shard, binary.BigEndian.Uint64(k[11:])))
 		return !ok
 	})
@@ -380,7 +381,8 @@ func (s *State) DueTimers(shard uint16, at time.Time, limit int) (due []engine.T
 	defer guard(&err)
 	view := s.view()
 	defer view.Close()
-	view.Scan(key(classDue, shard), nil, false, func(k, _ []byte) bool {
+	from, _ := moment(view, classDueFrom, shard)
+	view.Scan(key(classDue, shard), momentKey(classDue, shard, from), false, func(k, _ []byte) bool {
 		if int64(binary.BigEndian.Uint64(k[3:])) > at.UnixNano() || len(due) == limit {
 			return false
 		}

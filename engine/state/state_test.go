@@ -24,14 +24,14 @@ func (c *clock) Sleep(ctx context.Context, d time.Duration) error {
 
 // box is a ledger with its state in a temporary directory.
 type box struct {
-	t      *testing.T
+	t      testing.TB
 	store  *store.Store
 	ledger *ledger.Ledger
 	state  *state.State
 	clock  *clock
 }
 
-func open(t *testing.T, dir string, shards int) *box {
+func open(t testing.TB, dir string, shards int) *box {
 	t.Helper()
 	s, err := store.OpenLedger(dir + "/ledger")
 	must(t, err)

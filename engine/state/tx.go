@@ -218,6 +218,9 @@ func (t *tx) setTimer(tm engine.Timer) {
 	t.took(tm.ID)
 	t.put(nounKey(classTimer, t.shard, n), tm)
 	t.mark(dueKey(t.shard, tm.Due, n))
+	if from, ok := moment(t, classDueFrom, t.shard); ok && tm.Due.UnixNano() < from {
+		t.setMoment(classDueFrom, tm.Due.UnixNano())
+	}
 	t.Set(hashKey(classTimerOf, t.shard, tm.Target, tm.Step), []byte(tm.ID))
 }
 
@@ -239,6 +242,41 @@ func (t *tx) dropTimer(id string) {
 	t.Delete(nounKey(classTimer, t.shard, n))
 	t.Delete(dueKey(t.shard, tm.Due, n))
 	t.Delete(hashKey(classTimerOf, t.shard, tm.Target, tm.Step))
+	t.skipDue(tm.Due)
+}
+
+// skipDue moves the beginning of the sorted index to its first timer, when one
+// that was due there is gone. What was deleted stays in the store's tables for a
+// long time: without the beginning every look would pass all of it.
+func (t *tx) skipDue(gone time.Time) {
+	from, ok := moment(t, classDueFrom, t.shard)
+	if ok && gone.UnixNano() > from {
+		return
+	}
+	next := gone.UnixNano()
+	t.Scan(key(classDue, t.shard), momentKey(classDue, t.shard, from), false, func(k, _ []byte) bool {
+		next = int64(binary.BigEndian.Uint64(k[3:]))
+		return false
+	})
+	t.setMoment(classDueFrom, next)
+}
+
+// moment reads a moment in nanoseconds; 0 when it was never set.
+func moment(r store.Reader, class byte, shard uint16) (int64, bool) {
+	b, ok := r.Get(key(class, shard))
+	if !ok {
+		return 0, false
+	}
+	return int64(binary.BigEndian.Uint64(b)), true
+}
+
+func (t *tx) setMoment(class byte, at int64) {
+	t.Set(key(class, t.shard), binary.BigEndian.AppendUint64(nil, uint64(at)))
+}
+
+// momentKey is where the entries of a moment begin in an index by time.
+func momentKey(class byte, shard uint16, at int64) []byte {
+	return binary.BigEndian.AppendUint64(key(class, shard), uint64(at))
 }
 
 func dueKey(shard uint16, due time.Time, n uint64) []byte {
