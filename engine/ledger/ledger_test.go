@@ -62,7 +62,7 @@ type fixture struct {
 	signer *ledger.Signer
 }
 
-func open(t *testing.T, dir string, shards int, last []byte) *fixture {
+func open(t testing.TB, dir string, shards int, last []byte) *fixture {
 	t.Helper()
 	s, err := store.OpenLedger(dir + "/ledger")
 	if err != nil {
@@ -80,7 +80,7 @@ func open(t *testing.T, dir string, shards int, last []byte) *fixture {
 	return f
 }
 
-func (f *fixture) close(t *testing.T) {
+func (f *fixture) close(t testing.TB) {
 	t.Helper()
 	f.ledger.Close()
 	if err := f.store.Close(); err != nil {
