@@ -76,7 +76,7 @@ func TestPagesShowEachOnceNewestFirst(t *testing.T) {
 			for n, tt := range tests {
 				size := 7 // and larger pages for the others, which cost less
 				if n > 1 {
-					size = 60
+					size = 300
 				}
 				pages := 0
 				got := every(t, func(c string) ([]engine.Incident, string, error) {

@@ -207,8 +207,8 @@ func TestARebuildIsEqualWhateverHappened(t *testing.T) {
 			for shard := range shards {
 				loads = append(loads, &workload{b: b, rnd: rand.New(rand.NewPCG(42, uint64(shard))), shard: uint16(shard), ids: map[byte][]string{}, seen: seen})
 			}
-			for n := range 500 {
-				if n%50 == 49 {
+			for n := range 400 {
+				if n%100 == 99 {
 					b.checkTimers()
 				}
 				loads[n%shards].step()
