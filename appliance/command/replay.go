@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"slices"
@@ -130,6 +131,7 @@ func (c *call) replay(pool *sandbox.Pool, dir string, files []string, bare *tria
 	counts, err := r.Close()
 	fmt.Fprintf(c.stderr, "%s, %s, %s would have been opened%s\n", number(counts.Events, "event"),
 		number(counts.Matches, "match"), number(counts.Incidents, "incident"), undecodable(counts.Undecodable))
+	printSkipped(c.stderr, counts.Skipped)
 	if err == nil && failed {
 		return errProblems
 	}
@@ -154,6 +156,14 @@ func undecodable(counts map[string]uint64) string {
 		text += fmt.Sprintf("; %d undecodable: %s", counts[reason], strings.ReplaceAll(reason, "_", " "))
 	}
 	return text
+}
+
+// printSkipped says which lines of events files were no events.
+func printSkipped(w io.Writer, counts map[string]trial.Skipped) {
+	for _, reason := range slices.Sorted(maps.Keys(counts)) {
+		s := counts[reason]
+		fmt.Fprintf(w, "%s skipped, %s: first %s: %s\n", number(int(s.Lines), "line"), reason, s.First, s.Why)
+	}
 }
 
 func (c *call) tellMatch(asJSON bool) func(trial.Match) error {

@@ -10,14 +10,11 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"larkspur/engine"
@@ -49,9 +46,10 @@ type Match struct {
 // Counts sum a replay up.
 type Counts struct {
 	Events, Matches, Incidents int
-	// Skipped are lines that are no events, by reason; Undecodable what a capture
-	// held that is no DNS message.
-	Skipped, Undecodable map[string]uint64
+	// Skipped are the lines of events files that are no events, by reason.
+	Skipped map[string]Skipped
+	// Undecodable is what captures held that is no DNS message, by reason.
+	Undecodable map[string]uint64
 }
 
 // Bare says that an events file's lines are bare fields, and whose.
@@ -87,7 +85,7 @@ func Open(r Rules, evaluator intake.Evaluator, tell func(Match) error) (_ *Repla
 	if err != nil {
 		return nil, errors.Join(err, remove())
 	}
-	x := &Replay{rules: r, clock: &clock{}, tell: tell, counts: Counts{Skipped: map[string]uint64{}, Undecodable: map[string]uint64{}}}
+	x := &Replay{rules: r, clock: &clock{}, tell: tell, counts: Counts{Skipped: map[string]Skipped{}, Undecodable: map[string]uint64{}}}
 	x.close = func() error { return errors.Join(s.Close(), remove()) }
 	l, err := ledger.Open(ledger.Config{Store: s, Projector: state.NewProjector(nil), Clock: x.clock, Node: "replay"})
 	if err != nil {
@@ -132,10 +130,26 @@ func (x *Replay) Read(ctx context.Context, name string, r io.Reader, bare *Bare)
 	if err != nil {
 		return engine.WrapError(engine.Unavailable, err, "replay")
 	}
-	if strings.ContainsRune("{[ \t\r\n", rune(first[0])) {
+	if first[0] == '{' || holdsEvents(in) {
 		return x.events(ctx, name, in, bare)
 	}
 	return x.capture(ctx, name, in)
+}
+
+// holdsEvents reports whether a reader begins with text of which a line begins
+// an object, not necessarily the first. Every kind of capture has a zero byte
+// early, and none of text has.
+func holdsEvents(in *bufio.Reader) bool {
+	head, _ := in.Peek(4 << 10) // less is there, or the next read tells
+	if bytes.IndexByte(head, 0) >= 0 {
+		return false
+	}
+	for line := range bytes.Lines(head) {
+		if line = bytes.TrimSpace(line); len(line) > 0 && (line[0] == '{' || line[0] == '[') {
+			return true
+		}
+	}
+	return false
 }
 
 // byteOrderMark is what some programs on Windows put before UTF-8.
@@ -195,75 +209,4 @@ func (x *Replay) take(ctx context.Context, e engine.Event) error {
 		}
 	}
 	return nil
-}
-
-// maxLineBytes bounds one line of an events file.
-const maxLineBytes = 1 << 20
-
-// eventLine is one line of an events file (LANGUAGE section 8).
-type eventLine struct {
-	Kind      string           `json:"kind"`
-	Source    string           `json:"source"`
-	Time      time.Time        `json:"time"`
-	Logsource engine.Logsource `json:"logsource"`
-	Fields    json.RawMessage  `json:"fields"`
-}
-
-func (x *Replay) events(ctx context.Context, path string, in io.Reader, bare *Bare) error {
-	lines := bufio.NewScanner(in)
-	lines.Buffer(nil, maxLineBytes)
-	for n := 1; lines.Scan(); n++ {
-		if len(bytes.TrimSpace(lines.Bytes())) == 0 {
-			continue
-		}
-		e, err := parseEvent(lines.Bytes(), bare)
-		if err != nil {
-			return engine.Errorf(engine.Invalid, "%s:%d:1: %w", path, n, err).
-				WithHint(`want one event a line: {"kind": "webhook", "source": "wazuh", "time": "2026-11-22T08:00:00Z", "fields": {…}}; for bare fields give --source NAME`)
-		}
-		x.counts.Events++
-		if err := x.take(ctx, e); err != nil {
-			return err
-		}
-	}
-	if err := lines.Err(); err != nil {
-		return engine.Errorf(engine.Invalid, "%s: a line of more than %d bytes, or unreadable: %w", path, maxLineBytes, err)
-	}
-	return nil
-}
-
-// notEvent says what is wrong with a line, without names of our types.
-func notEvent(err error) error {
-	var wrong *json.UnmarshalTypeError
-	switch {
-	case errors.As(err, &wrong) && wrong.Field == "":
-		return fmt.Errorf("not an event: got %s, want a JSON object", wrong.Value)
-	case errors.As(err, &wrong):
-		return fmt.Errorf("%s: got %s", wrong.Field, wrong.Value)
-	}
-	return fmt.Errorf("not an event: %w", err)
-}
-
-func parseEvent(line []byte, bare *Bare) (engine.Event, error) {
-	l := eventLine{Fields: line}
-	if bare != nil {
-		l.Kind, l.Source, l.Logsource = "log", bare.Source, bare.Logsource
-	} else if err := json.Unmarshal(line, &l); err != nil {
-		return engine.Event{}, notEvent(err)
-	}
-	if l.Kind == "" || l.Source == "" {
-		return engine.Event{}, errors.New("an event wants a kind and a source")
-	}
-	v, err := engine.DecodeJSON(l.Fields)
-	if err != nil {
-		return engine.Event{}, err
-	}
-	fields, ok := v.(map[string]engine.Value)
-	if !ok {
-		return engine.Event{}, errors.New("fields: want an object")
-	}
-	if !l.Time.IsZero() {
-		l.Time = l.Time.UTC()
-	}
-	return engine.Event{Kind: l.Kind, Source: l.Source, Time: l.Time, Logsource: l.Logsource, Fields: fields}, nil
 }
