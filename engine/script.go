@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"regexp"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -149,12 +151,47 @@ type Signature struct {
 	// override Class.
 	EffectParam bool `json:"effect_param,omitempty"`
 	// Change is set when the call can be taken back: it accepts `expires`, `why`.
-	Change  bool `json:"change,omitempty"`
-	Version int  `json:"version"`
+	Change bool `json:"change,omitempty"`
+	// Inverse names the builtin that takes it back, with the same arguments
+	// unless the call's result says otherwise.
+	Inverse string `json:"inverse,omitempty"`
+	Version int    `json:"version"`
 	// Internal builtins are called by the shipped library only.
 	Internal bool `json:"internal,omitempty"`
-	// Result describes the result's attributes for `larkspur doc`.
+	// Result describes the result's attributes for `larkspur doc`; Type is the
+	// name of its struct ("http.response"), empty where it is none.
 	Result string `json:"result,omitempty"`
+	Type   string `json:"type,omitempty"`
+}
+
+// Attributes returns the names of the result's attributes, methods aside; none
+// where the result is no struct.
+func (s Signature) Attributes() []string {
+	var names []string
+	attributes, _, _ := strings.Cut(s.Result, ";") // "…; or None"
+	for _, name := range strings.Split(remarks.ReplaceAllString(attributes, ""), ",") {
+		if name = strings.TrimSpace(name); name != "" && !strings.ContainsAny(name, " (") {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// remarks of a signature's result: "id (the Message-ID)".
+var remarks = regexp.MustCompile(` \([^)]*\)`)
+
+// EmptyResult is what an effect that is not performed returns: its struct, with
+// all attributes nil; nil where the result is no struct.
+func (s Signature) EmptyResult() Value {
+	names := s.Attributes()
+	if len(names) == 0 {
+		return nil
+	}
+	fields := make(map[string]Value, len(names))
+	for _, name := range names {
+		fields[name] = nil
+	}
+	return Struct{Type: s.Type, Fields: fields}
 }
 
 // String returns file:line:col.

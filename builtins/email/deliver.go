@@ -247,7 +247,7 @@ func (t *talk) send(l letter, content []byte) (engine.Result, error) {
 	if err := t.data(content); err != nil {
 		return engine.Result{}, err
 	}
-	return engine.Result{Value: engine.Struct{Type: "smtp.delivered", Fields: map[string]engine.Value{
+	return engine.Result{Value: engine.Struct{Type: deliveredType, Fields: map[string]engine.Value{
 		"id": l.id, "accepted": accepted, "refused": refused}}}, nil
 }
 

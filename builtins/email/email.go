@@ -26,6 +26,12 @@ var Docs embed.FS
 // Section is the name of this package's part of `connections`.
 const Section = "smtp"
 
+// Types of the results.
+const (
+	sentType      = "email.sent"
+	deliveredType = "smtp.delivered"
+)
+
 // Limits and defaults.
 const (
 	deliverTimeout  = 2 * time.Minute // servers may think for long after DATA (RFC 5321 §4.5.3.2)
@@ -152,14 +158,14 @@ func (m *module) builtins() []reach.Builtin {
 			{Name: "reply_to", Kind: "text", Doc: "the address that answers go to"},
 			connection,
 		},
-		Result: "id (the Message-ID), to (a list of addresses)",
+		Result: "id (the Message-ID), to (a list of addresses)", Type: sentType,
 	}
 	deliver := engine.Signature{
 		Name: "smtp.deliver", Class: engine.Repeatable, Positional: 2, Version: 1, Connection: Section, Internal: true,
 		Doc: "Deliver one mail in one SMTP conversation; the outbox calls it.",
 		Params: []engine.Param{connection,
 			{Name: "mail", Kind: "dict", Required: true, Doc: "what email.send made"}},
-		Result: "id, accepted (a list of addresses), refused (a list of address and message)",
+		Result: "id, accepted (a list of addresses), refused (a list of address and message)", Type: deliveredType,
 	}
 	return []reach.Builtin{
 		{Builtin: engine.Builtin{Signature: send, Do: m.send}, AtOnce: -1, Handles: true},

@@ -33,7 +33,7 @@ func (m *module) send(_ context.Context, c *engine.Call) (engine.Result, error) 
 		Purpose: "outbox",
 	}
 	return engine.Result{
-		Value: engine.Struct{Type: "email.sent", Fields: map[string]engine.Value{
+		Value: engine.Struct{Type: sentType, Fields: map[string]engine.Value{
 			"id": message["message_id"], "to": message["to"]}},
 		Starts: []engine.Start{start},
 	}, nil

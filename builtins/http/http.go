@@ -188,7 +188,7 @@ func (m *module) builtins() []reach.Builtin {
 				Signature: engine.Signature{
 					Name: "http." + name, Class: class, EffectParam: true, Connection: Section, Positional: 1, Version: 1, Params: params,
 					Doc:    "Send a " + method + " request; any status is an answer, no answer is an error.",
-					Result: "status, headers, body, json(), url, elapsed, tls, truncated",
+					Result: "status, headers, body, json(), url, elapsed, tls, truncated", Type: responseType,
 				},
 				Do: m.do(method, class),
 			},

@@ -36,6 +36,9 @@ type exchange struct {
 	sent reach.Sent
 }
 
+// responseType is the type of what every request returns.
+const responseType = "http.response"
+
 func (x *exchange) perform(ctx context.Context, method string) (engine.Result, error) {
 	limit := x.call.Span("timeout", defaultTimeout)
 	if s, ok := x.sites[x.call.Connection]; ok && x.call.Args["timeout"] == nil {
@@ -67,7 +70,7 @@ func (x *exchange) perform(ctx context.Context, method string) (engine.Result, e
 		return engine.Result{}, engine.Errorf(engine.Invalid, "%s %s: the answer is larger than %d MB", x.call.Name, shown(resp.Request.URL), maxBodyBytes>>20)
 	}
 	now := x.env.Clock.Now()
-	return engine.Result{Value: engine.Struct{Type: "http.response", Fields: map[string]engine.Value{
+	return engine.Result{Value: engine.Struct{Type: responseType, Fields: map[string]engine.Value{
 		"status":    int64(resp.StatusCode),
 		"headers":   headersOf(resp.Header),
 		"body":      string(body),

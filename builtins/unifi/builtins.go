@@ -8,6 +8,12 @@ import (
 	"larkspur/engine"
 )
 
+// Types of the results.
+const (
+	clientType = "unifi.client"
+	changeType = "unifi.change"
+)
+
 func (m *module) builtins() []reach.Builtin {
 	connection := engine.Param{Name: "connection", Kind: "connection", Doc: "a name in connections.unifi; left out where there is one, or one called default"}
 	mac := engine.Param{Name: "mac", Kind: "mac", Required: true, Doc: "the client's MAC address"}
@@ -20,7 +26,7 @@ func (m *module) builtins() []reach.Builtin {
 					{Name: "mac", Kind: "mac", Doc: "its MAC address"},
 					{Name: "name", Kind: "text", Doc: "its name in the console or the host name that it gave itself, whatever the case"},
 					{Name: "ip", Kind: "text", Doc: "its address, now or when last seen"}},
-				Result: "mac, name, hostname, ip, online, blocked, wired, network, ssid, first_seen, last_seen; or None",
+				Result: "mac, name, hostname, ip, online, blocked, wired, network, ssid, first_seen, last_seen; or None", Type: clientType,
 			},
 			Do: m.doClient,
 		},
@@ -30,26 +36,26 @@ func (m *module) builtins() []reach.Builtin {
 				Doc: "The clients of a UniFi network that are online now, or all that it knows.",
 				Params: []engine.Param{connection,
 					{Name: "all", Kind: "bool", Default: engine.MustEncode(false), Doc: "those that are not online, too"}},
-				Result: "a list of clients as in unifi.client",
+				Result: "a list of clients as in unifi.client", Type: clientType,
 			},
 			Do: m.doClients,
 		},
 		{
 			Signature: engine.Signature{
-				Name: "unifi.block", Class: engine.Once, Change: true,
+				Name: "unifi.block", Class: engine.Once, Change: true, Inverse: "unifi.unblock",
 				Doc:    "Block a client from a UniFi network, until it is unblocked or the change expires.",
 				Params: []engine.Param{connection, mac},
-				Result: "mac, name, blocked, changed",
+				Result: "mac, name, blocked, changed", Type: changeType,
 			},
 			Do:    func(ctx context.Context, c *engine.Call) (engine.Result, error) { return m.set(ctx, c, true) },
 			Probe: func(ctx context.Context, c *engine.Call) (bool, engine.Result, error) { return m.probe(ctx, c, true) },
 		},
 		{
 			Signature: engine.Signature{
-				Name: "unifi.unblock", Class: engine.Once, Change: true,
+				Name: "unifi.unblock", Class: engine.Once, Change: true, Inverse: "unifi.block",
 				Doc:    "Let a blocked client into a UniFi network again.",
 				Params: []engine.Param{connection, mac},
-				Result: "mac, name, blocked, changed",
+				Result: "mac, name, blocked, changed", Type: changeType,
 			},
 			Do:    func(ctx context.Context, c *engine.Call) (engine.Result, error) { return m.set(ctx, c, false) },
 			Probe: func(ctx context.Context, c *engine.Call) (bool, engine.Result, error) { return m.probe(ctx, c, false) },
@@ -149,7 +155,7 @@ func (m *module) probe(ctx context.Context, c *engine.Call, blocked bool) (bool,
 }
 
 func outcome(c *engine.Call, s *station, blocked, changed bool) engine.Result {
-	r := engine.Result{Value: engine.Struct{Type: "unifi.change", Fields: map[string]engine.Value{
+	r := engine.Result{Value: engine.Struct{Type: changeType, Fields: map[string]engine.Value{
 		"mac": s.MAC, "name": s.label(), "blocked": blocked, "changed": changed,
 	}}}
 	if !changed {

@@ -178,7 +178,7 @@ func (s station) value() engine.Value {
 	if !s.online {
 		ssid = ""
 	}
-	return engine.Struct{Type: "unifi.client", Fields: map[string]engine.Value{
+	return engine.Struct{Type: clientType, Fields: map[string]engine.Value{
 		"mac":        s.MAC,
 		"name":       s.label(),
 		"hostname":   s.Hostname,

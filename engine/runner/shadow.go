@@ -1,8 +1,6 @@
 package runner
 
 import (
-	"regexp"
-	"strings"
 	"time"
 
 	"larkspur/engine"
@@ -15,28 +13,10 @@ import (
 // their default, else the first choice.
 const modeShadow = "shadow"
 
-// remarks of a signature's result: "id (the Message-ID)".
-var remarks = regexp.MustCompile(`\([^)]*\)`)
-
-// emptyResult is what an effect returns in shadow: the attributes that its
-// signature names, all none.
-func emptyResult(s engine.Signature) engine.Value {
-	fields := map[string]engine.Value{}
-	for _, name := range strings.Split(remarks.ReplaceAllString(s.Result, ""), ",") {
-		if name = strings.TrimSpace(name); name != "" && !strings.Contains(name, " ") {
-			fields[name] = nil
-		}
-	}
-	if len(fields) == 0 {
-		return nil
-	}
-	return engine.Struct{Fields: fields}
-}
-
 // shadowResult is what a step returns that was not performed. A change that was
 // not made can be taken back: nothing happens then, either.
 func (c *carrier) shadowResult(s *wire.Step, sig engine.Signature) engine.Value {
-	v := emptyResult(sig)
+	v := sig.EmptyResult()
 	if !sig.Change {
 		return v
 	}
