@@ -128,6 +128,12 @@ func TestExamplesOfConfigurationLoad(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		if name == "answers.yaml" {
+			if _, problems := config.LoadAnswers(filepath.Join(dir, name), builtins.Signatures()); len(problems) > 0 {
+				t.Errorf("%s: %v", b, problems)
+			}
+			continue
+		}
 		if _, problems := config.Load(dir); scripts.HasError(problems) || name != config.WorkspaceFile && len(problems) > 0 {
 			t.Errorf("%s: %s: %v", b, name, problems)
 		}
@@ -249,7 +255,7 @@ func rows(t *testing.T) []block {
 // shapes are the types of which the documents' JSON must be.
 func shapes() map[string]any {
 	return map[string]any{
-		"check": &engine.Problem{}, "replay": &command.ReplayLine{}, "event": &command.ReplayEvent{}, "run": &api.Run{}, "error": &api.Failure{},
+		"check": &engine.Problem{}, "replay": &command.ReplayLine{}, "replayrun": &command.ReplayRun{}, "event": &command.ReplayEvent{}, "run": &api.Run{}, "error": &api.Failure{},
 		"list": &api.List[engine.Incident]{}, "hook": &struct {
 			Event string `json:"event"`
 		}{},

@@ -34,6 +34,7 @@ type call struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	options        string // of the command, for --help
+	worker         string // its executable; this very program by default
 }
 
 type command struct {
@@ -48,7 +49,7 @@ func commands() []command {
 		{"serve", "[DIR]", "the appliance: engine, sensors, web page, API", runServe},
 		{"demo", "", "the whole story in a browser, with simulated devices; nothing to set up", runDemo},
 		{"check", "[DIR]", "every problem of a workspace, as file:line:col: message; --json", runCheck},
-		{"replay", "[DIR] FILE…", "captures or events (- reads standard input) against the rules, offline; --json", runReplay},
+		{"replay", "[DIR] FILE…", "captures or events (- reads standard input) against the rules, offline; --json, --run, --answers FILE", runReplay},
 		{"dns", "FILE | -i IFACE", "print DNS messages as JSON lines", nil},
 		{"incidents", "[list | show ID | close ID | reopen ID | note ID TEXT]", "incidents of a running appliance", runIncidents},
 		{"runs", "[list | show ID]", "runs and their steps", runRuns},

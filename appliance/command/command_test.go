@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"larkspur/engine/sandbox/sandboxtest"
+
 	"larkspur/ui/uitest"
 )
 
@@ -13,7 +15,7 @@ import (
 func larkspur(t *testing.T, line ...string) (code int, out, said string) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	code = dispatch(&call{ctx: t.Context(), args: line, stdin: strings.NewReader(""), stdout: &stdout, stderr: &stderr})
+	code = dispatch(&call{ctx: t.Context(), args: line, stdin: strings.NewReader(""), stdout: &stdout, stderr: &stderr, worker: sandboxtest.Binary(t)})
 	return code, stdout.String(), stderr.String()
 }
 

@@ -14,6 +14,7 @@ import (
 	"larkspur/appliance"
 	"larkspur/appliance/config"
 	"larkspur/appliance/trial"
+	"larkspur/builtins"
 	"larkspur/engine"
 	"larkspur/engine/sandbox"
 	"larkspur/scripts"
@@ -40,10 +41,12 @@ type ReplayEvent struct {
 }
 
 func runReplay(c *call) error {
-	var asJSON bool
-	var source, logsource string
+	var asJSON, run bool
+	var source, logsource, answers string
 	args, err := c.flags(func(f *flag.FlagSet) {
-		f.BoolVar(&asJSON, "json", false, "a line a match")
+		f.BoolVar(&asJSON, "json", false, "a line a match, and a step")
+		f.BoolVar(&run, "run", false, "run the playbooks, too; nothing reaches the world, and waits take no time")
+		f.StringVar(&answers, "answers", "", "a `FILE` with what the world and people answer to playbooks (with it goes --run)")
 		f.StringVar(&source, "source", "", "lines are bare fields of this source")
 		f.StringVar(&logsource, "logsource", "", "product=…,category=…,service=…")
 	})
@@ -61,8 +64,27 @@ func runReplay(c *call) error {
 	if err != nil {
 		return err
 	}
-	tell := c.tellMatch(asJSON)
-	return withWorker(c.ctx, func(pool *sandbox.Pool) error { return c.replay(pool, dir, files, bare, tell) })
+	how := replayed{dir: dir, files: files, bare: bare, asJSON: asJSON, run: run || answers != ""}
+	if answers != "" {
+		var problems []engine.Problem
+		if how.answers, problems = config.LoadAnswers(answers, builtins.Signatures()); scripts.HasError(problems) {
+			for _, p := range problems {
+				printProblem(c.stderr, ".", p)
+			}
+			return errProblems
+		}
+	}
+	return c.withWorker(func(pool *sandbox.Pool) error { return c.replay(pool, how) })
+}
+
+// replayed is what a replay replays, and how.
+type replayed struct {
+	dir     string
+	files   []string
+	bare    *trial.Bare
+	asJSON  bool
+	run     bool
+	answers config.Answers
 }
 
 func isDir(path string) bool {
@@ -95,10 +117,10 @@ func bareFields(source, logsource string) (*trial.Bare, error) {
 	return b, nil
 }
 
-func (c *call) replay(pool *sandbox.Pool, dir string, files []string, bare *trial.Bare, tell func(trial.Match) error) error {
-	settings, problems := config.Load(dir)
+func (c *call) replay(pool *sandbox.Pool, how replayed) error {
+	settings, problems := config.Load(how.dir)
 	loader := scripts.Loader{
-		Dir: dir, Worker: pool, Library: library.Files(), Clock: engine.SystemClock{},
+		Dir: how.dir, Worker: pool, Library: library.Files(), Clock: engine.SystemClock{},
 		Settings: func() (scripts.Settings, []engine.Problem) { return settings.Settings(), problems },
 	}
 	live, err := loader.Load(c.ctx)
@@ -107,31 +129,54 @@ func (c *call) replay(pool *sandbox.Pool, dir string, files []string, bare *tria
 	}
 	if !live.OK() {
 		for _, p := range live.Snapshot.Problems {
-			printProblem(c.stderr, dir, p)
+			printProblem(c.stderr, how.dir, p)
 		}
 		return errProblems
 	}
-	r, err := trial.Open(trial.Rules{Bundle: live.Snapshot.Hash, Commit: live.Snapshot.Commit, Set: live.Rules}, appliance.Evaluator(pool), tell)
+	var playbooks *trial.Playbooks
+	if how.run {
+		tell, ended := c.tellSteps(how.asJSON)
+		playbooks = &trial.Playbooks{Pool: pool, Config: settings, Answers: how.answers, Version: appliance.Version, Tell: tell, Ended: ended}
+	}
+	rules := trial.Rules{Bundle: live.Snapshot.Hash, Commit: live.Snapshot.Commit, Set: live.Rules}
+	r, err := trial.Open(rules, appliance.Evaluator(pool), c.tellMatch(how.asJSON), playbooks)
 	if err != nil {
 		return err
 	}
+	return c.feed(r, how)
+}
+
+// feed replays the files and sums up.
+func (c *call) feed(r *trial.Replay, how replayed) error {
 	failed := false
-	for _, file := range files {
+	for _, file := range how.files {
 		err := error(nil)
 		if file == "-" {
-			err = r.Read(c.ctx, "standard input", c.stdin, bare)
+			err = r.Read(c.ctx, "standard input", c.stdin, how.bare)
 		} else {
-			err = r.File(c.ctx, file, bare)
+			err = r.File(c.ctx, file, how.bare)
 		}
 		if err != nil {
 			report(c.stderr, err)
 			failed = true
 		}
 	}
+	unused, err := r.Finish(c.ctx)
+	if err != nil {
+		report(c.stderr, err)
+		failed = true
+	}
 	counts, err := r.Close()
-	fmt.Fprintf(c.stderr, "%s, %s, %s would have been opened%s\n", number(counts.Events, "event"),
-		number(counts.Matches, "match"), number(counts.Incidents, "incident"), undecodable(counts.Undecodable))
+	opened := " would have been opened"
+	if how.run {
+		opened = " opened"
+	}
+	fmt.Fprintf(c.stderr, "%s, %s, %s%s%s\n", number(counts.Events, "event"),
+		number(counts.Matches, "match"), number(counts.Incidents, "incident"), opened, undecodable(counts.Undecodable))
 	printSkipped(c.stderr, counts.Skipped)
+	for _, line := range unused {
+		fmt.Fprintln(c.stderr, line)
+	}
 	if err == nil && failed {
 		return errProblems
 	}

@@ -96,7 +96,7 @@ func runCheck(c *call) error {
 		return err
 	}
 	var problems []engine.Problem
-	err = withWorker(c.ctx, func(pool *sandbox.Pool) error {
+	err = c.withWorker(func(pool *sandbox.Pool) error {
 		problems, err = config.Check(c.ctx, dir, library.Files(), pool)
 		return err
 	})

@@ -64,18 +64,27 @@ type Replay struct {
 	intake *intake.Intake
 	clock  *clock
 	tell   func(Match) error
+	player *player // nil: no playbook runs
 	counts Counts
 	close  func() error
 }
 
-// clock shows the time of the event in hand.
+// clock shows the time of the event in hand, or of the step.
 type clock struct{ now time.Time }
+
+// pass moves the clock forward; the zero time leaves it.
+func (c *clock) pass(to time.Time) {
+	if to.After(c.now) {
+		c.now = to.UTC()
+	}
+}
 
 func (c *clock) Now() time.Time                                   { return c.now }
 func (c *clock) Sleep(ctx context.Context, _ time.Duration) error { return ctx.Err() }
 
-// Open makes a replay that calls tell for each match.
-func Open(r Rules, evaluator intake.Evaluator, tell func(Match) error) (_ *Replay, err error) {
+// Open makes a replay that calls tell for each match. With playbooks it carries
+// their runs; nil leaves incidents open.
+func Open(r Rules, evaluator intake.Evaluator, tell func(Match) error, playbooks *Playbooks) (_ *Replay, err error) {
 	dir, err := os.MkdirTemp("", "larkspur-replay-")
 	if err != nil {
 		return nil, engine.WrapError(engine.Unavailable, err, "replay")
@@ -92,12 +101,32 @@ func Open(r Rules, evaluator intake.Evaluator, tell func(Match) error) (_ *Repla
 		return nil, errors.Join(err, x.close())
 	}
 	x.clock.now = time.Now().UTC() // of events that state no time, until one does
+	blobs, err := store.OpenBlobs(filepath.Join(dir, "blobs"))
+	if err != nil {
+		return nil, errors.Join(err, x.close())
+	}
 	live := &intake.Live{Bundle: r.Bundle, Commit: r.Commit, Set: r.Set}
+	seen := state.Open(s, blobs, l)
 	x.intake = intake.New(intake.Config{
-		Ledger: l, State: state.Open(s, nil, l), Evaluator: evaluator, Clock: x.clock,
+		Ledger: l, State: seen, Evaluator: evaluator, Clock: x.clock,
 		Live: func() *intake.Live { return live },
 	})
+	if playbooks != nil {
+		x.player = newPlayer(*playbooks, l, seen, x.clock)
+	}
 	return x, nil
+}
+
+// Finish lets time pass until no run goes on: waits end, changes expire. It
+// returns what of the answers was not asked for.
+func (x *Replay) Finish(ctx context.Context) (unused []string, err error) {
+	if x.player == nil {
+		return nil, nil
+	}
+	if err := x.player.until(ctx, time.Time{}); err != nil {
+		return nil, err
+	}
+	return x.player.unused(), x.player.waiting()
 }
 
 // Close throws the replay's store away and returns the sums.
@@ -194,7 +223,9 @@ func (x *Replay) take(ctx context.Context, e engine.Event) error {
 	if e.Time.IsZero() {
 		e.Time = x.clock.now
 	}
-	x.clock.now = e.Time.UTC()
+	if err := x.goTo(ctx, e.Time.UTC()); err != nil {
+		return err
+	}
 	found, err := x.intake.Take(ctx, e)
 	if err != nil {
 		return err
@@ -208,5 +239,18 @@ func (x *Replay) take(ctx context.Context, e engine.Event) error {
 			return err
 		}
 	}
+	if x.player == nil || len(found) == 0 {
+		return nil
+	}
+	return x.player.until(ctx, x.clock.now)
+}
+
+// goTo moves the clock to an event's time. Once a run has begun it does not go
+// back: an event that is late counts as of now.
+func (x *Replay) goTo(ctx context.Context, t time.Time) error {
+	if x.player != nil && x.player.began {
+		return x.player.until(ctx, t)
+	}
+	x.clock.now = t
 	return nil
 }

@@ -14,6 +14,15 @@ import (
 //go:embed files
 var files embed.FS
 
+// Script returns the text of the demo's playbook.
+func Script() string {
+	text, err := files.ReadFile("files/scripts/netflix.star")
+	if err != nil {
+		panic(err) // it is part of this program
+	}
+	return string(text)
+}
+
 // OwnerPhone is the MAC address by which the script knows whether the owner is
 // at home: the simulated controller must know a client of that address.
 const OwnerPhone = "02:00:00:00:00:01"

@@ -1,0 +1,228 @@
+package trial
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"larkspur/appliance/config"
+	"larkspur/engine"
+	"larkspur/engine/ledger"
+	"larkspur/engine/runner"
+	"larkspur/engine/sandbox"
+	"larkspur/engine/state"
+	"larkspur/ui/desk"
+)
+
+// Playbooks makes a replay carry the runs of what it opens, with the answers in
+// place of the world and its people, and time that passes at once.
+type Playbooks struct {
+	Pool    *sandbox.Pool
+	Config  *config.Config
+	Answers config.Answers
+	Version string
+	// Tell is called for each step that ended, and Ended for each run that did,
+	// or that still waits when the replay is over.
+	Tell  func(engine.Run, engine.Step) error
+	Ended func(engine.Run) error
+}
+
+// player carries the runs of a replay. It is used by one goroutine.
+type player struct {
+	Playbooks
+	runner *runner.Runner
+	state  *state.State
+	clock  *clock
+	people []config.PersonAnswer // not given yet
+	told   map[string]int        // steps, by run that has not ended
+	began  bool                  // a run has
+}
+
+func newPlayer(p Playbooks, l *ledger.Ledger, s *state.State, c *clock) *player {
+	x := &player{Playbooks: p, state: s, clock: c, people: slices.Clone(p.Answers.People), told: map[string]int{}}
+	x.runner = runner.New(runner.Config{
+		Ledger: l, State: s, Pool: p.Pool, Builtins: newFakes(p.Answers.Fakes), Clock: c, Engine: p.Version,
+		People:  func() runner.People { return runner.People{ByName: p.Config.People, Teams: p.Config.Teams} },
+		Link:    func(page string) string { return p.Config.Box.URL + "/" + page },
+		LinkKey: make([]byte, 32), // its links lead nowhere
+		Zone:    func() *time.Location { return p.Config.Zone },
+	})
+	return x
+}
+
+// until lets time pass: timers fire and people answer in their order. The zero
+// time is the end of all.
+func (p *player) until(ctx context.Context, end time.Time) error {
+	for {
+		next, err := p.runner.Settle(ctx, p.carried)
+		if err != nil {
+			return err
+		}
+		reply, err := p.nextReply()
+		if err != nil {
+			return err
+		}
+		answers := reply != nil && (next.IsZero() || !reply.at.After(next))
+		if answers {
+			next = reply.at
+		}
+		if next.IsZero() || !end.IsZero() && next.After(end) {
+			p.clock.pass(end)
+			return nil
+		}
+		p.clock.pass(next)
+		if answers {
+			if err := p.answer(ctx, reply); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// carried tells what a run did in its turn.
+func (p *player) carried(id string) error {
+	p.began = true
+	run, err := p.state.Run(id)
+	if err != nil || run.Purpose == state.PurposeOutbox { // no mail leaves a replay
+		return err
+	}
+	steps, err := p.state.Steps(id)
+	if err != nil {
+		return err
+	}
+	ended := slices.DeleteFunc(steps, func(s engine.Step) bool { return s.Status == engine.StepStarted })
+	for _, s := range ended[min(p.told[id], len(ended)):] {
+		if err := p.Tell(run, s); err != nil {
+			return err
+		}
+	}
+	p.told[id] = len(ended)
+	if run.Status == engine.RunRunning || run.Status == engine.RunWaiting {
+		return nil
+	}
+	delete(p.told, id)
+	return p.Ended(run)
+}
+
+// waiting tells of the runs that did not end.
+func (p *player) waiting() error {
+	ids := make([]string, 0, len(p.told))
+	for id := range p.told {
+		ids = append(ids, id)
+	}
+	slices.SortFunc(ids, byNumber)
+	for _, id := range ids {
+		run, err := p.state.Run(id)
+		if err != nil {
+			return err
+		}
+		if err := p.Ended(run); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func byNumber(a, b string) int {
+	_, x, _ := engine.ParseID('r', a)
+	_, y, _ := engine.ParseID('r', b)
+	return int(x) - int(y)
+}
+
+// reply is an answer that will be given.
+type reply struct {
+	question engine.Question
+	person   int // index of people
+	at       time.Time
+}
+
+// nextReply finds the answer that comes first: each open question gets the first
+// answer of one of those whom it asks.
+func (p *player) nextReply() (*reply, error) {
+	if len(p.people) == 0 {
+		return nil, nil
+	}
+	open, err := p.openQuestions()
+	if err != nil {
+		return nil, err
+	}
+	var first *reply
+	taken := map[int]bool{}
+	for _, q := range open {
+		i := slices.IndexFunc(p.people, func(a config.PersonAnswer) bool { return asks(q, a.Who) })
+		for i >= 0 && taken[i] {
+			i = p.after(q, i)
+		}
+		if i < 0 {
+			continue
+		}
+		taken[i] = true
+		if at := q.Asked.Add(p.people[i].After); first == nil || at.Before(first.at) {
+			first = &reply{q, i, at}
+		}
+	}
+	return first, nil
+}
+
+// after returns the next answer for a question, -1 for none.
+func (p *player) after(q engine.Question, i int) int {
+	for i++; i < len(p.people); i++ {
+		if asks(q, p.people[i].Who) {
+			return i
+		}
+	}
+	return -1
+}
+
+func asks(q engine.Question, who string) bool {
+	return slices.ContainsFunc(q.To, func(a engine.Addressee) bool { return who != "" && (a.Name == who || a.Email == who) })
+}
+
+// openQuestions returns all of them, the oldest first.
+func (p *player) openQuestions() (all []engine.Question, err error) {
+	for cursor := ""; ; {
+		page, next, err := p.state.Questions(engine.QuestionFilter{Status: engine.QuestionOpen}, cursor, 1000)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, page...)
+		if cursor = next; cursor == "" {
+			slices.SortStableFunc(all, func(a, b engine.Question) int { return a.Asked.Compare(b.Asked) })
+			return all, nil
+		}
+	}
+}
+
+// answer gives an answer, checked as a page checks it.
+func (p *player) answer(ctx context.Context, r *reply) error {
+	given := p.people[r.person]
+	p.people = slices.Delete(p.people, r.person, r.person+1)
+	a, problems := desk.CheckAnswer(r.question, desk.Input{
+		Choice: given.Choice, Reason: given.Reason, Typed: given.Choice, Fields: given.Fields,
+	}, p.Config.Zone)
+	if len(problems) > 0 {
+		return engine.Errorf(engine.Invalid, "%s: the answer to %q is none: %w", given.At, short(r.question.Text), problems).
+			WithHint("a page would have refused it, too")
+	}
+	a.By, a.How, a.At = given.Who, "replay", p.clock.Now()
+	_, err := p.runner.Answer(ctx, r.question.ID, a)
+	return err
+}
+
+func short(text string) string {
+	if r := []rune(text); len(r) > 60 {
+		return string(r[:60]) + "…"
+	}
+	return text
+}
+
+// unused says which answers nobody asked for.
+func (p *player) unused() []string {
+	var lines []string
+	for _, a := range p.people {
+		lines = append(lines, fmt.Sprintf("%s: the answer of %s was not asked for", a.At, strconv.Quote(a.Who)))
+	}
+	return lines
+}
