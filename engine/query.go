@@ -5,7 +5,8 @@ import "time"
 // IncidentFilter selects incidents; empty parts select all.
 type IncidentFilter struct {
 	Status, Rule, Type, Severity, Owner string
-	// Text is searched in titles, without regard to case.
+	// Text is a search over titles, fields and the events that opened them: see
+	// package state.
 	Text string
 }
 

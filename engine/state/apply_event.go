@@ -173,11 +173,13 @@ func (t *tx) noteOpening(p record.EventMatched) {
 func applyMatch(t *tx, p record.EventMatched, o record.Outcome) {
 	t.remember(p.Offer, o.Incident)
 	t.hit(p.Rule)
+	t.mark(numbered(hitPrefix(t.shard, p.Rule), t.rec))
 	i, exists := t.incident(o.Incident)
 	switch {
 	case exists:
+		before := i
 		i.Events++
-		t.putIncident(i)
+		t.putIncident(i, before)
 	case o.Action == Throttled:
 		t.openIncident(p, o, "Too many: "+p.Rule, overflowKey)
 	default:
@@ -196,8 +198,9 @@ func (t *tx) openIncident(p record.EventMatched, o record.Outcome, title, dedup 
 		ID: o.Incident, Status: engine.IncidentOpen, Title: title, Type: p.Type, Rule: p.Rule,
 		Severity: p.Severity, Team: p.Team, Visible: p.Visible, Dedup: p.Dedup, Opened: t.now, Event: p.Event, Events: 1,
 	}
-	t.putIncident(i)
+	t.putIncident(i, engine.Incident{})
 	_, n, _ := engine.ParseID('i', i.ID)
+	t.firstWords(n, incidentWords(i), eventWords(p.Fields))
 	t.mark(nounKey(classOpen, t.shard, n))
 	if p.DedupSet || dedup == overflowKey {
 		t.Set(hashKey(classDedup, t.shard, p.Rule, dedup), []byte(i.ID))

@@ -41,7 +41,7 @@ func (t *tx) actOn(a record.IncidentAct, o record.Outcome, run string) {
 	case record.ActSet:
 		t.setFacts(i, a)
 	case record.ActNote:
-		t.putIncident(i)
+		t.putIncident(i, i)
 	case record.ActReopen:
 		t.reopen(i.ID)
 	case record.ActClose:
@@ -55,6 +55,8 @@ func (t *tx) setFacts(i engine.Incident, a record.IncidentAct) {
 		have = map[string]engine.Value{}
 	}
 	set, _ := decoded(a.Fields).(map[string]engine.Value)
+	before := i
+	i.Order = slices.Clone(i.Order)
 	for _, name := range a.Order {
 		if !slices.Contains(i.Order, name) {
 			i.Order = append(i.Order, name)
@@ -64,7 +66,7 @@ func (t *tx) setFacts(i engine.Incident, a record.IncidentAct) {
 		have[name] = v
 	}
 	i.Fields = engine.MustEncode(have)
-	t.putIncident(i)
+	t.putIncident(i, before)
 }
 
 func (t *tx) reopen(id string) {
@@ -72,8 +74,9 @@ func (t *tx) reopen(id string) {
 	if !ok || i.Status == engine.IncidentOpen {
 		return
 	}
+	before := i
 	i.Status, i.Closed, i.Reason, i.Code, i.ClosedBy = engine.IncidentOpen, time.Time{}, "", "", ""
-	t.putIncident(i)
+	t.putIncident(i, before)
 	_, n, _ := engine.ParseID('i', id)
 	t.mark(nounKey(classOpen, t.shard, n))
 	t.count(func(c *engine.Counts) { c.OpenIncidents++ })
@@ -85,11 +88,12 @@ func (t *tx) closeIncident(i engine.Incident, a record.IncidentAct, o record.Out
 		t.Delete(nounKey(classOpen, t.shard, n))
 		t.count(func(c *engine.Counts) { c.OpenIncidents-- })
 	}
+	before := i
 	i.Status, i.Closed, i.Reason, i.Code, i.ClosedBy = engine.IncidentClosed, t.now, a.Text, a.Code, a.By
 	if a.Quiet > 0 {
 		i.QuietUntil = t.now.Add(a.Quiet)
 	}
-	t.putIncident(i)
+	t.putIncident(i, before)
 	for _, id := range o.Questions {
 		q, _ := t.question(id)
 		q.Status = engine.QuestionWithdrawn

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"sort"
+	"time"
 
 	"larkspur/engine"
 	"larkspur/engine/ledger"
@@ -64,7 +66,7 @@ func (s *State) BundleFile(hash, path string) (string, error) {
 // Audit lists records as auditors read them, newest first.
 func (s *State) Audit(f engine.AuditFilter, cursor string, limit int) (out []engine.AuditRecord, next string, err error) {
 	defer guard(&err)
-	shard, before, err := parseCursor(cursor, s.shards)
+	from, err := parsePlaces(cursor, s.shards)
 	if err != nil {
 		return nil, "", err
 	}
@@ -73,32 +75,73 @@ func (s *State) Audit(f engine.AuditFilter, cursor string, limit int) (out []eng
 		return nil, "", err
 	}
 	limit = min(max(limit, 1), MaxPage)
-	for ; shard >= 0 && next == ""; shard-- {
-		last := ^uint64(0)
-		if before != nil {
-			last = binary.BigEndian.Uint64(before)
+	var lanes []lane[engine.AuditRecord]
+	for shard := range uint16(s.shards) {
+		last, ok := from[shard]
+		if !ok {
+			continue
 		}
-		before = nil
-		scanned := 0
-		err = s.ledger.RecordsBackward(uint16(shard), last, func(r ledger.Record) bool {
-			if len(out) == limit || scanned == maxScanned {
-				next = formatCursor(shard, r.Header.Record)
-				return false
-			}
-			scanned++
-			if !f.Since.IsZero() && r.Header.Time.Before(f.Since) {
-				return false
-			}
-			if about.covers(f, r) {
-				out = append(out, auditRecord(r))
-			}
-			return true
-		})
+		l, err := s.auditLane(shard, last, limit, f, about)
 		if err != nil {
 			return nil, "", err
 		}
+		lanes = append(lanes, l)
 	}
+	out, next = merge(lanes, limit)
 	return out, next, nil
+}
+
+// auditLane reads what one shard gives to a page of the audit log.
+func (s *State) auditLane(shard uint16, last uint64, limit int, f engine.AuditFilter, about subject) (lane[engine.AuditRecord], error) {
+	l := lane[engine.AuditRecord]{shard: shard}
+	last, err := s.lastBefore(shard, last, f.Until)
+	if err != nil {
+		return l, err
+	}
+	looks := maxAuditLooks / s.shards
+	err = s.ledger.RecordsBackward(shard, last, func(r ledger.Record) bool {
+		if !f.Since.IsZero() && r.Header.Time.Before(f.Since) {
+			return false
+		}
+		if l.cut = looks == 0; l.cut || len(l.found) == limit {
+			l.rest, l.more = r.Header.Record, true
+			return false
+		}
+		looks--
+		l.reached = r.Header.Time
+		if about.covers(f, r) {
+			l.found = append(l.found, found[engine.AuditRecord]{auditRecord(r), r.Header.Time, r.Header.Record})
+		}
+		return true
+	})
+	return l, err
+}
+
+// maxAuditLooks bounds how many records one page of the audit log looks at.
+const maxAuditLooks = 4_000
+
+// lastBefore returns the number of the last record before a moment, if it is
+// below last: the times of a shard's records never go back.
+func (s *State) lastBefore(shard uint16, last uint64, until time.Time) (uint64, error) {
+	if until.IsZero() {
+		return last, nil
+	}
+	view := s.view()
+	defer view.Close()
+	b, _ := view.Get(key(classPosition, shard))
+	if len(b) < 8 {
+		return last, nil
+	}
+	size := binary.BigEndian.Uint64(b)
+	var failed error
+	n := sort.Search(int(size), func(n int) bool {
+		rec, err := ledger.ReadRecord(view, shard, uint64(n))
+		if err != nil {
+			failed = err
+		}
+		return err != nil || !rec.Header.Time.Before(until)
+	})
+	return min(last, uint64(max(n, 1)-1)), failed
 }
 
 // Export writes the records that a filter selects, with all that verifies them:

@@ -47,13 +47,16 @@ const (
 	classRule       = 'u' // shard, rule → hits, time of the last
 	classBundle     = 'b' // shard, bundle → engine commit and time of activation
 	classCursor     = 'x' // shard, source → cursor
+	classTerm       = 'F' // shard, class, filter, value, 0, number → nothing; what lists are filtered by
+	classWord       = 'W' // shard, word, 0, incident → where it stands; what search finds
+	classHit        = 'H' // shard, hash of rule, record → nothing; what a rule matched
 )
 
 var classes = []byte{
 	classPosition, classEngine, classCounter, classCounts, classOffer, classOfferTime, classOfferFrom, classEvent, classInbox,
 	classIncident, classOpen, classDedup, classTimeline, classOpenings, classRun, classReady, classRunOf,
 	classStep, classQuestion, classAsked, classQuestionOf, classToken, classTimer, classDue, classDueFrom, classTimerOf,
-	classChange, classInForce, classChangeOf, classJob, classRule, classBundle, classCursor,
+	classChange, classInForce, classChangeOf, classJob, classRule, classBundle, classCursor, classTerm, classWord, classHit,
 }
 
 func key(class byte, shard uint16) []byte {

@@ -64,7 +64,10 @@ func TestPagesShowEachOnceNewestFirst(t *testing.T) {
 				{"several", engine.IncidentFilter{Status: engine.IncidentOpen, Type: "type1", Severity: "high"}, func(i engine.Incident) bool {
 					return i.Status == engine.IncidentOpen && i.Type == "type1" && i.Severity == "high"
 				}},
-				{"text", engine.IncidentFilter{Text: "NETFLIX FROM 192.0.2.77"}, func(i engine.Incident) bool { return strings.HasPrefix(i.Title, "Netflix from 192.0.2.77") }},
+				{"text", engine.IncidentFilter{Text: "NETFLIX 192.0.2.77"}, func(i engine.Incident) bool { return i.Title == "Netflix from 192.0.2.77" }},
+				{"text and more", engine.IncidentFilter{Text: "netf", Rule: "rule1", Status: engine.IncidentOpen}, func(i engine.Incident) bool {
+					return i.Rule == "rule1" && i.Status == engine.IncidentOpen
+				}},
 				{"nothing", engine.IncidentFilter{Owner: "nobody"}, func(engine.Incident) bool { return false }},
 			}
 			all := every(t, func(c string) ([]engine.Incident, string, error) {

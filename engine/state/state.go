@@ -3,8 +3,6 @@ package state
 import (
 	"encoding/binary"
 	"encoding/hex"
-	"strconv"
-	"strings"
 	"time"
 
 	"crypto/sha256"
@@ -32,102 +30,10 @@ func Open(s *store.Store, blobs *store.Blobs, l *ledger.Ledger) *State {
 	return &State{store: s, blobs: blobs, ledger: l, shards: l.Shards()}
 }
 
-// MaxPage bounds one page of a list.
-const MaxPage = 500
-
-// maxScanned bounds what one page of a filtered list looks at; the cursor goes
-// on behind it.
-const maxScanned = 20_000
+// maxInbox bounds how many waiting events are handed out at once.
+const maxInbox = 20_000
 
 func (s *State) view() *store.View { return s.store.View() }
-
-// list pages through the nouns of a class.
-func list[T any](s *State, class byte, cursor string, limit int, keep func(T) bool) ([]T, string, error) {
-	return listBy(s, class, class, cursor, limit, keep)
-}
-
-func formatCursor(shard int, n uint64) string {
-	return strconv.Itoa(shard) + "." + strconv.FormatUint(n, 36)
-}
-
-// parseCursor returns where a list goes on; the class is put in by the caller's
-// scan, so that only the number matters.
-func parseCursor(cursor string, shards int) (shard int, before []byte, err error) {
-	if cursor == "" {
-		return shards - 1, nil, nil
-	}
-	a, b, _ := strings.Cut(cursor, ".")
-	shard, err1 := strconv.Atoi(a)
-	n, err2 := strconv.ParseUint(b, 36, 64)
-	if err1 != nil || err2 != nil || shard < 0 || shard >= shards {
-		return 0, nil, engine.Errorf(engine.Invalid, "cursor: got %.40q, want one that a list returned as next", cursor)
-	}
-	return shard, binary.BigEndian.AppendUint64(nil, n), nil
-}
-
-// Incidents lists incidents.
-func (s *State) Incidents(f engine.IncidentFilter, cursor string, limit int) ([]engine.Incident, string, error) {
-	text := strings.ToLower(f.Text)
-	keep := func(i engine.Incident) bool {
-		return match(f.Status, i.Status) && match(f.Rule, i.Rule) && match(f.Type, i.Type) && match(f.Severity, i.Severity) &&
-			match(f.Owner, i.Owner) && (text == "" || strings.Contains(strings.ToLower(i.Title), text) || i.ID == f.Text)
-	}
-	if f.Status == engine.IncidentOpen {
-		return listBy(s, classOpen, classIncident, cursor, limit, keep)
-	}
-	return list(s, classIncident, cursor, limit, keep)
-}
-
-func match(want, got string) bool { return want == "" || want == got }
-
-// listBy pages through an index whose entries name nouns of another class.
-func listBy[T any](s *State, index, class byte, cursor string, limit int, keep func(T) bool) ([]T, string, error) {
-	var out []T
-	view := s.view()
-	defer view.Close()
-	next, err := pageIndex(s, view, index, cursor, limit, func(shard uint16, n uint64) bool {
-		item, ok := get[T](view, nounKey(class, shard, n))
-		if ok && keep(item) {
-			out = append(out, item)
-			return true
-		}
-		return false
-	})
-	return out, next, err
-}
-
-// pageIndex calls take for index entries, newest first, until limit were taken.
-func pageIndex(s *State, r store.Reader, index byte, cursor string, limit int, take func(shard uint16, n uint64) bool) (next string, err error) {
-	defer guard(&err)
-	shard, before, err := parseCursor(cursor, s.shards)
-	if err != nil {
-		return "", err
-	}
-	limit = min(max(limit, 1), MaxPage)
-	taken, scanned := 0, 0
-	for ; shard >= 0 && next == ""; shard-- {
-		prefix := key(index, uint16(shard))
-		start := append([]byte(nil), prefix...)
-		start = append(start, before...)
-		if before == nil {
-			start = nil
-		}
-		r.Scan(prefix, start, true, func(k, _ []byte) bool {
-			n := binary.BigEndian.Uint64(k[3:])
-			if taken == limit || scanned == maxScanned {
-				next = formatCursor(shard, n)
-				return false
-			}
-			scanned++
-			if take(uint16(shard), n) {
-				taken++
-			}
-			return true
-		})
-		before = nil
-	}
-	return next, nil
-}
 
 func lookup[T any](s *State, class, letter byte, id, noun string) (item T, err error) {
 	defer guard(&err)
@@ -161,75 +67,6 @@ func (s *State) Question(id string) (engine.Question, error) {
 // Change returns one change.
 func (s *State) Change(id string) (engine.Change, error) {
 	return lookup[engine.Change](s, classChange, 'c', id, "change")
-}
-
-// Runs lists runs.
-func (s *State) Runs(f engine.RunFilter, cursor string, limit int) ([]engine.Run, string, error) {
-	keep := func(r engine.Run) bool { return match(f.Status, r.Status) && match(f.Rule, r.Rule) }
-	if f.Incident != "" {
-		return listOf(s, classRunOf, classRun, f.Incident, cursor, limit, keep)
-	}
-	return list(s, classRun, cursor, limit, keep)
-}
-
-// Questions lists questions.
-func (s *State) Questions(f engine.QuestionFilter, cursor string, limit int) ([]engine.Question, string, error) {
-	keep := func(q engine.Question) bool { return match(f.Status, q.Status) }
-	switch {
-	case f.Incident != "":
-		return listOf(s, classQuestionOf, classQuestion, f.Incident, cursor, limit, keep)
-	case f.Status == engine.QuestionOpen:
-		return listBy(s, classAsked, classQuestion, cursor, limit, keep)
-	}
-	return list(s, classQuestion, cursor, limit, keep)
-}
-
-// Changes lists changes.
-func (s *State) Changes(f engine.ChangeFilter, cursor string, limit int) ([]engine.Change, string, error) {
-	keep := func(c engine.Change) bool { return match(f.Status, c.Status) }
-	switch {
-	case f.Incident != "":
-		return listOf(s, classChangeOf, classChange, f.Incident, cursor, limit, keep)
-	case f.Status == engine.ChangeInForce:
-		return listBy(s, classInForce, classChange, cursor, limit, keep)
-	}
-	return list(s, classChange, cursor, limit, keep)
-}
-
-// listOf pages through an incident's runs, questions or changes, newest first.
-func listOf[T any](s *State, index, class byte, incident, cursor string, limit int, keep func(T) bool) (items []T, next string, err error) {
-	defer guard(&err)
-	shard, i, ok := engine.ParseID('i', incident)
-	if !ok {
-		return nil, "", engine.Errorf(engine.NotFound, "incident %q: there is none", incident)
-	}
-	view := s.view()
-	defer view.Close()
-	_, before, err := parseCursor(cursor, int(shard)+1)
-	if err != nil {
-		return nil, "", err
-	}
-	prefix := nounKey(index, shard, i)
-	limit = min(max(limit, 1), MaxPage)
-	view.Scan(prefix, startAt(prefix, before), true, func(k, _ []byte) bool {
-		n := binary.BigEndian.Uint64(k[len(prefix):])
-		if len(items) == limit {
-			next = formatCursor(int(shard), n)
-			return false
-		}
-		if item, ok := get[T](view, nounKey(class, shard, n)); ok && keep(item) {
-			items = append(items, item)
-		}
-		return true
-	})
-	return items, next, nil
-}
-
-func startAt(prefix, number []byte) []byte {
-	if number == nil {
-		return nil
-	}
-	return append(append([]byte(nil), prefix...), number...)
 }
 
 // Counts returns the maintained counters, summed over the shards.
@@ -338,7 +175,7 @@ func (s *State) Inbox(shard uint16, fn func(engine.Event)) (err error) {
 	var ids []string
 	view.Scan(key(classInbox, shard), nil, false, func(k, _ []byte) bool {
 		ids = append(ids, engine.FormatID('e', shard, binary.BigEndian.Uint64(k[3:])))
-		return len(ids) < maxScanned
+		return len(ids) < maxInbox
 	})
 	for _, id := range ids {
 		e, err := readEvent(view, id)

@@ -114,10 +114,13 @@ func (t *tx) incident(id string) (engine.Incident, bool) {
 	return get[engine.Incident](t, k)
 }
 
-func (t *tx) putIncident(i engine.Incident) {
+// putIncident stores an incident and keeps what lists and search find it by;
+// before is what it was, zero for a new one.
+func (t *tx) putIncident(i, before engine.Incident) {
 	_, n, _ := engine.ParseID('i', i.ID)
 	i.Updated = t.now
 	t.put(nounKey(classIncident, t.shard, n), i)
+	t.indexIncident(n, before, i)
 }
 
 // tell puts the record into the incident's timeline.
@@ -149,6 +152,10 @@ func (t *tx) putRun(r engine.Run, before string) {
 	k, encoded := nounKey(classRun, t.shard, n), record.Marshal(r)
 	t.Set(k, encoded)
 	t.runs.keep(k, encoded, r)
+	if before == "" {
+		t.moveTerm(classRun, n, byRule, "", r.Rule)
+	}
+	t.moveTerm(classRun, n, byStatus, listedAs(before, engine.RunRunning), listedAs(r.Status, engine.RunRunning))
 	ready := nounKey(classReady, t.shard, n)
 	switch {
 	case r.Status == engine.RunRunning && before != engine.RunRunning:
@@ -179,6 +186,7 @@ func (t *tx) question(id string) (engine.Question, bool) {
 func (t *tx) putQuestion(q engine.Question, before string) {
 	_, n, _ := engine.ParseID('q', q.ID)
 	t.put(nounKey(classQuestion, t.shard, n), q)
+	t.moveTerm(classQuestion, n, byStatus, listedAs(before, engine.QuestionOpen), listedAs(q.Status, engine.QuestionOpen))
 	if open, was := q.Status == engine.QuestionOpen, before == engine.QuestionOpen; open != was {
 		asked := nounKey(classAsked, t.shard, n)
 		if open {
@@ -201,6 +209,7 @@ func (t *tx) change(id string) (engine.Change, bool) {
 func (t *tx) putChange(c engine.Change, before string) {
 	_, n, _ := engine.ParseID('c', c.ID)
 	t.put(nounKey(classChange, t.shard, n), c)
+	t.moveTerm(classChange, n, byStatus, listedAs(before, engine.ChangeInForce), listedAs(c.Status, engine.ChangeInForce))
 	if in, was := c.Status == engine.ChangeInForce, before == engine.ChangeInForce; in != was {
 		k := nounKey(classInForce, t.shard, n)
 		if in {
