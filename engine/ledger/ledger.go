@@ -13,6 +13,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -22,19 +23,19 @@ import (
 	"larkspur/engine/store"
 )
 
-// Projector turns records into keys. It is called by one goroutine at a time,
-// and its writes land in the transaction of the record.
+// Projector turns records into keys, none of which begins below 0x20. Its writes
+// land in the transaction of the record. Each method is called by one goroutine
+// at a time; Apply may be called beside the others, and shows them nothing: a
+// rebuild makes a generation of keys of its own.
 type Projector interface {
 	// Decide applies a new record and returns its outcome in canonical JSON. It
 	// depends on r and what the reader shows, on nothing else.
 	Decide(tx *store.Batch, r Record) ([]byte, error)
 	// Apply applies a record whose outcome stands, for a rebuild: it decides
-	// nothing.
+	// nothing. The payload of an erased record is nil.
 	Apply(tx *store.Batch, r Record) error
 	// Committed is told of records that are on the disk, in order.
 	Committed(records []Record)
-	// Prefixes of all its keys, which a rebuild deletes.
-	Prefixes() [][]byte
 }
 
 // Record is one record with all its parts.
@@ -107,6 +108,10 @@ type Ledger struct {
 
 	readMu sync.RWMutex // guards trees, for readers beside the leader
 	trees  []*tree
+
+	rebuilding sync.Mutex    // held by a rebuild
+	appended   atomic.Uint64 // commits
+	noticed    atomic.Uint64 // of them, by a rebuild
 }
 
 // head is where a shard ends.
@@ -121,6 +126,7 @@ type request struct {
 	records []New
 	result  []Record
 	err     error
+	act     func() error // in place of records
 	done    chan struct{}
 	lead    chan struct{}
 }
@@ -169,7 +175,12 @@ func (l *Ledger) Append(ctx context.Context, shard uint16, records ...New) ([]Re
 	if err := l.check(shard, records); err != nil {
 		return nil, err
 	}
-	req := &request{shard: shard, records: records, done: make(chan struct{}), lead: make(chan struct{}, 1)}
+	return l.enqueue(&request{shard: shard, records: records})
+}
+
+// enqueue returns when a request is settled, by this caller or by another.
+func (l *Ledger) enqueue(req *request) ([]Record, error) {
+	req.done, req.lead = make(chan struct{}), make(chan struct{}, 1)
 	l.mu.Lock()
 	if l.closed {
 		l.mu.Unlock()
@@ -263,6 +274,10 @@ func (l *Ledger) commit(requests []*request) {
 // commitSome stages requests until the transaction is full, commits it, and
 // returns how many it settled.
 func (l *Ledger) commitSome(requests []*request) int {
+	if requests[0].act != nil {
+		l.act(requests[0])
+		return 1
+	}
 	view := l.cfg.Store.View()
 	defer view.Close()
 	batch := store.NewBatch(view)
@@ -271,6 +286,9 @@ func (l *Ledger) commitSome(requests []*request) int {
 	var records []Record
 	n := 0
 	for _, req := range requests {
+		if req.act != nil {
+			break // it is settled alone
+		}
 		layer := batch.Layer()
 		next, err := l.stage(layer, heads[req.shard], req)
 		if err == nil && !batch.Fits(layer) {
@@ -300,6 +318,7 @@ func (l *Ledger) finish(batch *store.Batch, heads []*head, staged []*request, re
 	case err == nil:
 		l.heads = heads
 		l.publish(heads)
+		l.appended.Add(1)
 		if len(records) > 0 {
 			l.cfg.Projector.Committed(records)
 		}
@@ -403,8 +422,8 @@ func encodeHead(h *head, epoch uint64) []byte {
 	return binary.BigEndian.AppendUint64(b, uint64(h.last.UnixNano()))
 }
 
-// Close waits for what is queued and refuses what comes after. The store stays
-// open.
+// Close waits for what is queued, ends a rebuild, and refuses what comes after.
+// The store stays open.
 func (l *Ledger) Close() {
 	l.mu.Lock()
 	l.closed = true
@@ -413,4 +432,6 @@ func (l *Ledger) Close() {
 	for _, req := range waiting {
 		<-req.done
 	}
+	l.rebuilding.Lock()
+	defer l.rebuilding.Unlock()
 }

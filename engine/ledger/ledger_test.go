@@ -53,7 +53,6 @@ func (c *counter) add(tx *store.Batch) {
 }
 
 func (c *counter) Committed(rs []ledger.Record) { c.committed = append(c.committed, rs...) }
-func (c *counter) Prefixes() [][]byte           { return [][]byte{{'p'}} }
 
 type fixture struct {
 	store  *store.Store

@@ -33,6 +33,9 @@ const MaxShards = 256
 func Open(cfg Config) (_ *Ledger, err error) {
 	defer store.Guard(&err)
 	l := &Ledger{cfg: cfg}
+	if err := cfg.Store.DropOther(); err != nil {
+		return nil, engine.WrapError(engine.Unavailable, err, "ledger: removing an unfinished rebuild")
+	}
 	if err := l.loadMeta(); err != nil {
 		return nil, err
 	}

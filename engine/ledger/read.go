@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"larkspur/engine"
 	"larkspur/engine/record"
 	"larkspur/engine/store"
 )
@@ -96,49 +95,4 @@ func (l *Ledger) RecordsBackward(shard uint16, last uint64, fn func(Record) bool
 func (l *Ledger) LeafOf(shard uint16, n uint64) (string, error) {
 	r, err := l.Record(shard, n)
 	return r.Leaf().String(), err
-}
-
-// rebuildBatch is how many records a rebuild applies in one transaction.
-const rebuildBatch = 200
-
-// Rebuild deletes every projection and makes it anew from the ledger alone.
-// Nothing may append meanwhile: call it before the ledger's users start.
-func (l *Ledger) Rebuild() (err error) {
-	defer store.Guard(&err)
-	if err := l.cfg.Store.DropPrefix(l.cfg.Projector.Prefixes()...); err != nil {
-		return err
-	}
-	for shard := range l.shards {
-		for next := uint64(0); next < l.Size(uint16(shard)); {
-			if next, err = l.rebuildSome(uint16(shard), next); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (l *Ledger) rebuildSome(shard uint16, first uint64) (next uint64, err error) {
-	view := l.cfg.Store.View()
-	defer view.Close()
-	batch := store.NewBatch(view)
-	next = first
-	var failed error
-	err = readRecords(view, shard, first, func(r Record) bool {
-		layer := batch.Layer()
-		failed = l.cfg.Projector.Apply(layer, r)
-		if failed != nil || (!batch.Fits(layer) && batch.Len() > 0) {
-			return false
-		}
-		batch.Merge(layer)
-		next = r.Header.Record + 1
-		return next-first < rebuildBatch
-	})
-	if err == nil {
-		err = failed
-	}
-	if err != nil {
-		return first, engine.WrapError(engine.Internal, err, "ledger: rebuilding")
-	}
-	return next, l.cfg.Store.Commit(batch)
 }

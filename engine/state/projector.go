@@ -12,7 +12,9 @@ import (
 // Projector writes the keys of the key table. It implements ledger.Projector.
 type Projector struct {
 	watch func([]Notice)
-	runs  memo
+	// runs are those that Decide remembers, applied those that Apply does, which
+	// may be called beside it.
+	runs, applied memo
 }
 
 // Notice tells the runner and pages what a committed record touched.
@@ -25,7 +27,9 @@ type Notice struct {
 
 // NewProjector returns a projector that tells watch of what is committed. watch
 // is called by the committing goroutine: it must not block.
-func NewProjector(watch func([]Notice)) *Projector { return &Projector{watch: watch, runs: memo{}} }
+func NewProjector(watch func([]Notice)) *Projector {
+	return &Projector{watch: watch, runs: memo{}, applied: memo{}}
+}
 
 // verb is what the projector does with one kind of record: decide its outcome
 // once, apply it as often as need be.
@@ -114,7 +118,7 @@ func (p *Projector) Decide(b *store.Batch, r ledger.Record) (outcome []byte, err
 	if !ok {
 		return nil, engine.Errorf(engine.Internal, "state: no meaning is known for records of %s", r.Header.Kind)
 	}
-	t := p.newTx(b, r)
+	t := newTx(b, r, p.runs)
 	o, err := v.both(t, r.Payload)
 	if err != nil {
 		return nil, err
@@ -134,7 +138,7 @@ func (p *Projector) Apply(b *store.Batch, r ledger.Record) (err error) {
 	if err != nil {
 		return err
 	}
-	t := p.newTx(b, r)
+	t := newTx(b, r, p.applied)
 	if o.Applied {
 		if err := v.apply(t, r.Payload, o); err != nil {
 			return err
@@ -144,8 +148,8 @@ func (p *Projector) Apply(b *store.Batch, r ledger.Record) (err error) {
 	return nil
 }
 
-func (p *Projector) newTx(b *store.Batch, r ledger.Record) *tx {
-	return &tx{Batch: b, shard: r.Header.Shard, rec: r.Header.Record, now: r.Header.Time, runs: p.runs}
+func newTx(b *store.Batch, r ledger.Record, runs memo) *tx {
+	return &tx{Batch: b, shard: r.Header.Shard, rec: r.Header.Record, now: r.Header.Time, runs: runs}
 }
 
 // advance stores the projection's position with its writes.
@@ -170,7 +174,7 @@ func (p *Projector) Committed(records []ledger.Record) {
 	p.watch(notices)
 }
 
-// Prefixes implements ledger.Projector.
+// Prefixes returns the beginnings of all its keys, one of each class.
 func (p *Projector) Prefixes() [][]byte {
 	list := make([][]byte, len(classes))
 	for i, c := range classes {

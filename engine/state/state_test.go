@@ -25,6 +25,7 @@ func (c *clock) Sleep(ctx context.Context, d time.Duration) error {
 // box is a ledger with its state in a temporary directory.
 type box struct {
 	t      testing.TB
+	dir    string
 	store  *store.Store
 	ledger *ledger.Ledger
 	state  *state.State
@@ -33,7 +34,13 @@ type box struct {
 
 func open(t testing.TB, dir string, shards int) *box {
 	t.Helper()
-	s, err := store.OpenLedger(dir + "/ledger")
+	return openOn(t, dir, shards, store.OpenLedger)
+}
+
+// openOn opens a box on a store that is synced, or is not.
+func openOn(t testing.TB, dir string, shards int, open func(dir string) (*store.Store, error)) *box {
+	t.Helper()
+	s, err := open(dir + "/ledger")
 	must(t, err)
 	t.Cleanup(func() { s.Close() })
 	blobs, err := store.OpenBlobs(dir + "/blobs")
@@ -43,7 +50,7 @@ func open(t testing.TB, dir string, shards int) *box {
 	must(t, err)
 	l, err := ledger.Open(ledger.Config{Store: s, Projector: state.NewProjector(nil), Clock: c, Shards: shards, Node: "test", Signer: signer})
 	must(t, err)
-	return &box{t, s, l, state.Open(s, blobs, l), c}
+	return &box{t, dir, s, l, state.Open(s, blobs, l), c}
 }
 
 func must(t testing.TB, err error) {
@@ -152,16 +159,9 @@ func TestStoryOfARun(t *testing.T) {
 
 // dump returns every projected key with its value.
 func (b *box) dump() map[string]string {
-	all := map[string]string{}
 	view := b.store.View()
 	defer view.Close()
-	for _, prefix := range state.NewProjector(nil).Prefixes() {
-		view.Scan(prefix, nil, false, func(k, v []byte) bool {
-			all[string(k)] = string(v)
-			return true
-		})
-	}
-	return all
+	return dumpOf(view)
 }
 
 func TestRebuildIsEqualByteForByte(t *testing.T) {

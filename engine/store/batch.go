@@ -10,6 +10,7 @@ import (
 // forgotten when it does not. Not safe for concurrent use.
 type Batch struct {
 	below  Reader
+	under  []byte // before keys of the generation that is written
 	writes map[string]write
 	bytes  int
 	// reads remembers what a view below gave, which never changes: a frame asks
@@ -33,7 +34,7 @@ const entryOverhead = 16
 
 // NewBatch returns an empty batch over r.
 func NewBatch(r Reader) *Batch {
-	b := &Batch{below: r, writes: map[string]write{}}
+	b := &Batch{below: r, under: r.space(), writes: map[string]write{}}
 	if _, ok := r.(*View); ok {
 		b.reads = map[string]read{}
 	}
@@ -48,11 +49,17 @@ func (b *Batch) Delete(key []byte) { b.put(write{key: string(key), deleted: true
 
 func (b *Batch) put(w write) {
 	if old, ok := b.writes[w.key]; ok {
-		b.bytes -= len(old.key) + len(old.value) + entryOverhead
+		b.bytes -= b.weight(old)
 	}
 	b.writes[w.key] = w
-	b.bytes += len(w.key) + len(w.value) + entryOverhead
+	b.bytes += b.weight(w)
 }
+
+func (b *Batch) weight(w write) int {
+	return len(b.under) + len(w.key) + len(w.value) + entryOverhead
+}
+
+func (b *Batch) space() []byte { return b.under }
 
 // Len returns the number of staged writes.
 func (b *Batch) Len() int { return len(b.writes) }

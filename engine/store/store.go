@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
@@ -39,6 +40,7 @@ type Store struct {
 	db      *badger.DB
 	dir     string
 	reserve *reserve
+	inForce atomic.Uint32 // the Generation that views show
 }
 
 // OpenLedger opens the ledger store in dir, which is made if need be: every
@@ -72,7 +74,11 @@ func open(r *reserve, needBytes int64, synced bool) (*Store, error) {
 	if err != nil {
 		return nil, openError(dir, err)
 	}
-	return &Store{db: db, dir: dir, reserve: r}, nil
+	s := &Store{db: db, dir: dir, reserve: r}
+	if err := s.loadGeneration(); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
 }
 
 func badgerOptions(dir string, synced bool) badger.Options {
@@ -155,9 +161,9 @@ func (s *Store) commit(b *Batch, essential bool) error {
 	for _, w := range b.sorted() {
 		var err error
 		if w.deleted {
-			err = txn.Delete([]byte(w.key))
+			err = txn.Delete(physical(b.under, []byte(w.key)))
 		} else {
-			err = txn.SetEntry(badger.NewEntry([]byte(w.key), w.value))
+			err = txn.SetEntry(badger.NewEntry(physical(b.under, []byte(w.key)), w.value))
 		}
 		if err != nil {
 			return engine.WrapError(engine.Internal, err, "store: staging")
@@ -169,34 +175,50 @@ func (s *Store) commit(b *Batch, essential bool) error {
 	return nil
 }
 
-// DropPrefix deletes every key with one of the prefixes, for a rebuild. Nothing
-// else may write meanwhile.
-func (s *Store) DropPrefix(prefixes ...[]byte) error {
-	if err := s.reserve.admit(false); err != nil {
-		return err
-	}
-	if err := s.db.DropPrefix(prefixes...); err != nil {
-		return engine.WrapError(engine.Unavailable, err, "store: dropping")
-	}
-	return nil
-}
-
 // Reader reads one consistent moment. Values returned are the caller's.
 type Reader interface {
 	// Get returns nil, false for a key that is not there.
 	Get(key []byte) ([]byte, bool)
-	// Scan calls fn for each key with the prefix, in order, from the first key
+	// Scan calls fn for each key with the prefix, which is not empty, in order, from the first key
 	// that is not before start (nil: the first of the prefix; when reverse: the
 	// last that is not after start), until fn returns false. Key and value are
 	// valid during the call only.
 	Scan(prefix, start []byte, reverse bool, fn func(key, value []byte) bool)
+	// space is what stands before the keys of the generation that is shown.
+	space() []byte
 }
 
-// View is a Reader of the moment at which it was made. Close it soon.
-type View struct{ txn *badger.Txn }
+// View is a Reader of the moment at which it was made, and of one Generation.
+// Close it soon.
+type View struct {
+	txn        *badger.Txn
+	generation Generation
+	under      []byte // its space
+}
 
-// View returns a reader of what is committed now.
-func (s *Store) View() *View { return &View{s.db.NewTransaction(false)} }
+// View returns a reader of what is committed now, in the generation in force.
+func (s *Store) View() *View {
+	for {
+		g := s.InForce()
+		v := s.ViewOf(g)
+		// Whoever switches holds appends back until InForce tells: a view of the
+		// former generation holds all that was appended before it was made.
+		if g == s.InForce() {
+			return v
+		}
+		v.Close()
+	}
+}
+
+// ViewOf returns a reader of what is committed now, in the generation g.
+func (s *Store) ViewOf(g Generation) *View {
+	return &View{s.db.NewTransaction(false), g, g.space()}
+}
+
+// Generation returns the generation that is shown.
+func (v *View) Generation() Generation { return v.generation }
+
+func (v *View) space() []byte { return v.under }
 
 // Close releases the view.
 func (v *View) Close() { v.txn.Discard() }
@@ -205,7 +227,7 @@ func (v *View) Close() { v.txn.Discard() }
 // Guard turns into an error at the room's door: no caller can go on without
 // its state, and none should mistake a fault for absence.
 func (v *View) Get(key []byte) ([]byte, bool) {
-	item, err := v.txn.Get(key)
+	item, err := v.txn.Get(physical(v.under, key))
 	if errors.Is(err, badger.ErrKeyNotFound) {
 		return nil, false
 	}
@@ -224,14 +246,15 @@ func (v *View) Scan(prefix, start []byte, reverse bool, fn func(key, value []byt
 	opts := badger.DefaultIteratorOptions
 	opts.Reverse = reverse
 	opts.PrefetchValues = false // they lie beside their keys; fetching ahead starts a goroutine for each
-	opts.Prefix = prefix
+	opts.Prefix = physical(v.under, prefix)
 	it := v.txn.NewIterator(opts)
 	defer it.Close()
-	for it.Seek(seekKey(prefix, start, reverse)); it.Valid(); it.Next() {
+	hidden := len(opts.Prefix) - len(prefix)
+	for it.Seek(physical(v.under, seekKey(prefix, start, reverse))); it.Valid(); it.Next() {
 		item := it.Item()
 		more := true
 		err := item.Value(func(value []byte) error {
-			more = fn(item.Key(), value)
+			more = fn(item.Key()[hidden:], value)
 			return nil
 		})
 		if err != nil {

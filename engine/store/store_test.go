@@ -94,10 +94,6 @@ func TestViewsShowOneMoment(t *testing.T) {
 	if got := get(s, "a"); got != "2" {
 		t.Errorf("got %q, want 2", got)
 	}
-	must(t, s.DropPrefix([]byte("a")))
-	if get(s, "a") != "nothing" || get(s, "b") != "1" {
-		t.Errorf("after dropping: got a %q, b %q", get(s, "a"), get(s, "b"))
-	}
 }
 
 func TestBlobs(t *testing.T) {

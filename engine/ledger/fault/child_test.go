@@ -188,7 +188,7 @@ func (p *process) reached(stage string, kind record.Kind) {
 	}
 }
 
-// Decide implements ledger.Projector by the real one, like all four.
+// Decide implements ledger.Projector by the real one, like all three.
 func (p *process) Decide(b *store.Batch, r ledger.Record) ([]byte, error) {
 	outcome, err := projector().Decide(b, r)
 	p.reached(decided, r.Header.Kind)
@@ -204,9 +204,6 @@ func (p *process) Committed(records []ledger.Record) {
 		p.reached(committed, r.Header.Kind)
 	}
 }
-
-// Prefixes implements ledger.Projector.
-func (p *process) Prefixes() [][]byte { return projector().Prefixes() }
 
 func projector() *state.Projector { return state.NewProjector(nil) }
 
