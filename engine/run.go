@@ -43,6 +43,8 @@ type Run struct {
 	Error  *Error `json:"error,omitempty"`
 	// Engine is the version of Larkspur that the run began with.
 	Engine string `json:"engine,omitempty"`
+	// Saves is the hand work that it saves, as its rule states it.
+	Saves time.Duration `json:"saves,omitempty"`
 	// Deaths counts workers that died on it; three quarantine it.
 	Deaths int `json:"deaths,omitempty"`
 }

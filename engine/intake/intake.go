@@ -398,6 +398,7 @@ func (in *Intake) match(ctx context.Context, live *Live, rule *engine.Rule, e en
 		EventTime: e.Time.UTC(), Fields: fields, Mode: rule.Mode, Offer: e.ID + "/" + rule.Name, Quiet: rule.Quiet,
 		Rule: rule.Name, Severity: rule.Severity, Source: e.Source, Team: rule.Team, Throttle: rule.ThrottleCount,
 		ThrottleIn: rule.ThrottleSpan, Title: title(rule.Title, e), Type: rule.Type, Visible: rule.Visible,
+		Saves: rule.Saves,
 	}
 	m.DedupSet = rule.DedupSet || rule.DedupFunc
 	m.Dedup, err = in.dedup(ctx, live, rule, e)

@@ -74,6 +74,7 @@ type EventMatched struct {
 	Offer      string         `json:"offer"`
 	Quiet      time.Duration  `json:"quiet,omitempty"`
 	Rule       string         `json:"rule"`
+	Saves      time.Duration  `json:"saves,omitempty"`
 	Severity   string         `json:"severity"`
 	Source     string         `json:"source"`
 	Team       string         `json:"team,omitempty"`

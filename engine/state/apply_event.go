@@ -83,6 +83,7 @@ func applyEvent(t *tx, p record.EventSeen, o record.Outcome) {
 	t.Set(nounKey(classEvent, t.shard, n), binary.BigEndian.AppendUint64(nil, t.rec))
 	t.mark(nounKey(classInbox, t.shard, n))
 	t.remember(p.Offer, o.Event)
+	t.tally(aspect{}, func(c *engine.Tally) { c.Events++ })
 	if p.Cursor != "" {
 		t.Set(hashKey(classCursor, t.shard, p.Kind, p.Source), []byte(p.Cursor))
 	}
@@ -187,6 +188,9 @@ func applyMatch(t *tx, p record.EventMatched, o record.Outcome) {
 		t.noteOpening(p)
 		t.startRun(matchRun(t, p, o))
 	}
+	if exists {
+		t.tally(aspectOf(i), func(c *engine.Tally) { c.Matched++ })
+	}
 	if i.Events <= engine.MaxEventsPerIncident {
 		t.tell(o.Incident)
 	}
@@ -205,13 +209,14 @@ func (t *tx) openIncident(p record.EventMatched, o record.Outcome, title, dedup 
 	if p.DedupSet || dedup == overflowKey {
 		t.Set(hashKey(classDedup, t.shard, p.Rule, dedup), []byte(i.ID))
 	}
-	t.count(func(c *engine.Counts) { c.OpenIncidents++ })
+	t.countFor(i, func(c *engine.Counts) { c.OpenIncidents++ })
+	t.tally(aspectOf(i), func(c *engine.Tally) { c.Matched, c.Opened = c.Matched+1, c.Opened+1 })
 }
 
 func matchRun(t *tx, p record.EventMatched, o record.Outcome) engine.Run {
 	return engine.Run{
 		ID: o.Run, Incident: o.Incident, Event: p.Event, Rule: p.Rule, Handler: p.Do, Args: p.Args,
-		Bundle: p.Bundle, Commit: p.Commit, Purpose: PurposePlaybook, Mode: p.Mode,
+		Bundle: p.Bundle, Commit: p.Commit, Purpose: PurposePlaybook, Mode: p.Mode, Saves: p.Saves,
 	}
 }
 

@@ -79,14 +79,16 @@ func (t *tx) reopen(id string) {
 	t.putIncident(i, before)
 	_, n, _ := engine.ParseID('i', id)
 	t.mark(nounKey(classOpen, t.shard, n))
-	t.count(func(c *engine.Counts) { c.OpenIncidents++ })
+	t.countFor(i, func(c *engine.Counts) { c.OpenIncidents++ })
+	t.tally(aspectOf(i), func(c *engine.Tally) { c.Reopened++ })
 }
 
 func (t *tx) closeIncident(i engine.Incident, a record.IncidentAct, o record.Outcome) {
 	if i.Status == engine.IncidentOpen {
 		_, n, _ := engine.ParseID('i', i.ID)
 		t.Delete(nounKey(classOpen, t.shard, n))
-		t.count(func(c *engine.Counts) { c.OpenIncidents-- })
+		t.countFor(i, func(c *engine.Counts) { c.OpenIncidents-- })
+		t.tallyClosed(i, a.Code)
 	}
 	before := i
 	i.Status, i.Closed, i.Reason, i.Code, i.ClosedBy = engine.IncidentClosed, t.now, a.Text, a.Code, a.By

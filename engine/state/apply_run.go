@@ -183,6 +183,7 @@ func applyDone(t *tx, p record.StepDone, o record.Outcome) {
 	e.Done, e.Via = t.rec+1, viaDone
 	if p.Error != nil {
 		e.Via = viaFailed
+		t.tally(t.aspectOfRun(r), func(c *engine.Tally) { c.StepsFailed++ })
 	}
 	t.putStep(p.Run, p.Generation, p.Path, p.Number, e)
 	runs := o.Runs
@@ -241,6 +242,7 @@ func (t *tx) openChange(r engine.Run, step string, p *record.Change, o record.Ou
 		InverseArgs: p.InverseArgs, Undo: p.Undo, Args: p.Args, Done: p.Done,
 	}
 	t.putChange(c, "")
+	t.tally(t.aspectOfRun(r), func(x *engine.Tally) { x.Changes++ })
 	_, n, _ := engine.ParseID('c', c.ID)
 	if _, i, ok := engine.ParseID('i', r.Incident); ok {
 		t.mark(pairKey(classChangeOf, t.shard, i, n))
@@ -285,6 +287,7 @@ func (t *tx) endRun(r engine.Run, status string, failure *engine.Error) {
 		r.Ended = t.now
 	}
 	t.putRun(r, before)
+	t.tallyRun(r)
 	if r.Purpose != PurposePlaybook || status != engine.RunDone {
 		t.tell(r.Incident)
 	}
@@ -304,6 +307,7 @@ func (t *tx) settleChange(r engine.Run) {
 	if r.Status == engine.RunDone {
 		c.Status, c.Undone = engine.ChangeUndone, t.now
 		t.putChange(c, before)
+		t.tally(t.aspectOfRun(r), func(x *engine.Tally) { x.Undone++ })
 		return
 	}
 	c.Status, c.Error = engine.ChangeUndoFailed, "the undo is "+r.Status
@@ -311,6 +315,7 @@ func (t *tx) settleChange(r engine.Run) {
 		c.Error = r.Error.Message
 	}
 	t.putChange(c, before)
+	t.tally(t.aspectOfRun(r), func(x *engine.Tally) { x.UndoFailed++ })
 	t.reopen(c.Incident)
 }
 

@@ -50,6 +50,9 @@ const (
 	classTerm       = 'F' // shard, class, filter, value, 0, number → nothing; what lists are filtered by
 	classWord       = 'W' // shard, word, 0, incident → where it stands; what search finds
 	classHit        = 'H' // shard, hash of rule, record → nothing; what a rule matched
+	classTally      = 'S' // shard, h d or t, span, rule 0 type 0 severity 0 team → engine.Tally
+	classTallyFrom  = 'Y' // shard, h or d → span before which no tally is kept
+	classHidden     = 'y' // shard, hash of team and owner → engine.Hidden
 )
 
 var classes = []byte{
@@ -57,6 +60,7 @@ var classes = []byte{
 	classIncident, classOpen, classDedup, classTimeline, classOpenings, classRun, classReady, classRunOf,
 	classStep, classQuestion, classAsked, classQuestionOf, classToken, classTimer, classDue, classDueFrom, classTimerOf,
 	classChange, classInForce, classChangeOf, classJob, classRule, classBundle, classCursor, classTerm, classWord, classHit,
+	classTally, classTallyFrom, classHidden,
 }
 
 func key(class byte, shard uint16) []byte {

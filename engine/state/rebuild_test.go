@@ -277,6 +277,7 @@ func (b *box) checkCounts() {
 			ready++
 		}
 	}
+	b.checkTallies(want)
 	got, err := b.state.Counts()
 	must(b.t, err)
 	if got.Logins = 0; got != want {
@@ -303,6 +304,20 @@ func (b *box) checkCounts() {
 	} {
 		if list != 0 {
 			b.t.Errorf("the index of open %s has %d too many", status, list)
+		}
+	}
+}
+
+// checkTallies compares what was counted in all with what there is.
+func (b *box) checkTallies(open engine.Counts) {
+	b.t.Helper()
+	sum := b.total(engine.TallyAll, time.Time{}, b.clock.now, nil)
+	for name, pair := range map[string][2]int64{
+		"open incidents": {sum.Opened + sum.Reopened - sum.Closed, int64(open.OpenIncidents)},
+		"open questions": {sum.Asked - sum.Answered - sum.TimedOut - sum.Withdrawn, int64(open.OpenQuestions)},
+	} {
+		if pair[0] != pair[1] {
+			b.t.Errorf("%s: the tallies say %d, the nouns %d", name, pair[0], pair[1])
 		}
 	}
 }

@@ -186,6 +186,9 @@ func (t *tx) question(id string) (engine.Question, bool) {
 func (t *tx) putQuestion(q engine.Question, before string) {
 	_, n, _ := engine.ParseID('q', q.ID)
 	t.put(nounKey(classQuestion, t.shard, n), q)
+	if q.Status != before {
+		t.tallyQuestion(q)
+	}
 	t.moveTerm(classQuestion, n, byStatus, listedAs(before, engine.QuestionOpen), listedAs(q.Status, engine.QuestionOpen))
 	if open, was := q.Status == engine.QuestionOpen, before == engine.QuestionOpen; open != was {
 		asked := nounKey(classAsked, t.shard, n)
@@ -194,7 +197,8 @@ func (t *tx) putQuestion(q engine.Question, before string) {
 		} else {
 			t.Delete(asked)
 		}
-		t.count(func(c *engine.Counts) { c.OpenQuestions += sign(open) })
+		i, _ := t.incident(q.Incident)
+		t.countFor(i, func(c *engine.Counts) { c.OpenQuestions += sign(open) })
 	}
 }
 
@@ -217,7 +221,8 @@ func (t *tx) putChange(c engine.Change, before string) {
 		} else {
 			t.Delete(k)
 		}
-		t.count(func(x *engine.Counts) { x.ChangesInForce += sign(in) })
+		i, _ := t.incident(c.Incident)
+		t.countFor(i, func(x *engine.Counts) { x.ChangesInForce += sign(in) })
 	}
 }
 

@@ -15,7 +15,7 @@ const (
 )
 
 // VisibleToTeam is Incident.Visible of what only its team may see.
-const VisibleToTeam = "team"
+const VisibleToTeam = engine.VisibleToTeam
 
 // maySee reports whether an incident is shown to somebody.
 func maySee(who login.Identity, i engine.Incident) bool {
