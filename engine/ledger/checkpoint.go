@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -179,6 +180,12 @@ func openNote(signed []byte, known note.Verifiers) (text string, keys []string, 
 	var wrong *note.InvalidSignatureError
 	switch {
 	case err == nil:
+		for _, sig := range slices.Concat(n.Sigs, n.UnverifiedSigs) {
+			// The note package passes over the bits that base64 leaves unused.
+			if _, err := strictBase64.DecodeString(sig.Base64); err != nil {
+				return text, nil, engine.Errorf(engine.Denied, "the signature of %s is not written as signatures are", keyName(sig.Name, sig.Hash))
+			}
+		}
 		for _, sig := range n.Sigs {
 			keys = append(keys, keyName(sig.Name, sig.Hash))
 		}

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"iter"
 	"sort"
 	"time"
 
@@ -51,7 +50,7 @@ func (l *Ledger) Export(ctx context.Context, w io.Writer, what Selection) (err e
 		return err
 	}
 	what.Since, what.Until = utc(what.Since), utc(what.Until)
-	x := &exporter{ctx: ctx, m: m, what: what, scope: what.scope(), digest: sha256.New()}
+	x := &exporter{ctx: ctx, m: m, pace: l.pace(), what: what, scope: what.scope(), digest: sha256.New()}
 	x.out = bufio.NewWriterSize(io.MultiWriter(w, x.digest), 256<<10)
 	x.line(headerLine{
 		Checkpoint: string(signed), Filter: filterLine{what.Incident, what.Since, what.Until}, Format: exportFormat,
@@ -93,6 +92,7 @@ func statementBody(id record.LedgerID, records uint64, digest []byte, at time.Ti
 type exporter struct {
 	ctx     context.Context
 	m       *moment
+	pace    *pace
 	what    Selection
 	scope   string
 	out     *bufio.Writer
@@ -170,16 +170,17 @@ func (x *exporter) bounds(shard uint16, size uint64) (from, until uint64, err er
 	return from, until, err
 }
 
-// contextEvery is after how many records an export asks whether it should end.
-const contextEvery = 1024
+// paceEvery is after how many records an export asks whether it should end or
+// give way.
+const paceEvery = 256
 
 // span calls write for records from up to before until.
 func (x *exporter) span(shard uint16, from, until uint64, write func(*Record) error) error {
 	if from >= until {
 		return nil
 	}
-	payloads := payloadsOf(x.m, shard, from)
-	defer payloads.stop()
+	payloads := payloadsOf(x.m.View, shard, from)
+	defer payloads.close()
 	start, err := frameOf(x.m, shard, from)
 	if err != nil {
 		return err
@@ -208,8 +209,8 @@ func (x *exporter) span(shard uint16, from, until uint64, write func(*Record) er
 
 func (x *exporter) one(frame *record.Frame, i int, payloads *payloadScan, write func(*Record) error) error {
 	r := Record{Header: frame.Header(i), Outcome: frame.Entries[i].Outcome}
-	if r.Header.Record%contextEvery == 0 {
-		if err := x.ctx.Err(); err != nil {
+	if r.Header.Record%paceEvery == 0 {
+		if err := x.pace.giveWay(x.ctx); err != nil {
 			return engine.WrapError(engine.Timeout, err, "ledger: exporting")
 		}
 	}
@@ -247,7 +248,8 @@ func (x *exporter) tiles(shard uint16, first uint64) (err error) {
 			return err
 		}
 		if first+span <= t.size {
-			x.line(tileLine{encodeTile(hashes), first / span, level, "tile", shard})
+			x.buf = appendTile(x.buf[:0], shard, level, first/span, hashes)
+			x.out.Write(x.buf) // its error comes back from Flush
 		}
 		x.leaves = hashes // of level 0, at last
 	}
@@ -314,25 +316,21 @@ func (x *exporter) write(l *recordLine) error {
 
 // payloadScan reads salted payloads in order, beside a scan of frames.
 type payloadScan struct {
-	next  func() ([]byte, []byte, bool)
-	stop  func()
-	n     uint64
-	value []byte
-	ok    bool
+	cursor *store.Cursor
+	n      uint64
+	value  []byte
+	ok     bool
 }
 
-func payloadsOf(r store.Reader, shard uint16, from uint64) *payloadScan {
-	p := &payloadScan{}
-	p.next, p.stop = iter.Pull2(func(yield func(key, value []byte) bool) {
-		r.Scan(key(classPayload, shard), recordKey(classPayload, shard, from), false, yield)
-	})
-	p.advance()
+func payloadsOf(v *store.View, shard uint16, from uint64) *payloadScan {
+	p := &payloadScan{cursor: v.Cursor(key(classPayload, shard), recordKey(classPayload, shard, from))}
+	p.read()
 	return p
 }
 
-func (p *payloadScan) advance() {
+func (p *payloadScan) read() {
 	var key []byte
-	if key, p.value, p.ok = p.next(); p.ok {
+	if key, p.value, p.ok = p.cursor.Read(p.value[:0]); p.ok {
 		p.n = binary.BigEndian.Uint64(key[len(key)-8:])
 	}
 }
@@ -341,10 +339,13 @@ func (p *payloadScan) advance() {
 // records in order. It is valid until the next call.
 func (p *payloadScan) of(n uint64) []byte {
 	for p.ok && p.n < n {
-		p.advance()
+		p.cursor.Next()
+		p.read()
 	}
 	if !p.ok || p.n != n {
 		return nil
 	}
 	return p.value
 }
+
+func (p *payloadScan) close() { p.cursor.Close() }

@@ -150,6 +150,7 @@ func TestExportAcrossLevels(t *testing.T) {
 	if testing.Short() {
 		t.Skip("66,000 records")
 	}
+	t.Parallel()
 	f := house(t, 1, 1)
 	for f.ledger.Size(0) < 66_000 {
 		appendAll(t, f.ledger, 0, numbered(300)...)

@@ -304,7 +304,9 @@ func onDisks(t *testing.T, test func(t *testing.T, dir string)) {
 	if os.Geteuid() != 0 {
 		cannot(t, "needs root: mounting a small disk")
 	}
+	t.Parallel() // these tests wait for disks more than they compute
 	t.Run("ext4", func(t *testing.T) {
+		t.Parallel()
 		image := filepath.Join(t.TempDir(), "image")
 		if err := os.WriteFile(image, nil, 0o600); err != nil {
 			t.Fatal(err)
@@ -318,6 +320,7 @@ func onDisks(t *testing.T, test func(t *testing.T, dir string)) {
 		test(t, mount(t, "-o", "loop", image))
 	})
 	t.Run("tmpfs", func(t *testing.T) {
+		t.Parallel()
 		test(t, mount(t, "-t", "tmpfs", "-o", fmt.Sprintf("size=%dm", diskMB), "larkspur-test"))
 	})
 }

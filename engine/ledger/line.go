@@ -93,6 +93,7 @@ type recordLine struct {
 	Leaf     tlog.Hash
 	Payload  []byte
 	Salt     []byte
+	salt     [saltBytes + 2]byte // room for Salt
 	Outcome  []byte
 	Proof    []tlog.Hash
 	// Erased: PayloadDigest stands for salt and payload. Never with Edge.
@@ -104,17 +105,27 @@ type recordLine struct {
 	OutcomeDigest [sha256.Size]byte
 }
 
-// leaf computes the record's leaf; scratch is grown and returned.
-func (l *recordLine) leaf(scratch []byte) (tlog.Hash, []byte) {
+// leafHasher computes leaves; its zero value is ready.
+type leafHasher struct {
+	salted        []byte // scratch
+	outcome       []byte // the last one, which most often is the next one too
+	outcomeDigest [sha256.Size]byte
+}
+
+func (h *leafHasher) leaf(l *recordLine) tlog.Hash {
 	payload, outcome := l.PayloadDigest, l.OutcomeDigest
 	if !l.Erased && !l.Edge {
-		scratch = append(append(scratch[:0], l.Salt...), l.Payload...)
-		payload = sha256.Sum256(scratch)
+		h.salted = append(append(h.salted[:0], l.Salt...), l.Payload...)
+		payload = sha256.Sum256(h.salted)
 	}
 	if !l.Edge {
-		outcome = sha256.Sum256(l.Outcome)
+		if h.outcome == nil || !bytes.Equal(h.outcome, l.Outcome) {
+			h.outcome = append(h.outcome[:0], l.Outcome...)
+			h.outcomeDigest = sha256.Sum256(l.Outcome)
+		}
+		outcome = h.outcomeDigest
 	}
-	return leafHash(l.Header, payload, outcome), scratch
+	return leafHash(l.Header, payload, outcome)
 }
 
 // append writes the line, with its end.
@@ -163,6 +174,15 @@ func (l *recordLine) append(b []byte) []byte {
 	return append(b, "\"}\n"...)
 }
 
+// appendTile writes the line of a full tile.
+func appendTile(b []byte, shard uint16, level int, index uint64, hashes []tlog.Hash) []byte {
+	b = base64.StdEncoding.AppendEncode(append(b, `{"hashes":"`...), encodeTile(hashes))
+	b = appendNumber(b, `","index":`, index)
+	b = appendNumber(b, `,"level":`, uint64(level))
+	b = appendNumber(b, `,"proof":"tile","shard":`, uint64(shard))
+	return append(b, "}\n"...)
+}
+
 func appendNumber(b []byte, key string, n uint64) []byte {
 	return strconv.AppendUint(append(b, key...), n, 10)
 }
@@ -181,10 +201,10 @@ func appendValue(b []byte, key string, value []byte) []byte {
 
 // parse reads a line without its end. Parts of l refer to b. It accepts what
 // append writes and nothing else: a byte that means nothing could be changed
-// unseen.
-func (l *recordLine) parse(b []byte) error {
+// unseen. exact reads times by the time package alone: see lineReader.
+func (l *recordLine) parse(b []byte, exact bool) error {
 	*l = recordLine{Proof: l.Proof[:0]}
-	s := scanner{b: b}
+	s := scanner{b: b, exact: exact}
 	s.want(`{`)
 	digest := s.has(`"digest":`)
 	if digest {
@@ -199,15 +219,18 @@ func (l *recordLine) parse(b []byte) error {
 	l.Frame = s.number(`,"frame":`, 64)
 	l.Incarnation = uint32(s.number(`,"incarnation":`, 32))
 	s.want(`,"kind":"`)
-	l.KindName = s.word()
+	name := s.word()
 	l.Kind = record.Kind(s.number(`","kind_number":`, 16))
+	if l.KindName = l.Kind.String(); l.KindName != string(name) {
+		l.KindName = string(name)
+	}
 	s.want(`,"leaf":`)
 	l.Leaf = s.hash()
 	l.parseContent(&s)
 	l.Record = s.number(`,"record":`, 64)
 	if !l.Erased && !l.Edge {
 		s.want(`,"salt":"`)
-		l.Salt = s.salt()
+		l.Salt = s.salt(&l.salt)
 	}
 	l.Shard = uint16(s.number(`,"shard":`, 16))
 	s.want(`,"time":"`)
@@ -243,9 +266,10 @@ func (l *recordLine) parseContent(s *scanner) {
 
 // scanner reads canonical JSON; after its first error it reads nothing.
 type scanner struct {
-	b   []byte
-	at  int
-	err *engine.Error
+	b     []byte
+	at    int
+	err   *engine.Error
+	exact bool // see lineReader
 }
 
 func (s *scanner) fail(want string) {
@@ -293,12 +317,12 @@ func fits(digits []byte) bool {
 }
 
 // word reads lower-case letters, digits and underscores.
-func (s *scanner) word() string {
+func (s *scanner) word() []byte {
 	begin := s.at
 	for s.at < len(s.b) && (s.b[s.at]-'a' < 26 || s.b[s.at]-'0' < 10 || s.b[s.at] == '_') {
 		s.at++
 	}
-	return string(s.b[begin:s.at])
+	return s.b[begin:s.at]
 }
 
 const hashChars = 44 // of base64
@@ -326,13 +350,12 @@ var strictBase64 = base64.StdEncoding.Strict()
 
 const saltChars = 24
 
-func (s *scanner) salt() []byte {
-	room := make([]byte, saltBytes+2)
+func (s *scanner) salt(room *[saltBytes + 2]byte) []byte {
 	if s.err != nil || len(s.b)-s.at < saltChars+1 || s.b[s.at+saltChars] != '"' {
 		s.fail("a salt in base64")
 		return nil
 	}
-	n, err := strictBase64.Decode(room, s.b[s.at:s.at+saltChars])
+	n, err := strictBase64.Decode(room[:], s.b[s.at:s.at+saltChars])
 	if err != nil || n != saltBytes {
 		s.fail("a salt in base64")
 		return nil
@@ -364,6 +387,10 @@ func (s *scanner) time() time.Time {
 		return time.Time{}
 	}
 	text := s.b[s.at : s.at+end]
+	if t, ok := parseTime(text); ok && !s.exact {
+		s.at += end
+		return t
+	}
 	t, err := time.Parse(time.RFC3339Nano, string(text))
 	var room [len(time.RFC3339Nano)]byte
 	if err != nil || !bytes.Equal(t.AppendFormat(room[:0], time.RFC3339Nano), text) || !time.Unix(0, t.UnixNano()).Equal(t) {
@@ -372,6 +399,53 @@ func (s *scanner) time() time.Time {
 	}
 	s.at += end
 	return t
+}
+
+// parseTime reads a moment of the years 1700 to 2199 as time.RFC3339Nano writes
+// it in UTC; false for anything else, which the time package judges.
+func parseTime(text []byte) (time.Time, bool) {
+	const form = "2006-01-02T15:04:05"
+	if len(text) < len(form)+1 || text[len(text)-1] != 'Z' || text[4] != '-' || text[7] != '-' || text[10] != 'T' || text[13] != ':' || text[16] != ':' {
+		return time.Time{}, false
+	}
+	century, y := twoDigits(text), twoDigits(text[2:])
+	month, day := twoDigits(text[5:]), twoDigits(text[8:])
+	hour, minute, second := twoDigits(text[11:]), twoDigits(text[14:]), twoDigits(text[17:])
+	if century < 17 || century > 21 || y < 0 || month < 1 || month > 12 || day < 1 || day > 30 || month == 2 && day > 28 ||
+		hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 59 {
+		return time.Time{}, false
+	}
+	nanos, ok := fraction(text[len(form) : len(text)-1])
+	return time.Date(100*century+y, time.Month(month), day, hour, minute, second, nanos, time.UTC), ok
+}
+
+// twoDigits returns a number below 100, or less than 0.
+func twoDigits(b []byte) int {
+	x, y := int(b[0])-'0', int(b[1])-'0'
+	if x < 0 || x > 9 || y < 0 || y > 9 {
+		return -1
+	}
+	return 10*x + y
+}
+
+// fraction reads the fraction of a second with its point, as nanoseconds; no
+// zero ends it.
+func fraction(b []byte) (nanos int, ok bool) {
+	if len(b) == 0 {
+		return 0, true
+	}
+	if len(b) < 2 || len(b) > 10 || b[0] != '.' || b[len(b)-1] == '0' {
+		return 0, false
+	}
+	unit := 1_000_000_000
+	for _, c := range b[1:] {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		unit /= 10
+		nanos += int(c-'0') * unit
+	}
+	return nanos, true
 }
 
 // parseStrict reads a line of proof: canonical, and without unknown keys.

@@ -2,10 +2,8 @@ package ledger_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/base64"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -123,53 +121,5 @@ func TestKeysThatAreNone(t *testing.T) {
 	}
 	if _, err := ledger.LoadSigner(path, "larkspur"); engine.KindOf(err) != engine.Invalid {
 		t.Errorf("got %v, want a refusal", err)
-	}
-}
-
-// big is a ledger with payloads of a common size.
-func big(b *testing.B, records int) *fixture {
-	f := house(b, 1, 1)
-	payload := fmt.Appendf(nil, `{"at":"main.star:3:4","builtin":"http.get","class":"read","generation":1,"n":3,"result":%q,"run":"r0-17"}`, make([]byte, 40))
-	frame := make([]ledger.New, 200)
-	for i := range frame {
-		frame[i] = ledger.New{Kind: 21, Payload: payload}
-	}
-	for range records / len(frame) {
-		if _, err := f.ledger.Append(context.Background(), 0, frame...); err != nil {
-			b.Fatal(err)
-		}
-	}
-	return f
-}
-
-const benchmarked = 100_000
-
-func BenchmarkExport(b *testing.B) {
-	f := big(b, benchmarked)
-	for name, what := range map[string]ledger.Selection{"all": {}, "range": {Since: morning}} {
-		b.Run(name, func(b *testing.B) {
-			for b.Loop() {
-				if err := f.ledger.Export(context.Background(), io.Discard, what); err != nil {
-					b.Fatal(err)
-				}
-			}
-			b.ReportMetric(float64(benchmarked)*float64(b.N)/b.Elapsed().Seconds(), "records/s")
-		})
-	}
-}
-
-func BenchmarkVerify(b *testing.B) {
-	f := big(b, benchmarked)
-	for name, what := range map[string]ledger.Selection{"all": {}, "range": {Since: morning}} {
-		file := f.export(b, what)
-		b.Run(name, func(b *testing.B) {
-			b.SetBytes(int64(len(file)))
-			for b.Loop() {
-				if r, err := ledger.Verify(bytes.NewReader(file), f.signer.Verifier); err != nil || !r.OK() {
-					b.Fatal(err, r.Findings)
-				}
-			}
-			b.ReportMetric(float64(benchmarked)*float64(b.N)/b.Elapsed().Seconds(), "records/s")
-		})
 	}
 }

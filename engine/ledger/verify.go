@@ -80,11 +80,15 @@ func (r *Report) OK() bool { return len(r.Findings) == 0 }
 // its tile. Others are checked by the proof of each record. Memory does not grow
 // with the file.
 func Verify(r io.Reader, keys ...string) (*Report, error) {
+	return verify(r, false, keys)
+}
+
+func verify(r io.Reader, exact bool, keys []string) (*Report, error) {
 	known, err := verifiers(keys)
 	if err != nil {
 		return nil, err
 	}
-	v := &verifier{report: &Report{}, keys: known, digest: sha256.New(), in: bufio.NewReaderSize(r, maxLineBytes)}
+	v := &verifier{report: &Report{}, keys: known, digest: sha256.New(), in: bufio.NewReaderSize(r, 64<<10), exact: exact}
 	if err := v.run(); err != nil {
 		return nil, engine.WrapError(engine.Unavailable, err, "reading the export")
 	}
@@ -123,8 +127,8 @@ type verifier struct {
 	header  headerLine
 	check   checkpoint
 	checker checker
-	rec     recordLine
-	scratch []byte
+	exact   bool   // see lineReader
+	long    []byte // the first line, when it is long
 	damaged uint64 // lines of records that cannot be read
 
 	end       *endPart
@@ -138,7 +142,8 @@ type verifier struct {
 type checker interface {
 	record(l *recordLine, leaf tlog.Hash)
 	unreadable(why string)
-	proof(line []byte) error
+	proves() error // whether lines of proof belong into the export
+	proof(p *proofLine)
 	finish()
 }
 
@@ -160,52 +165,62 @@ func recordsName(shard uint16, first, last uint64) string {
 }
 
 func (v *verifier) run() error {
-	for {
-		line, err := v.next()
-		if err != nil {
-			return err
-		}
-		if line == nil {
-			break
-		}
-		if v.n == 1 && !v.open(bytes.TrimSuffix(line, []byte("\n"))) {
-			return nil
-		}
-		if v.n > 1 {
-			v.line(bytes.TrimSuffix(line, []byte("\n")))
-		}
-		v.digest.Write(line)
+	first, err := v.first()
+	if err != nil {
+		return err
 	}
-	if v.n == 0 {
+	if len(first) == 0 {
 		v.found(1, "file", Truncated, "it is empty")
 		return nil
+	}
+	v.n = 1
+	if !v.open(bytes.TrimSuffix(first, []byte("\n"))) {
+		return nil
+	}
+	v.digest.Write(first)
+	lines := &lineReader{in: v.in, ledger: v.check.Ledger, exact: v.exact}
+	if err := lines.each(v.chunk); err != nil {
+		return err
 	}
 	v.checker.finish()
 	v.finish()
 	return nil
 }
 
-// next reads a line with its end; nil at the end of the file. Of a line that is
-// too long only the beginning is returned, which no parser accepts.
-func (v *verifier) next() ([]byte, error) {
+// first reads the first line; of one that is too long the beginning.
+func (v *verifier) first() ([]byte, error) {
 	line, err := v.in.ReadSlice('\n')
-	for rest := line; errors.Is(err, bufio.ErrBufferFull); {
-		line = bytes.Clone(rest[:1024])
-		v.digest.Write(rest[1024:]) // whatever it is then, it is not the signed file
-		rest, err = v.in.ReadSlice('\n')
-		if !errors.Is(err, bufio.ErrBufferFull) {
-			break
-		}
+	for errors.Is(err, bufio.ErrBufferFull) && len(v.long) < maxLineBytes {
+		v.long = append(v.long, line...)
+		line, err = v.in.ReadSlice('\n')
 	}
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, bufio.ErrBufferFull) {
+	if len(v.long) > 0 {
+		line = append(v.long, line...)
+	}
+	if v.cut = errors.Is(err, io.EOF); err != nil && !v.cut && !errors.Is(err, bufio.ErrBufferFull) {
 		return nil, err
 	}
-	if len(line) == 0 {
-		return nil, nil
-	}
-	v.cut = err != nil
-	v.n++
 	return line, nil
+}
+
+// chunk takes the next lines. All before the end is hashed.
+func (v *verifier) chunk(c *chunk) {
+	hashed := 0
+	for i := range c.lines {
+		l := &c.lines[i]
+		v.n++
+		v.cut = c.cut && i == len(c.lines)-1
+		if l.kind == lineEnd {
+			begin := 0
+			if i > 0 {
+				begin = c.lines[i-1].until
+			}
+			v.digest.Write(c.text[hashed:begin])
+			hashed = begin
+		}
+		v.line(l)
+	}
+	v.digest.Write(c.text[hashed:])
 }
 
 // open reads the header; false when nothing else can be checked.
@@ -258,38 +273,40 @@ func (v *verifier) describe() {
 	}
 }
 
-func (v *verifier) line(line []byte) {
+func (v *verifier) line(l *line) {
 	if v.end != nil && !v.after {
 		v.after = true
 		v.found(v.n, "line", Inserted, "it follows the end of the export")
 	}
-	switch {
-	case bytes.HasPrefix(line, []byte(`{"end":`)):
-		v.readEnd(line)
-	case bytes.HasPrefix(line, []byte(`{"proof":`)), bytes.HasPrefix(line, []byte(`{"hashes":`)):
-		if err := v.checker.proof(line); err != nil {
-			v.found(v.n, "proof", Malformed, "%s", engine.AsError(err).Message)
+	switch l.kind {
+	case lineEnd:
+		v.readEnd(l.text)
+	case lineProof:
+		err := v.checker.proves()
+		if err == nil {
+			err = l.err
 		}
+		if err != nil {
+			v.found(v.n, "proof", Malformed, "%s", engine.AsError(err).Message)
+			return
+		}
+		v.checker.proof(&l.proof)
 	default:
-		v.readRecord(line)
+		v.readRecord(l)
 	}
 }
 
-func (v *verifier) readRecord(line []byte) {
-	l := &v.rec
-	if err := l.parse(line); err != nil {
+func (v *verifier) readRecord(l *line) {
+	if l.err != nil {
 		v.damaged++
-		v.checker.unreadable(engine.AsError(err).Message)
+		v.checker.unreadable(engine.AsError(l.err).Message)
 		return
 	}
-	l.Ledger = v.check.Ledger
-	var leaf tlog.Hash
-	leaf, v.scratch = l.leaf(v.scratch)
-	v.checkKind(l)
-	if !l.Edge {
-		v.count(l)
+	v.checkKind(&l.record)
+	if !l.record.Edge {
+		v.count(&l.record)
 	}
-	v.checker.record(l, leaf)
+	v.checker.record(&l.record, l.leaf)
 }
 
 // checkKind compares a kind's name with its number, which the leaf covers.

@@ -5,8 +5,6 @@ import (
 	"sort"
 
 	"golang.org/x/mod/sumdb/tlog"
-
-	"larkspur/engine"
 )
 
 // complete checks a complete export, block by block: 256 records, and the hashes
@@ -53,16 +51,14 @@ type unread struct {
 // maxStrays bounds what a block remembers of lines that do not belong.
 const maxStrays = 2 * tileWidth
 
-func (c *complete) proof(line []byte) error {
-	if t, err := parseStrict[tailsLine](line); err == nil && t.Proof == "tails" {
-		c.openShard(t)
-		return nil
+func (c *complete) proves() error { return nil }
+
+func (c *complete) proof(p *proofLine) {
+	if p.tails != nil {
+		c.openShard(*p.tails)
+		return
 	}
-	t, err := parseStrict[tileLine](line)
-	if err != nil {
-		return err
-	}
-	return c.openTile(t)
+	c.openTile(p)
 }
 
 func (c *complete) openShard(t tailsLine) {
@@ -129,35 +125,32 @@ func (c *complete) endShard() {
 	c.missing(uint16(c.shard), min(c.next*tileWidth, c.size), c.size)
 }
 
-func (c *complete) openTile(t tileLine) error {
-	if t.Proof != "tile" || t.Level < 0 || t.Level > 6 || len(t.Hashes) != tileWidth*tlog.HashSize {
-		return engine.Errorf(engine.Invalid, "it is neither the tails nor a tile of a tree")
-	}
+func (c *complete) openTile(p *proofLine) {
+	t := &p.tile
 	if int(t.Shard) != c.shard || t.Index >= c.size>>(tileHeight*(t.Level+1)) {
 		c.v.found(c.v.n, "proof", Inserted, "tile %d/%d of shard %d does not belong here", t.Level, t.Index, t.Shard)
-		return nil
+		return
 	}
-	hashes := decodeTile(t.Hashes)
+	hashes := p.hashes
 	parent, known := c.node(t.Level+1, t.Index)
 	first, last := t.Index<<(tileHeight*(t.Level+1)), (t.Index+1)<<(tileHeight*(t.Level+1))-1
-	if known && fold(hashes) != parent {
+	if known && p.above != parent {
 		c.v.found(c.v.n, "proof", Forged, "the hashes of %s do not lie under the signed root", recordsName(t.Shard, first, last))
 		hashes = nil
 	}
 	if t.Level > 0 {
 		c.endBlock()
 		c.tiles[t.Level] = &tile{t.Index, hashes}
-		return nil
+		return
 	}
 	if c.block != nil && c.block.index == t.Index {
 		c.v.found(c.v.n, "proof", Duplicated, "the hashes of %s were there before", recordsName(t.Shard, first, last))
-		return nil
+		return
 	}
 	c.openBlock(t.Index, hashes)
 	if known {
 		c.block.parent = &parent
 	}
-	return nil
 }
 
 // node returns the n-th hash of a level of tiles, if it is known.
@@ -286,15 +279,17 @@ func (b *block) take(at, line int) {
 // add checks a record against the leaves of the tree.
 func (b *block) add(v *verifier, l *recordLine, leaf tlog.Hash) {
 	at, within := b.at(l)
+	if within && leaf == b.leaves[at] && b.got[at] == 0 && l.Leaf == leaf {
+		b.take(at, v.n)
+		return
+	}
 	name := recordName(l.Shard, l.Record)
 	if within && leaf == b.leaves[at] {
 		if b.got[at] != 0 {
 			v.found(v.n, name, Duplicated, "it was there before, line %d", b.got[at])
 			return
 		}
-		if l.Leaf != leaf {
-			v.found(v.n, name, Changed, "the leaf written with it; its content is what the ledger holds")
-		}
+		v.found(v.n, name, Changed, "the leaf written with it; its content is what the ledger holds")
 		b.take(at, v.n)
 		return
 	}
@@ -401,6 +396,9 @@ func (b *block) tellMissing(v *verifier) {
 // tellOrder names the fewest records whose places explain the order in which
 // the block's records came: all but a longest increasing subsequence.
 func (b *block) tellOrder(v *verifier) {
+	if len(b.forged) == 0 && slices.IsSorted(b.order) {
+		return // they are taken in the order of their lines
+	}
 	slices.SortStableFunc(b.order, func(x, y int) int { return b.got[x] - b.got[y] })
 	if slices.IsSorted(b.order) {
 		return

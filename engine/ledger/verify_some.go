@@ -40,7 +40,9 @@ func newPartial(v *verifier) *partial {
 	return &partial{v: v, span: v.header.Scope == ScopeRange, shard: -1}
 }
 
-func (p *partial) proof([]byte) error {
+func (p *partial) proof(*proofLine) {}
+
+func (p *partial) proves() error {
 	return engine.Errorf(engine.Invalid, "exports of some records have no such line")
 }
 
@@ -74,15 +76,15 @@ func (p *partial) record(l *recordLine, leaf tlog.Hash) {
 func (p *partial) place(l *recordLine, leaf tlog.Hash) (shard int, n uint64, ok bool) {
 	name := recordName(l.Shard, l.Record)
 	switch shard = int(l.Shard); {
-	case p.proves(l, shard, l.Record, leaf):
+	case p.leads(l, shard, l.Record, leaf):
 		if leaf != l.Leaf {
 			p.v.found(p.v.n, name, Changed, "the leaf written with it; its content is what the ledger holds")
 		}
 		return shard, l.Record, true
-	case p.proves(l, shard, l.Record, l.Leaf):
+	case p.leads(l, shard, l.Record, l.Leaf):
 		p.v.found(p.v.n, name, Changed, "its content is not what the ledger holds")
 		return shard, l.Record, true
-	case p.proves(l, p.shard, p.next, l.Leaf):
+	case p.leads(l, p.shard, p.next, l.Leaf):
 		p.v.found(p.v.n, recordName(uint16(p.shard), p.next), Changed, "it says that it is %s", name)
 		return p.shard, p.next, true
 	case shard >= len(p.v.check.Shards) || l.Record >= p.v.check.Shards[shard].Size:
@@ -95,7 +97,7 @@ func (p *partial) place(l *recordLine, leaf tlog.Hash) (shard int, n uint64, ok 
 	return shard, l.Record, p.begun && shard == p.shard && l.Record == p.next
 }
 
-func (p *partial) proves(l *recordLine, shard int, n uint64, leaf tlog.Hash) bool {
+func (p *partial) leads(l *recordLine, shard int, n uint64, leaf tlog.Hash) bool {
 	if shard < 0 || shard >= len(p.v.check.Shards) {
 		return false
 	}

@@ -1,6 +1,9 @@
 package record
 
-import "bytes"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 // SkipValue returns the length of the JSON value that b begins with; 0 when it
 // ends in the middle or begins with none. It is for compact JSON, as payloads
@@ -26,22 +29,33 @@ func isScalar(c byte) bool {
 	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '-' || c == '+' || c == '.'
 }
 
-// skipString skips a string with its quotes.
+// skipString skips a string with its quotes, eight bytes at a time.
 func skipString(b []byte) int {
-	for n := 1; ; {
-		at := bytes.IndexByte(b[n:], '"')
-		if at < 0 {
-			return 0
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	n := 1
+	for n+8 <= len(b) {
+		word := binary.LittleEndian.Uint64(b[n:])
+		quotes, slashes := word^'"'*ones, word^'\\'*ones
+		found := ((quotes-ones)&^quotes | (slashes-ones)&^slashes) & tops // its lowest bit is the first one's
+		if found == 0 {
+			n += 8
+			continue
 		}
-		n += at + 1
-		slashes := 0
-		for b[n-2-slashes] == '\\' {
-			slashes++
+		n += bits.TrailingZeros64(found) / 8
+		if b[n] == '"' {
+			return n + 1
 		}
-		if slashes%2 == 0 {
-			return n
+		n += 2 // what is escaped
+	}
+	for ; n < len(b); n++ {
+		switch b[n] {
+		case '"':
+			return n + 1
+		case '\\':
+			n++
 		}
 	}
+	return 0
 }
 
 // skipNested skips an object or a list.

@@ -266,6 +266,41 @@ func (v *View) Scan(prefix, start []byte, reverse bool, fn func(key, value []byt
 	}
 }
 
+// Cursor walks the keys of a prefix one by one, beside other readers. Close it
+// before its view.
+type Cursor struct{ it *badger.Iterator }
+
+// Cursor returns a cursor at the first key with the prefix that is not before
+// start.
+func (v *View) Cursor(prefix, start []byte) *Cursor {
+	opts := badger.DefaultIteratorOptions
+	opts.PrefetchValues = false
+	opts.Prefix = prefix
+	c := &Cursor{v.txn.NewIterator(opts)}
+	c.it.Seek(start)
+	return c
+}
+
+// Read appends the value of the present key to room; false behind the last key.
+// The key is valid until Next.
+func (c *Cursor) Read(room []byte) (key, value []byte, ok bool) {
+	if !c.it.Valid() {
+		return nil, room, false
+	}
+	item := c.it.Item()
+	value, err := item.ValueCopy(room)
+	if err != nil {
+		panic(readFault{err})
+	}
+	return item.Key(), value, true
+}
+
+// Next goes to the next key.
+func (c *Cursor) Next() { c.it.Next() }
+
+// Close releases the cursor.
+func (c *Cursor) Close() { c.it.Close() }
+
 // seekKey is where a scan begins. Badger seeks backwards to the last key not
 // after the given one, so that a reverse scan of a prefix begins behind it.
 func seekKey(prefix, start []byte, reverse bool) []byte {
