@@ -18,6 +18,8 @@ type Event struct {
 	// Key is the source's own name for the event: the same key from the same
 	// source is the same event. Empty: every arrival is one.
 	Key string `json:"-"`
+	// Erased says that its fields are gone.
+	Erased *Erased `json:"erased,omitempty"`
 }
 
 // Logsource is Sigma's (specification 2.1.0, "Logsource").

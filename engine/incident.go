@@ -35,6 +35,8 @@ type Incident struct {
 	// Event is the id of the event that opened it; Events counts all.
 	Event  string `json:"event,omitempty"`
 	Events int    `json:"events"`
+	// Erased says that what it held, or some of it, is gone.
+	Erased *Erased `json:"erased,omitempty"`
 }
 
 // Person is an entry of `people`.
@@ -64,6 +66,8 @@ type TimelineEntry struct {
 	Text   string    `json:"text"`
 	Run    string    `json:"run,omitempty"`
 	Step   string    `json:"step,omitempty"`
+	// Erased says that Text stands for what is gone.
+	Erased *Erased `json:"erased,omitempty"`
 }
 
 // AuditRecord is one record of the ledger as auditors read it.
@@ -76,4 +80,6 @@ type AuditRecord struct {
 	Outcome Data      `json:"outcome,omitempty"`
 	Leaf    string    `json:"leaf"` // base64, as tlog writes hashes
 	Erased  bool      `json:"erased,omitempty"`
+	// Erasure says of an erased one why; Payload is what is left of it.
+	Erasure *Erased `json:"erasure,omitempty"`
 }

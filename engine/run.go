@@ -47,6 +47,8 @@ type Run struct {
 	Saves time.Duration `json:"saves,omitempty"`
 	// Deaths counts workers that died on it; three quarantine it.
 	Deaths int `json:"deaths,omitempty"`
+	// Erased says that its arguments are gone.
+	Erased *Erased `json:"erased,omitempty"`
 }
 
 // Statuses of a step.
@@ -77,7 +79,7 @@ type Step struct {
 	Error   *Error    `json:"error,omitempty"`
 	Started time.Time `json:"started"`
 	Ended   time.Time `json:"ended,omitzero"`
-	// Erased says by which erasure arguments and result are gone.
+	// Erased says that arguments or result are gone, when and why.
 	Erased string `json:"erased,omitempty"`
 }
 
@@ -133,6 +135,8 @@ type Question struct {
 	Asked      time.Time `json:"asked"`
 	Due        time.Time `json:"due,omitzero"` // zero: waits for ever
 	Answer     *Answer   `json:"answer,omitempty"`
+	// Erased says that its text or its answer is gone.
+	Erased *Erased `json:"erased,omitempty"`
 }
 
 // Answer is what came of a question.
@@ -179,6 +183,8 @@ type Change struct {
 	UndoneBy string    `json:"undone_by,omitempty"`
 	Undone   time.Time `json:"undone,omitzero"`
 	Error    string    `json:"error,omitempty"`
+	// Erased says that what was done, and how to take it back, is gone.
+	Erased *Erased `json:"erased,omitempty"`
 }
 
 // Timer is an absolute moment at which something is offered to the ledger.

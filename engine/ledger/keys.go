@@ -8,8 +8,8 @@ import "encoding/binary"
 const (
 	classMeta    = 0x01 // shard 0xffff: what was fixed when the ledger was made
 	classFrame   = 0x02 // shard, first record → frame
-	classPayload = 0x03 // shard, record → salt ‖ payload; deleted by an erasure
-	classErased  = 0x04 // shard, record → SHA256(salt ‖ payload) of an erased one
+	classPayload = 0x03 // shard, record → salt ‖ payload; an erasure empties, then drops it
+	classErased  = 0x04 // shard, record → SHA256(salt ‖ payload) of an erased one ‖ remains in JSON
 	classTile    = 0x05 // shard, level, index → 256 hashes; full tiles alone
 	classHead    = 0x06 // shard → head
 	classNote    = 0x07 // shard 0xffff → the newest signed checkpoint

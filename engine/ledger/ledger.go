@@ -44,6 +44,8 @@ type Record struct {
 	Payload []byte // nil when erased
 	Outcome []byte
 	Erased  bool
+	// Erasure says of an erased record by which it is gone, and what is left.
+	Erasure *Erasure
 	// Salt is hashed before the payload, so that a digest says nothing about what
 	// was erased. It is not there before the record is stored, nor when erased.
 	Salt []byte
@@ -124,6 +126,7 @@ type head struct {
 type request struct {
 	shard   uint16
 	records []New
+	erase   *erasing // what the one record, an erased, erases
 	result  []Record
 	err     error
 	act     func() error // in place of records
@@ -379,6 +382,12 @@ func (l *Ledger) stage(tx *store.Batch, at *head, req *request) (_ *head, err er
 	req.result = make([]Record, 0, len(req.records))
 	for i, n := range req.records {
 		frame.Entries = append(frame.Entries, record.Entry{Kind: n.Kind, Time: next.last})
+		var gone []remains
+		if req.erase != nil {
+			if gone, n.Payload, err = req.erase.plan(tx, req.shard); err != nil {
+				return nil, err
+			}
+		}
 		r := Record{Header: frame.Header(i), Payload: n.Payload}
 		if r.Outcome, err = l.cfg.Projector.Decide(tx, r); err != nil {
 			return nil, engine.WrapError(engine.Internal, err, "ledger: "+n.Kind.String())
@@ -387,6 +396,9 @@ func (l *Ledger) stage(tx *store.Batch, at *head, req *request) (_ *head, err er
 		r.Salt = salts[i*saltBytes : (i+1)*saltBytes : (i+1)*saltBytes]
 		salted := append(r.Salt, n.Payload...)
 		tx.Set(recordKey(classPayload, req.shard, r.Header.Record), salted)
+		if gone != nil {
+			req.erase.do(tx, r, gone)
+		}
 		next.tree.grow(tx, req.shard, leafHash(r.Header, sha256.Sum256(salted), sha256.Sum256(r.Outcome)))
 		req.result = append(req.result, r)
 	}

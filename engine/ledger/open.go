@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
 	"log/slog"
@@ -162,11 +161,15 @@ func loadFrom(r store.Reader, frame *record.Frame, i int) (Record, error) {
 // loadErased reads what is left of an erased record's payload.
 func loadErased(r store.Reader, rec *Record) error {
 	h := rec.Header
-	digest, ok := r.Get(recordKey(classErased, h.Shard, h.Record))
-	if !ok || len(digest) != sha256.Size {
+	left, ok := r.Get(recordKey(classErased, h.Shard, h.Record))
+	if !ok {
 		return engine.Errorf(engine.Internal, "ledger: record %d of shard %d is missing", h.Record, h.Shard)
 	}
-	rec.Erased, rec.digest = true, [sha256.Size]byte(digest)
+	parsed, err := parseRemains(left)
+	if err != nil {
+		return engine.WrapError(engine.Internal, err, "ledger: record "+recordName(h.Shard, h.Record))
+	}
+	rec.Erased, rec.digest, rec.Erasure = true, parsed.digest, &parsed.Erasure
 	return nil
 }
 

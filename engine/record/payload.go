@@ -45,6 +45,48 @@ type Exported struct {
 	Until    time.Time `json:"until,omitzero"`
 }
 
+// Erased says that payloads of other records of its shard are gone, since the
+// transaction that wrote it: who wanted that, and why. One erasure may take
+// several of these, all with the same Erasure. The last one of a shard, when
+// nothing of them is in any file any more, has Done set.
+type Erased struct {
+	Because string `json:"because"`
+	By      string `json:"by"`
+	Done    bool   `json:"done,omitempty"`
+	Erasure string `json:"erasure"`
+	How     string `json:"how"` // page, api, command, schedule
+	// Incidents whose records these are: it has no effect if one of them was
+	// opened again.
+	Incidents []string  `json:"incidents,omitempty"`
+	Spans     []Span    `json:"spans,omitempty"`
+	Waits     []Waiting `json:"waits,omitempty"`
+	What      Selection `json:"what"`
+}
+
+// Span is records whose payloads are erased: First, First+1, … as many as Left
+// has entries. Left is what stays of each.
+type Span struct {
+	First uint64        `json:"first"`
+	Left  []engine.Data `json:"left"`
+}
+
+// Last is the number of its last record.
+func (s Span) Last() uint64 { return s.First + uint64(len(s.Left)) - 1 }
+
+// Selection says what an erasure is about: one of its parts is set.
+type Selection struct {
+	Before   time.Time `json:"before,omitzero"` // incidents closed before it
+	Incident string    `json:"incident,omitempty"`
+	// Person is the keyed hash of an address or user name, KEYNAME:HEX.
+	Person string `json:"person,omitempty"`
+}
+
+// Waiting is what an erasure leaves for later: it is in use.
+type Waiting struct {
+	On  string `json:"on"` // the incident, run or event whose records these are
+	Why string `json:"why"`
+}
+
 // EventSeen is an event that entered. Offer makes it idempotent.
 type EventSeen struct {
 	Cursor    string           `json:"cursor,omitempty"`

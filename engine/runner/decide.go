@@ -18,7 +18,7 @@ func (r *Runner) decide(ctx context.Context, letter byte, id string, kind record
 		return engine.Decision{}, err
 	}
 	o, err := outcomeOf(rec)
-	return engine.Decision{Applied: o.Applied, Why: o.Why}, err
+	return engine.Decision{Applied: o.Applied, Why: r.cfg.State.Late(o.Why, id)}, err
 }
 
 // Answer answers a question. The caller has checked who answers and what.

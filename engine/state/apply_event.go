@@ -201,6 +201,7 @@ func (t *tx) openIncident(p record.EventMatched, o record.Outcome, title, dedup 
 	i := engine.Incident{
 		ID: o.Incident, Status: engine.IncidentOpen, Title: title, Type: p.Type, Rule: p.Rule,
 		Severity: p.Severity, Team: p.Team, Visible: p.Visible, Dedup: p.Dedup, Opened: t.now, Event: p.Event, Events: 1,
+		Erased: t.erased,
 	}
 	t.putIncident(i, engine.Incident{})
 	_, n, _ := engine.ParseID('i', i.ID)
@@ -216,7 +217,7 @@ func (t *tx) openIncident(p record.EventMatched, o record.Outcome, title, dedup 
 func matchRun(t *tx, p record.EventMatched, o record.Outcome) engine.Run {
 	return engine.Run{
 		ID: o.Run, Incident: o.Incident, Event: p.Event, Rule: p.Rule, Handler: p.Do, Args: p.Args,
-		Bundle: p.Bundle, Commit: p.Commit, Purpose: PurposePlaybook, Mode: p.Mode, Saves: p.Saves,
+		Bundle: p.Bundle, Commit: p.Commit, Purpose: PurposePlaybook, Mode: p.Mode, Saves: p.Saves, Erased: t.erased,
 	}
 }
 

@@ -1,7 +1,6 @@
 package state
 
 import (
-	"encoding/binary"
 	"slices"
 	"time"
 
@@ -15,9 +14,11 @@ func decideIncident(t *tx, a record.IncidentAct) record.Outcome {
 	case !ok:
 		return refuse("there is no incident " + a.Incident)
 	case a.Act == record.ActClose && i.Status == engine.IncidentClosed:
-		return refuse("it is closed already, by " + i.ClosedBy)
+		return refuse(alreadyClosed) // an outcome names nobody: it is never erased
 	case a.Act == record.ActReopen && i.Status == engine.IncidentOpen:
 		return refuse("it is open")
+	case a.Act == record.ActReopen && i.Erased != nil:
+		return refuse("it was " + i.Erased.String() + "; what happens now belongs in a new incident")
 	}
 	o := record.Outcome{Applied: true, Incident: i.ID}
 	if a.Act == record.ActClose {
@@ -66,6 +67,9 @@ func (t *tx) setFacts(i engine.Incident, a record.IncidentAct) {
 		have[name] = v
 	}
 	i.Fields = engine.MustEncode(have)
+	if t.erased != nil {
+		i.Erased = t.erased
+	}
 	t.putIncident(i, before)
 }
 
@@ -138,17 +142,10 @@ func (t *tx) wakeClosed(id string) {
 
 // parts calls fn with the numbers of an incident's runs, questions or changes.
 func (t *tx) parts(class byte, incident string, fn func(n uint64)) {
-	_, i, ok := engine.ParseID('i', incident)
-	if !ok {
-		return
-	}
-	prefix := nounKey(class, t.shard, i)
-	var numbers []uint64
-	t.Scan(prefix, nil, false, func(k, _ []byte) bool {
-		numbers = append(numbers, binary.BigEndian.Uint64(k[len(prefix):]))
-		return true
-	})
-	for _, n := range numbers {
-		fn(n)
+	if _, i, ok := engine.ParseID('i', incident); ok {
+		eachPart(t, class, t.shard, i, func(n uint64) bool {
+			fn(n)
+			return true
+		})
 	}
 }

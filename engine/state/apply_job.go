@@ -40,7 +40,7 @@ func applyJob(t *tx, p record.JobFired, o record.Outcome) {
 	t.put(hashKey(classJob, t.shard, p.Job), firing{p.Instant, o.Run})
 	t.startRun(engine.Run{
 		ID: o.Run, Rule: p.Job, Handler: p.Do, Args: p.Args, Bundle: p.Bundle, Commit: p.Commit,
-		Purpose: PurposeJob, Mode: p.Mode,
+		Purpose: PurposeJob, Mode: p.Mode, Erased: t.erased,
 	})
 }
 

@@ -105,7 +105,7 @@ func (t *tx) openQuestion(r engine.Run, step string, p *record.Question, o recor
 	q := engine.Question{
 		ID: o.Question, Status: engine.QuestionOpen, Run: r.ID, Incident: r.Incident, Step: step,
 		To: p.To, Text: p.Text, Choices: p.Choices, Fields: p.Fields, Details: p.Details, Default: p.Default,
-		HasDefault: p.HasDefault, Why: p.Why, Proof: p.Proof, Revision: r.Generation, Asked: t.now, Due: p.Due,
+		HasDefault: p.HasDefault, Why: p.Why, Proof: p.Proof, Revision: r.Generation, Asked: t.now, Due: p.Due, Erased: t.erased,
 	}
 	t.putQuestion(q, "")
 	_, n, _ := engine.ParseID('q', q.ID)
@@ -115,13 +115,17 @@ func (t *tx) openQuestion(r engine.Run, step string, p *record.Question, o recor
 	if !q.Due.IsZero() {
 		t.setTimer(engine.Timer{ID: o.Timer, Due: q.Due, For: "question", Target: q.ID})
 	}
-	for k, a := range reachable(p.To) {
-		args := engine.MustEncode(map[string]engine.Value{
-			"person": map[string]engine.Value{"name": a.Name, "email": a.Email}, "question": questionValue(q),
-		})
+	to := reachable(p.To)
+	for k, id := range o.Runs {
+		var args engine.Data
+		if k < len(to) { // an erased question knows not whom it was put to
+			args = engine.MustEncode(map[string]engine.Value{
+				"person": map[string]engine.Value{"name": to[k].Name, "email": to[k].Email}, "question": questionValue(q),
+			})
+		}
 		t.startRun(engine.Run{
-			ID: o.Runs[k], Incident: r.Incident, Handler: questionHandler, Args: args, Bundle: r.Bundle,
-			Commit: r.Commit, Purpose: PurposeOutbox, Question: q.ID, Parent: r.ID, Rule: r.Rule, Mode: r.Mode,
+			ID: id, Incident: r.Incident, Handler: questionHandler, Args: args, Bundle: r.Bundle,
+			Commit: r.Commit, Purpose: PurposeOutbox, Question: q.ID, Parent: r.ID, Rule: r.Rule, Mode: r.Mode, Erased: t.erased,
 		})
 	}
 }
@@ -190,7 +194,7 @@ func applyDone(t *tx, p record.StepDone, o record.Outcome) {
 	for _, s := range p.Starts {
 		t.startRun(engine.Run{
 			ID: runs[0], Incident: r.Incident, Handler: s.Handler, Args: s.Args, Bundle: r.Bundle, Commit: r.Commit,
-			Purpose: s.Purpose, Parent: r.ID, Rule: r.Rule, Mode: r.Mode,
+			Purpose: s.Purpose, Parent: r.ID, Rule: r.Rule, Mode: r.Mode, Erased: t.erased,
 		})
 		runs = runs[1:]
 	}
@@ -239,7 +243,7 @@ func (t *tx) openChange(r engine.Run, step string, p *record.Change, o record.Ou
 	c := engine.Change{
 		ID: o.Change, Status: engine.ChangeInForce, Title: p.Title, Why: p.Why, Run: r.ID, Incident: r.Incident,
 		Rule: r.Rule, Step: step, Bundle: r.Bundle, Made: t.now, Expires: p.Expires, Inverse: p.Inverse,
-		InverseArgs: p.InverseArgs, Undo: p.Undo, Args: p.Args, Done: p.Done,
+		InverseArgs: p.InverseArgs, Undo: p.Undo, Args: p.Args, Done: p.Done, Erased: t.erased,
 	}
 	t.putChange(c, "")
 	t.tally(t.aspectOfRun(r), func(x *engine.Tally) { x.Changes++ })
@@ -350,28 +354,55 @@ func decideAnswer(t *tx, p record.QuestionAnswered) record.Outcome {
 		return refuse("there is no question " + p.Question)
 	}
 	if q.Status != engine.QuestionOpen {
-		return refuse(whyNotOpen(q))
+		return refuse(whyNotOpen(q)) // an outcome names nobody: it is never erased
 	}
 	return record.Outcome{Applied: true, Question: q.ID, Woken: []string{q.Run}}
 }
 
-// whyNotOpen says to a person what became of a question.
+// whyNotOpen says what became of a question.
 func whyNotOpen(q engine.Question) string {
-	switch {
-	case q.Status == engine.QuestionAnswered && q.Answer != nil && q.Answer.Choice != "":
-		return "it was answered by " + q.Answer.By + ": " + q.Answer.Choice
-	case q.Status == engine.QuestionAnswered && q.Answer != nil:
-		return "it was answered by " + q.Answer.By
-	case q.Status == engine.QuestionTimedOut:
+	switch q.Status {
+	case engine.QuestionAnswered:
+		return alreadyAnswered
+	case engine.QuestionTimedOut:
 		return "its time is over"
 	}
 	return "it is " + strings.ReplaceAll(q.Status, "_", " ")
+}
+
+const (
+	alreadyAnswered = "it was answered already"
+	alreadyClosed   = "it is closed already"
+)
+
+// Late says to a person why an act on a question or incident had no effect: why is the outcome's, which
+// names nobody; here it is told who was first, as long as that is known.
+func (s *State) Late(why, id string) string {
+	switch why {
+	case alreadyAnswered:
+		q, err := s.Question(id)
+		if err != nil || q.Answer == nil || q.Erased != nil {
+			return why
+		}
+		if q.Answer.Choice == "" {
+			return "it was answered by " + q.Answer.By
+		}
+		return "it was answered by " + q.Answer.By + ": " + q.Answer.Choice
+	case alreadyClosed:
+		if i, err := s.Incident(id); err == nil && i.ClosedBy != "" {
+			return why + ", by " + i.ClosedBy
+		}
+	}
+	return why
 }
 
 func applyAnswer(t *tx, p record.QuestionAnswered, _ record.Outcome) {
 	q, _ := t.question(p.Question)
 	q.Status = engine.QuestionAnswered
 	q.Answer = &engine.Answer{Choice: p.Choice, By: p.By, At: t.now, Fields: p.Fields, Reason: p.Reason, How: p.How}
+	if t.erased != nil {
+		q.Erased = t.erased
+	}
 	t.endQuestion(q, viaAnswer)
 }
 
@@ -442,6 +473,8 @@ func (t *tx) undoable(id string) (engine.Change, string) {
 		return c, "there is no change " + id
 	case c.Status == engine.ChangeUndone:
 		return c, "it was taken back already"
+	case c.Erased != nil:
+		return c, "how to take it back was " + c.Erased.String()
 	case c.Status == engine.ChangeInForce && c.UndoRun != "":
 		return c, "it is being taken back"
 	}
@@ -457,7 +490,7 @@ func (t *tx) startUndo(change, run, by string) {
 	t.clearTimer(c.ID, "")
 	t.startRun(engine.Run{
 		ID: run, Incident: c.Incident, Handler: undoHandler, Bundle: c.Bundle, Commit: r.Commit, Rule: c.Rule,
-		Purpose: PurposeUndo, Change: c.ID, Parent: c.Run, Mode: r.Mode,
+		Purpose: PurposeUndo, Change: c.ID, Parent: c.Run, Mode: r.Mode, Erased: c.Erased,
 		Args: engine.MustEncode(map[string]engine.Value{"change": changeValue(c)}),
 	})
 	t.tell(c.Incident)

@@ -162,7 +162,7 @@ func (s *State) Export(ctx context.Context, w io.Writer, f engine.AuditFilter) (
 func auditRecord(r ledger.Record) engine.AuditRecord {
 	return engine.AuditRecord{
 		Shard: r.Header.Shard, Record: r.Header.Record, Time: r.Header.Time, Kind: r.Header.Kind.String(),
-		Payload: r.Payload, Outcome: r.Outcome, Leaf: r.Leaf().String(), Erased: r.Erased,
+		Payload: remaining(r), Outcome: r.Outcome, Leaf: r.Leaf().String(), Erased: r.Erased, Erasure: erasedBy(r),
 	}
 }
 
@@ -217,7 +217,7 @@ func (about subject) covers(f engine.AuditFilter, r ledger.Record) bool {
 
 // holds reports whether a record names one of the ids.
 func (about subject) holds(r ledger.Record) bool {
-	for _, part := range [][]byte{r.Payload, r.Outcome} {
+	for _, part := range [][]byte{remaining(r), r.Outcome} {
 		found := false
 		record.Fields(part, func(key, value []byte) bool {
 			switch string(key) {

@@ -53,6 +53,8 @@ const (
 	classTally      = 'S' // shard, h d or t, span, rule 0 type 0 severity 0 team → engine.Tally
 	classTallyFrom  = 'Y' // shard, h or d → span before which no tally is kept
 	classHidden     = 'y' // shard, hash of team and owner → engine.Hidden
+	classErasure    = 'X' // shard, its first record → erasureEntry
+	classErasureOf  = 'Z' // shard, hash of an erasure's id → its first record
 )
 
 var classes = []byte{
@@ -61,6 +63,7 @@ var classes = []byte{
 	classStep, classQuestion, classAsked, classQuestionOf, classToken, classTimer, classDue, classDueFrom, classTimerOf,
 	classChange, classInForce, classChangeOf, classJob, classRule, classBundle, classCursor, classTerm, classWord, classHit,
 	classTally, classTallyFrom, classHidden,
+	classErasure, classErasureOf,
 }
 
 func key(class byte, shard uint16) []byte {

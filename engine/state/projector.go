@@ -76,6 +76,8 @@ func verbs(k record.Kind) (verb, bool) {
 		return verbOf(always[record.LoggedOut], nothing[record.LoggedOut]), true
 	case record.ExportedKind:
 		return verbOf(always[record.Exported], nothing[record.Exported]), true
+	case record.ErasedKind:
+		return verbOf(decideErased, applyErased), true
 	case record.EventSeenKind:
 		return verbOf(decideEvent, applyEvent), true
 	case record.EventMatchedKind:
@@ -139,8 +141,12 @@ func (p *Projector) Apply(b *store.Batch, r ledger.Record) (err error) {
 		return err
 	}
 	t := newTx(b, r, p.applied)
-	if o.Applied {
-		if err := v.apply(t, r.Payload, o); err != nil {
+	payload, whole, err := t.standIn(r)
+	if err != nil {
+		return err
+	}
+	if o.Applied && whole {
+		if err := v.apply(t, payload, o); err != nil {
 			return err
 		}
 	}

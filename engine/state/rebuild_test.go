@@ -178,7 +178,16 @@ func (w *workload) fromOutside() ledger.New {
 }
 
 func (w *workload) rare() ledger.New {
-	switch w.rnd.IntN(6) {
+	switch w.rnd.IntN(7) {
+	case 6:
+		e := record.Erased{
+			Erasure: w.pick("a", "b"), By: "ana", Because: "of a test", Done: w.often(2),
+			What: record.Selection{Incident: "i0-1"}, Waits: []record.Waiting{{On: "i0-2", Why: "it is open"}},
+		}
+		if w.often(2) {
+			e.Incidents = []string{w.id('i')}
+		}
+		return rec(record.ErasedKind, e)
 	case 0:
 		return rec(record.BundleActivatedKind, record.BundleActivated{Bundle: w.pick("b1", "b2"), Blob: "x", Files: []string{"a.star 1"}})
 	case 1:

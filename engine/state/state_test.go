@@ -114,7 +114,7 @@ func TestStoryOfARun(t *testing.T) {
 	if o := b.append(0, answer)[0]; !o.Applied {
 		t.Fatalf("got %+v, want applied", o)
 	}
-	if o := b.append(0, answer)[0]; o.Applied || o.Why != "it was answered by dave: Block" {
+	if o := b.append(0, answer)[0]; o.Applied || o.Why != "it was answered already" || b.state.Late(o.Why, qs[0].ID) != "it was answered by dave: Block" {
 		t.Fatalf("got %+v, want no effect and why", o)
 	}
 	steps, err := b.state.Journal(run)

@@ -46,11 +46,10 @@ func fillStep(r store.Reader, blobs *store.Blobs, shard uint16, e stepEntry, tim
 	step.Status = engine.StepStarted
 	var started record.StepStarted
 	if e.Started != 0 {
-		payload, ok := ledger.ReadPayload(r, shard, e.Started-1)
-		if !ok {
-			step.Erased = "erased"
+		payload, err := stepPayload(r, shard, e.Started-1, step)
+		if err != nil {
+			return err
 		}
-		var err error
 		if started, err = unmarshalIf[record.StepStarted](payload); err != nil {
 			return err
 		}
@@ -66,6 +65,19 @@ func fillStep(r store.Reader, blobs *store.Blobs, shard uint16, e stepEntry, tim
 		return fillTimes(r, shard, e, step)
 	}
 	return nil
+}
+
+// stepPayload reads the payload of a step's record; of an erased one what is
+// left, and the step says so.
+func stepPayload(r store.Reader, shard uint16, n uint64, step *engine.Step) ([]byte, error) {
+	if payload, ok := ledger.ReadPayload(r, shard, n); ok {
+		return payload, nil
+	}
+	rec, err := ledger.ReadRecord(r, shard, n)
+	if err == nil && rec.Erased {
+		step.Erased = erasedBy(rec).String()
+	}
+	return remaining(rec), err
 }
 
 func unmarshalIf[T any](payload []byte) (v T, err error) {
@@ -92,7 +104,11 @@ func fillResult(r store.Reader, blobs *store.Blobs, shard uint16, e stepEntry, s
 	case viaTimer:
 		return fillTimeout(started, step)
 	case viaAnswer:
-		p, err := unmarshalIf[record.QuestionAnswered](rec.Payload)
+		if rec.Erased {
+			step.Erased = erasedBy(rec).String()
+			return nil
+		}
+		p, err := record.Unmarshal[record.QuestionAnswered](rec.Payload)
 		if err != nil {
 			return err
 		}
@@ -104,12 +120,11 @@ func fillResult(r store.Reader, blobs *store.Blobs, shard uint16, e stepEntry, s
 }
 
 func fillDone(r store.Reader, blobs *store.Blobs, shard uint16, e stepEntry, step *engine.Step) error {
-	payload, ok := ledger.ReadPayload(r, shard, e.Done-1)
-	if !ok {
-		step.Erased = "erased"
-		return nil
+	payload, err := stepPayload(r, shard, e.Done-1, step)
+	if err != nil {
+		return err
 	}
-	p, err := record.Unmarshal[record.StepDone](payload)
+	p, err := unmarshalIf[record.StepDone](payload)
 	if err != nil {
 		return err
 	}
@@ -127,6 +142,9 @@ func fillDone(r store.Reader, blobs *store.Blobs, shard uint16, e stepEntry, ste
 	}
 	if p.Error != nil {
 		step.Status = engine.StepFailed
+		if p.Error.Message == "" {
+			p.Error.Message = step.Erased
+		}
 	}
 	return nil
 }

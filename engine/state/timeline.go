@@ -33,7 +33,8 @@ func (s *State) Timeline(incident, cursor string, limit int) (entries []engine.T
 func entryOf(r store.Reader, rec ledger.Record) (engine.TimelineEntry, error) {
 	e := engine.TimelineEntry{Record: rec.Header.Record, Time: rec.Header.Time, Kind: rec.Header.Kind.String()}
 	if rec.Erased {
-		e.Text = "erased"
+		e.Erased = erasedBy(rec)
+		e.Text = e.Erased.String()
 		return e, nil
 	}
 	return e, describe(r, rec, &e)
@@ -152,7 +153,10 @@ func startedBuiltin(r store.Reader, e *engine.TimelineEntry) string {
 	if !ok || !found || decodeStep(b).Started == 0 {
 		return "a step"
 	}
-	payload, _ := ledger.ReadPayload(r, shard, decodeStep(b).Started-1)
+	payload, err := stepPayload(r, shard, decodeStep(b).Started-1, &engine.Step{})
+	if err != nil {
+		return "a step"
+	}
 	p, err := unmarshalIf[record.StepStarted](payload)
 	if err != nil || p.Builtin == "" {
 		return "a step"
@@ -270,19 +274,19 @@ func (s *State) IncidentEvents(incident, cursor string, limit int) (events []eng
 	defer guard(&err)
 	limit = min(max(limit, 1), MaxPage)
 	err = s.timeline(incident, cursor, func(shard uint16, rec ledger.Record) (bool, error) {
-		if rec.Header.Kind != record.EventMatchedKind || rec.Erased {
+		if rec.Header.Kind != record.EventMatchedKind {
 			return true, nil
 		}
 		if len(events) == limit {
 			next = formatCursor(int(shard), rec.Header.Record)
 			return false, nil
 		}
-		p, err := record.Unmarshal[record.EventMatched](rec.Payload)
+		p, err := unmarshalIf[record.EventMatched](remaining(rec))
 		if err != nil {
 			return false, err
 		}
 		fields, _ := decoded(p.Fields).(map[string]engine.Value)
-		events = append(events, engine.Event{ID: p.Event, Kind: p.EventKind, Source: p.Source, Time: p.EventTime, Fields: fields})
+		events = append(events, engine.Event{ID: p.Event, Kind: p.EventKind, Source: p.Source, Time: p.EventTime, Fields: fields, Erased: erasedBy(rec)})
 		return true, nil
 	})
 	return events, next, err

@@ -19,6 +19,8 @@ type tx struct {
 	rec   uint64
 	now   time.Time
 	runs  memo
+	// erased is set while an erased record is applied: what it makes is marked.
+	erased *engine.Erased
 }
 
 // memo remembers runs by their key and the bytes that they were decoded from:

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/dgraph-io/badger/v4"
@@ -41,6 +42,9 @@ type Store struct {
 	dir     string
 	reserve *reserve
 	inForce atomic.Uint32 // the Generation that views show
+	// gate is held by writers for reading: Badger refuses what is committed while
+	// it drops keys, so that writers have to wait meanwhile.
+	gate sync.RWMutex
 }
 
 // OpenLedger opens the ledger store in dir, which is made if need be: every
@@ -153,6 +157,8 @@ func (s *Store) commit(b *Batch, essential bool) error {
 	if b.Len() == 0 {
 		return nil
 	}
+	s.gate.RLock()
+	defer s.gate.RUnlock()
 	if err := s.reserve.admit(essential); err != nil {
 		return err
 	}
