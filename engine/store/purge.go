@@ -16,7 +16,7 @@ import (
 
 // purgeAtOnce is how many keys are dropped in one turn: Badger compares each key
 // of the tables that it writes anew with each of them.
-const purgeAtOnce = 256
+const purgeAtOnce = 128
 
 // Purge drops shared keys (below 0x20) that are there, with all their former
 // values: when it returns they are in no file but those that an open View still
