@@ -87,9 +87,8 @@ func addAll(to, from []int64) []int64 {
 	return sum
 }
 
-// TallyRow is a tally with what it counts: an empty part is of all, or of what
-// has none.
-type TallyRow struct {
+// TallyGroup is what a tally counts: an empty part is of all, or of what has none.
+type TallyGroup struct {
 	// Time is when its span begins; zero for all time.
 	Time     time.Time `json:"time,omitzero"`
 	Rule     string    `json:"rule,omitempty"`
@@ -97,6 +96,11 @@ type TallyRow struct {
 	Severity string    `json:"severity,omitempty"`
 	// Team is set where only that team may see the incidents.
 	Team string `json:"-"`
+}
+
+// TallyRow is a tally with what it counts.
+type TallyRow struct {
+	TallyGroup
 	Tally
 }
 
@@ -117,3 +121,16 @@ type Hidden struct {
 
 // VisibleToTeam is Incident.Visible of what only its team may see.
 const VisibleToTeam = "team"
+
+// Hit is one match of a rule.
+type Hit struct {
+	Time     time.Time `json:"time"`
+	Event    string    `json:"event"`
+	Kind     string    `json:"kind"`
+	Source   string    `json:"source"`
+	Title    string    `json:"title"`
+	Action   string    `json:"action"` // opened, attached, quiet, throttled
+	Incident string    `json:"incident"`
+	Run      string    `json:"run,omitempty"`
+	Erased   bool      `json:"erased,omitempty"`
+}

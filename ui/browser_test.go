@@ -104,14 +104,14 @@ func TestPagesInABrowser(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := chromedp.Do(ctx, chromedp.Navigate(address+"/"), chromedp.WaitVisible(chromedp.CSS("h1")),
-		chromedp.Navigate(link), chromedp.Click(chromedp.CSS("button.primary")), chromedp.WaitVisible(chromedp.CSS("ul.list"))); err != nil {
+		chromedp.Navigate(link), chromedp.Click(chromedp.CSS("button.primary")), chromedp.WaitVisible(chromedp.CSS("ul.tiles"))); err != nil {
 		t.Fatal(err)
 	}
 	pages := map[string]string{
 		"incidents": "/", "incident": "/incidents/" + uitest.OpenID, "closed": "/incidents/" + uitest.ClosedID,
 		"runs": "/runs", "run": "/runs/" + uitest.RunID, "failed": "/runs/" + uitest.BadRunID, "rules": "/rules",
 		"questions": "/questions", "question": "/questions/" + uitest.OpenQ, "changes": "/changes?status=all", "audit": "/audit",
-		"status": "/status", "missing": "/nothing", "link": "/a/" + uitest.OpenLink, "form": "/a/" + uitest.FormLink,
+		"status": "/status", "overview": "/overview", "rule": "/rules/netflix-while-away", "missing": "/nothing", "link": "/a/" + uitest.OpenLink, "form": "/a/" + uitest.FormLink,
 		"badlink": "/a/cut-off", "badsetup": "/setup/cut-off",
 	}
 	for name, path := range pages {

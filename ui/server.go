@@ -128,7 +128,7 @@ func (s *Server) fail(err error, c echo.Context) {
 		c.SetRequest(c.Request().WithContext(login.With(c.Request().Context(), found)))
 	}
 	write := s.pages.Error
-	if path := c.Request().URL.Path; strings.HasPrefix(path, "/api/") || strings.HasPrefix(path, "/hooks/") || path == "/healthz" || path == "/readyz" {
+	if path := c.Request().URL.Path; strings.HasPrefix(path, "/api/") || strings.HasPrefix(path, "/hooks/") || path == "/healthz" || path == "/readyz" || path == "/metrics" {
 		write = s.api.Fail
 	}
 	if failed := write(c, err, id); failed != nil && !c.Response().Committed {

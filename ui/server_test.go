@@ -80,7 +80,7 @@ func TestPagesCarryNoScriptOrInlineStyle(t *testing.T) {
 func pagePaths() []string {
 	return []string{
 		"/", "/incidents/" + uitest.OpenID, "/incidents/" + uitest.ClosedID, "/runs", "/runs/" + uitest.RunID, "/runs/" + uitest.BadRunID,
-		"/rules", "/questions", "/questions/" + uitest.OpenQ, "/questions/" + uitest.FormQ, "/changes", "/changes?status=all", "/audit", "/status",
+		"/rules", "/questions", "/questions/" + uitest.OpenQ, "/questions/" + uitest.FormQ, "/changes", "/changes?status=all", "/audit", "/status", "/overview", "/rules/netflix-while-away",
 		"/a/" + uitest.OpenLink, "/a/" + uitest.FormLink,
 	}
 }

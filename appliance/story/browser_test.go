@@ -203,7 +203,7 @@ func (v *visitor) address() string {
 	address, err := chromedp.Run(v.ctx, chromedp.Location())
 	must(v.t, err)
 	address, _, _ = strings.Cut(address, "?")
-	return strings.TrimRight(address, "/") + "/"
+	return strings.TrimSuffix(strings.TrimRight(address, "/"), "/overview") + "/"
 }
 
 // trace is what of a program can be left behind.

@@ -70,7 +70,7 @@ func (h *house) signIn(t *testing.T, p *process) {
 	resp, err := person.PostForm(link, url.Values{"form_token": {formToken.FindStringSubmatch(page)[1]}})
 	must(t, err)
 	resp.Body.Close()
-	for _, path := range []string{"/", "/runs", "/rules", "/questions", "/changes", "/audit", "/status"} {
+	for _, path := range []string{"/", "/overview", "/runs", "/rules", "/questions", "/changes", "/audit", "/status"} {
 		resp, err := person.Get(h.url + path)
 		must(t, err)
 		resp.Body.Close()

@@ -137,27 +137,14 @@ func (t *tx) wordAt(word string, n uint64) byte {
 	return v[0]
 }
 
-// hitKey lists what a rule matched, by record.
+// hitPrefix is where the matches of a rule are listed, by record.
 func hitPrefix(shard uint16, rule string) []byte { return hashKey(classHit, shard, rule) }
 
-// Hit is one match of a rule.
-type Hit struct {
-	Time     time.Time `json:"time"`
-	Event    string    `json:"event"`
-	Kind     string    `json:"kind"`
-	Source   string    `json:"source"`
-	Title    string    `json:"title"`
-	Action   string    `json:"action"` // opened, attached, quiet, throttled
-	Incident string    `json:"incident"`
-	Run      string    `json:"run,omitempty"`
-	Erased   bool      `json:"erased,omitempty"`
-}
-
 // RuleMatches lists what a rule matched, newest first.
-func (s *State) RuleMatches(rule, cursor string, limit int) ([]Hit, string, error) {
-	return paged(s, cursor, limit, listing[Hit]{
+func (s *State) RuleMatches(rule, cursor string, limit int) ([]engine.Hit, string, error) {
+	return paged(s, cursor, limit, listing[engine.Hit]{
 		seekers: func(r store.Reader, shard uint16) []seeker { return []seeker{listed(r, hitPrefix(shard, rule))} },
-		load: func(r store.Reader, shard uint16, n uint64) (Hit, time.Time, bool) {
+		load: func(r store.Reader, shard uint16, n uint64) (engine.Hit, time.Time, bool) {
 			rec, err := ledger.ReadRecord(r, shard, n)
 			if err != nil {
 				panic(corrupt{hitPrefix(shard, rule), err})
@@ -167,9 +154,9 @@ func (s *State) RuleMatches(rule, cursor string, limit int) ([]Hit, string, erro
 	})
 }
 
-func hitOf(rec ledger.Record) Hit {
+func hitOf(rec ledger.Record) engine.Hit {
 	o, _ := record.Unmarshal[record.Outcome](rec.Outcome)
-	h := Hit{Time: rec.Header.Time, Action: o.Action, Incident: o.Incident, Run: o.Run, Erased: rec.Erased}
+	h := engine.Hit{Time: rec.Header.Time, Action: o.Action, Incident: o.Incident, Run: o.Run, Erased: rec.Erased}
 	if p, err := unmarshalIf[record.EventMatched](rec.Payload); err == nil {
 		h.Event, h.Kind, h.Source, h.Title = p.Event, p.EventKind, p.Source, p.Title
 	}

@@ -8,7 +8,6 @@ import (
 	"larkspur/engine"
 	"larkspur/engine/ledger"
 	"larkspur/engine/record"
-	"larkspur/engine/state"
 )
 
 // found is what a search finds, newest first, all pages of two.
@@ -160,7 +159,7 @@ func TestListsAreNewestFirstAcrossShards(t *testing.T) {
 			t.Errorf("place %d: got %q", k, i.Title)
 		}
 	}
-	hits := every(t, func(c string) ([]state.Hit, string, error) { return b.state.RuleMatches("r", c, 7) })
+	hits := every(t, func(c string) ([]engine.Hit, string, error) { return b.state.RuleMatches("r", c, 7) })
 	if len(hits) != 60 || hits[0].Title != "number 59" || hits[0].Action != "opened" || hits[59].Title != "number 0" {
 		t.Errorf("got %d hits, %+v first", len(hits), hits[0])
 	}

@@ -41,6 +41,12 @@ type Reader interface {
 	Changes(f engine.ChangeFilter, cursor string, limit int) ([]engine.Change, string, error)
 	Change(id string) (engine.Change, error)
 	Counts() (engine.Counts, error)
+	// Hidden is the part of Counts that only teams may see.
+	Hidden() ([]engine.Hidden, error)
+	// Tallies: by engine.TallyHours, TallyDays or TallyAll, oldest first.
+	Tallies(by string, since, until time.Time) ([]engine.TallyRow, error)
+	// RuleMatches are what a rule matched, newest first.
+	RuleMatches(rule, cursor string, limit int) ([]engine.Hit, string, error)
 	// Audit, newest first.
 	Audit(f engine.AuditFilter, cursor string, limit int) ([]engine.AuditRecord, string, error)
 	// BundleFile returns one file of a bundle, "scripts/x.star".

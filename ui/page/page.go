@@ -39,8 +39,8 @@ var assetFiles embed.FS
 // template, is refused at start.
 func names() []string {
 	return []string{
-		"audit", "changes", "error", "incident", "incidents", "question", "questions",
-		"rules", "run", "runs", "setup", "signin", "status",
+		"audit", "changes", "error", "incident", "incidents", "overview", "question", "questions",
+		"rule", "rules", "run", "runs", "setup", "signin", "status",
 	}
 }
 
@@ -199,7 +199,7 @@ func (p *Pages) frame(c echo.Context, nav string) frame {
 		f.FormToken = login.FormToken(found.Session, sessionForms)
 	}
 	if f.Who.May(login.See) {
-		if counts, err := p.Desk.Reader.Counts(); err == nil {
+		if counts, err := p.Desk.Counts(f.Who); err == nil {
 			f.Counts = counts // a frame without numbers is better than no page
 		}
 	}

@@ -72,5 +72,5 @@ func (p *Pages) UseSetup(c echo.Context) error {
 		return p.setup(c, "", state)
 	}
 	c.SetCookie(p.Access.Sessions.Cookie(session))
-	return p.back(c, "/", "signed-in")
+	return p.back(c, "/overview", "signed-in")
 }

@@ -105,6 +105,51 @@ func (w *World) Counts() (engine.Counts, error) {
 	return c, nil
 }
 
+func (w *World) Hidden() ([]engine.Hidden, error) {
+	teams := map[string]*engine.Hidden{}
+	hidden := map[string]*engine.Hidden{} // by incident
+	var out []engine.Hidden
+	for _, i := range w.Has.Incidents {
+		if i.Visible != engine.VisibleToTeam {
+			continue
+		}
+		if teams[i.Team] == nil {
+			teams[i.Team] = &engine.Hidden{Team: i.Team}
+		}
+		hidden[i.ID] = teams[i.Team]
+		if i.Status == engine.IncidentOpen {
+			teams[i.Team].Counts.OpenIncidents++
+		}
+	}
+	for _, q := range w.Has.Questions {
+		if h := hidden[q.Incident]; h != nil && q.Status == engine.QuestionOpen {
+			h.Counts.OpenQuestions++
+		}
+	}
+	for _, c := range w.Has.Changes {
+		if h := hidden[c.Incident]; h != nil && c.Status == engine.ChangeInForce {
+			h.Counts.ChangesInForce++
+		}
+	}
+	for _, h := range teams {
+		out = append(out, *h)
+	}
+	return out, w.Trouble
+}
+
+func (w *World) Tallies(by string, since, until time.Time) (rows []engine.TallyRow, err error) {
+	for _, r := range w.Has.Tallies[by] {
+		if by == engine.TallyAll || !r.Time.Before(since) && r.Time.Before(until) {
+			rows = append(rows, r)
+		}
+	}
+	return rows, w.Trouble
+}
+
+func (w *World) RuleMatches(rule, cursor string, limit int) ([]engine.Hit, string, error) {
+	return listed(w, w.Has.Hits[rule], func(engine.Hit) bool { return true }, cursor, limit)
+}
+
 func (w *World) Audit(f engine.AuditFilter, cursor string, limit int) ([]engine.AuditRecord, string, error) {
 	return listed(w, w.Has.Records, func(r engine.AuditRecord) bool {
 		return !r.Time.Before(f.Since) && (f.Until.IsZero() || r.Time.Before(f.Until))

@@ -1,6 +1,7 @@
 package uitest
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -55,6 +56,7 @@ func Sample(t testing.TB, url string) *World {
 	sampleQuestions(w, now)
 	sampleChanges(w, now)
 	sampleRules(w, now)
+	sampleTallies(w, now)
 	return w
 }
 
@@ -212,5 +214,34 @@ func sampleRules(w *World, now time.Time) {
 			{Name: "unifi home", Status: desk.HealthWarn, Message: "answers slowly (2.4 s)", Hint: "Look at the controller's load."},
 			{Name: "smtp default", Status: desk.HealthOK},
 		}},
+	}}
+}
+
+// sampleTallies counts a few days of two rules, one of them for a team alone.
+func sampleTallies(w *World, now time.Time) {
+	hour := now.Truncate(time.Hour)
+	row := func(at time.Time, rule, severity, team string, t engine.Tally) engine.TallyRow {
+		return engine.TallyRow{TallyGroup: engine.TallyGroup{Time: at, Rule: rule, Type: "streaming", Severity: severity, Team: team}, Tally: t}
+	}
+	var hours []engine.TallyRow
+	for n := range int64(9) {
+		at := hour.Add(-time.Duration(n*31) * time.Hour)
+		hours = append(hours,
+			row(at, "netflix-while-away", "low", "", engine.Tally{
+				Matched: 5, Opened: 3 - n%3, Closed: 2 - n%2, CloseSeconds: 3600, RunsDone: 2, SavedSeconds: 600, Asked: 2, Answered: 1, AnswerSeconds: 900, Changes: 1,
+			}),
+			row(at, "blog", "critical", "family", engine.Tally{Matched: 1, Opened: 1, RunsFailed: 1}))
+	}
+	slices.Reverse(hours)
+	all := []engine.TallyRow{
+		row(time.Time{}, "netflix-while-away", "low", "", engine.Tally{Matched: 50, Opened: 12, Closed: 10}),
+		row(time.Time{}, "blog", "critical", "family", engine.Tally{Opened: 1}),
+		{Tally: engine.Tally{Events: 4321}},
+	}
+	w.Has.Tallies = map[string][]engine.TallyRow{engine.TallyHours: hours, engine.TallyDays: hours, engine.TallyAll: all}
+	w.Has.Hits = map[string][]engine.Hit{"netflix-while-away": {
+		{Time: now.Add(-2 * time.Minute), Event: "e0-9", Kind: "dns", Source: "eth1", Title: "Netflix from 192.0.2.7", Action: "attached", Incident: OpenID},
+		{Time: now.Add(-time.Hour), Event: "e0-1", Kind: "dns", Source: "eth1", Title: "Netflix from 192.0.2.7", Action: "opened", Incident: OpenID, Run: RunID},
+		{Time: now.Add(-90 * time.Hour), Action: "opened", Incident: ClosedID, Erased: true},
 	}}
 }

@@ -37,6 +37,8 @@ type Things struct {
 	Live      engine.Snapshot
 	Statuses  []engine.RuleStatus
 	Health    desk.Check
+	Tallies   map[string][]engine.TallyRow // by span
+	Hits      map[string][]engine.Hit      // by rule
 	Persons   map[string]engine.Person
 }
 

@@ -1,0 +1,96 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"larkspur/engine"
+)
+
+// metric is one family of GET /metrics: totals since the ledger was made, one
+// for each rule, type and severity.
+type metric struct {
+	name, help string
+	of         func(*engine.Tally) int64
+}
+
+func metrics() []metric {
+	return []metric{
+		{"events_total", "Events seen, before rules.", func(t *engine.Tally) int64 { return t.Events }},
+		{"matches_total", "Events that rules matched.", func(t *engine.Tally) int64 { return t.Matched }},
+		{"incidents_opened_total", "Incidents opened.", func(t *engine.Tally) int64 { return t.Opened }},
+		{"incidents_closed_total", "Incidents closed.", func(t *engine.Tally) int64 { return t.Closed }},
+		{"incidents_reopened_total", "Incidents opened again.", func(t *engine.Tally) int64 { return t.Reopened }},
+		{"incidents_close_seconds_total", "How long closed incidents had been open.", func(t *engine.Tally) int64 { return t.CloseSeconds }},
+		{"runs_done_total", "Runs of playbooks and jobs that ended well.", func(t *engine.Tally) int64 { return t.RunsDone }},
+		{"runs_failed_total", "Runs that failed.", func(t *engine.Tally) int64 { return t.RunsFailed }},
+		{"runs_in_doubt_total", "Runs that stopped in doubt.", func(t *engine.Tally) int64 { return t.RunsInDoubt }},
+		{"runs_diverged_total", "Runs whose replay took another way.", func(t *engine.Tally) int64 { return t.RunsDiverged }},
+		{"runs_quarantined_total", "Runs that ended their workers.", func(t *engine.Tally) int64 { return t.RunsQuarantined }},
+		{"steps_failed_total", "Steps that did not work.", func(t *engine.Tally) int64 { return t.StepsFailed }},
+		{"saved_seconds_total", "Hand work that runs saved, as their rules state it.", func(t *engine.Tally) int64 { return t.SavedSeconds }},
+		{"questions_asked_total", "Questions asked.", func(t *engine.Tally) int64 { return t.Asked }},
+		{"questions_answered_total", "Questions answered.", func(t *engine.Tally) int64 { return t.Answered }},
+		{"questions_timed_out_total", "Questions that nobody answered in time.", func(t *engine.Tally) int64 { return t.TimedOut }},
+		{"questions_answer_seconds_total", "How long answers took.", func(t *engine.Tally) int64 { return t.AnswerSeconds }},
+		{"changes_made_total", "Changes made.", func(t *engine.Tally) int64 { return t.Changes }},
+		{"changes_undone_total", "Changes taken back.", func(t *engine.Tally) int64 { return t.Undone }},
+		{"changes_undo_failed_total", "Changes that could not be taken back.", func(t *engine.Tally) int64 { return t.UndoFailed }},
+		{"mails_sent_total", "Mails that a mail server took.", func(t *engine.Tally) int64 { return t.MailsSent }},
+		{"mails_failed_total", "Mails that no mail server took.", func(t *engine.Tally) int64 { return t.MailsFailed }},
+	}
+}
+
+// Metrics serves GET /metrics in the text format of Prometheus, version 0.0.4.
+func (a *API) Metrics(c echo.Context) error {
+	if q := params(c); q.err != nil {
+		return q.err
+	}
+	rows, err := a.Desk.Reader.Tallies(engine.TallyAll, a.Desk.Clock.Now(), a.Desk.Clock.Now())
+	if err != nil {
+		return err
+	}
+	counts, err := a.Desk.Counts(who(c))
+	if err != nil {
+		return err
+	}
+	var b strings.Builder
+	for _, g := range []struct {
+		name, help string
+		n          int
+	}{
+		{"incidents_open", "Incidents that are open.", counts.OpenIncidents},
+		{"questions_open", "Questions that wait for an answer.", counts.OpenQuestions},
+		{"changes_in_force", "Changes in force.", counts.ChangesInForce},
+		{"runs_waiting", "Runs that wait.", counts.WaitingRuns},
+	} {
+		fmt.Fprintf(&b, "# HELP larkspur_%s %s\n# TYPE larkspur_%s gauge\nlarkspur_%s %d\n", g.name, g.help, g.name, g.name, g.n)
+	}
+	rows = a.Desk.Counted(who(c), rows)
+	for _, m := range metrics() {
+		fmt.Fprintf(&b, "# HELP larkspur_%s %s\n# TYPE larkspur_%s counter\n", m.name, m.help, m.name)
+		for i := range rows {
+			if n := m.of(&rows[i].Tally); n != 0 {
+				fmt.Fprintf(&b, "larkspur_%s%s %d\n", m.name, labels(rows[i].TallyGroup), n)
+			}
+		}
+	}
+	return c.Blob(http.StatusOK, "text/plain; version=0.0.4; charset=utf-8", []byte(b.String()))
+}
+
+// labels writes what a row counts as labels.
+func labels(g engine.TallyGroup) string {
+	var parts []string
+	for _, l := range [][2]string{{"rule", g.Rule}, {"type", g.Type}, {"severity", g.Severity}} {
+		if l[1] != "" {
+			parts = append(parts, l[0]+`="`+strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(l[1])+`"`)
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "{" + strings.Join(parts, ",") + "}"
+}

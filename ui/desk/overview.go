@@ -1,0 +1,227 @@
+package desk
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"larkspur/engine"
+	"larkspur/ui/login"
+)
+
+// Overview is what an owner sees in five seconds: what needs somebody now, and
+// what happened.
+type Overview struct {
+	Needs      []Need
+	Severities []Number // open incidents, worst first
+	Today      engine.Tally
+	Week       engine.Tally // the last seven days, today included
+	Hours      []Bar        // the last 24
+	Days       []Bar        // the last 14
+	Rules      []engine.TallyRow
+}
+
+// Need is something that waits for a person.
+type Need struct {
+	Tone string // bad or warn
+	Text string
+	// About says more, Link leads there, below the base path.
+	About, Link string
+}
+
+// Number is a count with its name.
+type Number struct {
+	Name string
+	N    int64
+}
+
+// Bar is one span of a chart.
+type Bar struct {
+	From           time.Time
+	Opened, Closed int64
+}
+
+// Limits of an overview.
+const (
+	needsOfKind = 3 // shown of each kind, then how many more
+	barHours    = 24
+	barDays     = 14
+	weekDays    = 7
+	rulesShown  = 10
+)
+
+// Overview makes the overview of somebody at this moment.
+func (d *Desk) Overview(who login.Identity) (Overview, error) {
+	var o Overview
+	var err error
+	if o.Needs, err = d.needs(who); err != nil {
+		return o, err
+	}
+	if err := d.happened(who, &o); err != nil {
+		return o, err
+	}
+	all, err := d.Tallies(who, TallyFilter{By: engine.TallyAll, Group: "severity"})
+	if err != nil {
+		return o, err
+	}
+	for _, severity := range slices.Backward(engine.Severities) {
+		for _, r := range all {
+			if n := r.Opened + r.Reopened - r.Closed; r.Severity == severity && n > 0 {
+				o.Severities = append(o.Severities, Number{severity, n})
+			}
+		}
+	}
+	return o, nil
+}
+
+// happened fills in what was counted. Hours are summed up to days of the
+// workspace's zone.
+func (d *Desk) happened(who login.Identity, o *Overview) error {
+	zone := d.Zone()
+	now := d.Clock.Now().In(zone)
+	today := time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, zone)
+	week := today.AddDate(0, 0, 1-weekDays)
+	hour := now.Truncate(time.Hour)
+	for n := barHours - 1; n >= 0; n-- {
+		o.Hours = append(o.Hours, Bar{From: hour.Add(-time.Duration(n) * time.Hour)})
+	}
+	for n := barDays - 1; n >= 0; n-- {
+		o.Days = append(o.Days, Bar{From: today.AddDate(0, 0, -n)})
+	}
+	rows, err := d.Tallies(who, TallyFilter{By: engine.TallyHours, Since: o.Days[0].From.UTC(), Until: now.Add(time.Hour), Group: "rule"})
+	if err != nil {
+		return err
+	}
+	rules := map[string]*engine.TallyRow{}
+	for _, r := range rows {
+		into(o.Hours, r)
+		into(o.Days, r)
+		if !r.Time.Before(today) {
+			o.Today.Add(r.Tally)
+		}
+		if r.Time.Before(week) {
+			continue
+		}
+		o.Week.Add(r.Tally)
+		if r.Rule != "" {
+			if rules[r.Rule] == nil {
+				rules[r.Rule] = &engine.TallyRow{TallyGroup: engine.TallyGroup{Rule: r.Rule}}
+			}
+			rules[r.Rule].Add(r.Tally)
+		}
+	}
+	for _, r := range rules {
+		o.Rules = append(o.Rules, *r)
+	}
+	slices.SortFunc(o.Rules, func(a, b engine.TallyRow) int {
+		return cmp.Or(cmp.Compare(b.Opened, a.Opened), cmp.Compare(b.Matched, a.Matched), cmp.Compare(a.Rule, b.Rule))
+	})
+	o.Rules = o.Rules[:min(len(o.Rules), rulesShown)]
+	return nil
+}
+
+// into counts a row in the bar of its time.
+func into(bars []Bar, r engine.TallyRow) {
+	for i := range slices.Backward(bars) {
+		if !r.Time.Before(bars[i].From) {
+			bars[i].Opened += r.Opened
+			bars[i].Closed += r.Closed
+			return
+		}
+	}
+}
+
+// needs lists what waits for a person, worst first.
+func (d *Desk) needs(who login.Identity) ([]Need, error) {
+	var list []Need
+	for _, c := range faults(d.Health.Report()) {
+		list = append(list, Need{c.Status, c.Name + ": " + c.Message, c.Hint, "/status"})
+	}
+	snapshot := d.Rules.Snapshot()
+	list = append(list, problemNeeds(snapshot.Problems)...)
+	for _, status := range []string{engine.RunInDoubt, engine.RunQuarantined, engine.RunDiverged} {
+		runs, more, err := d.Runs(who, engine.RunFilter{Status: status}, "", needsOfKind)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, some(runs, more, "/runs?status="+status, "runs are "+Status(status), func(r engine.Run) Need {
+			return Need{HealthFail, "Run " + r.ID + " is " + Status(status), r.Rule, "/runs/" + r.ID}
+		})...)
+	}
+	changes, more, err := d.Changes(who, engine.ChangeFilter{Status: engine.ChangeUndoFailed}, "", needsOfKind)
+	if err != nil {
+		return nil, err
+	}
+	list = append(list, some(changes, more, "/changes?status=undo_failed", "changes could not be taken back", func(c engine.Change) Need {
+		return Need{HealthFail, "Could not be taken back: " + c.Title, c.Error, "/changes?status=undo_failed"}
+	})...)
+	for _, r := range d.Rules.RuleStatuses() {
+		if r.LastError != "" {
+			list = append(list, Need{HealthWarn, "Rule " + r.Name + " went wrong", r.LastError, "/rules/" + r.Name})
+		}
+	}
+	slices.SortStableFunc(list, func(a, b Need) int { return cmp.Compare(toneOrder(a.Tone), toneOrder(b.Tone)) })
+	asked, err := d.asked(who)
+	return append(asked, list...), err
+}
+
+// toneOrder sorts what is broken before what wants a look.
+func toneOrder(tone string) int {
+	if tone == HealthFail {
+		return 0
+	}
+	return 1
+}
+
+// asked are the open questions that wait for somebody themselves.
+func (d *Desk) asked(who login.Identity) ([]Need, error) {
+	open, more, err := d.Questions(who, engine.QuestionFilter{Status: engine.QuestionOpen}, "", DefaultLimit)
+	if err != nil {
+		return nil, err
+	}
+	mine := slices.DeleteFunc(open, func(q engine.Question) bool { return !Asked(who, q) })
+	if len(mine) <= needsOfKind {
+		more = ""
+	}
+	return some(mine, more, "/questions", "questions wait for an answer", func(q engine.Question) Need {
+		return Need{HealthWarn, q.Text, "asks you", "/questions/" + q.ID}
+	}), nil
+}
+
+// some makes needs of the first items, and one of the rest.
+func some[T any](items []T, more, link, rest string, of func(T) Need) []Need {
+	var list []Need
+	for _, item := range items[:min(len(items), needsOfKind)] {
+		list = append(list, of(item))
+	}
+	if more != "" || len(items) > needsOfKind {
+		list = append(list, Need{list[len(list)-1].Tone, "More " + rest, "", link})
+	}
+	return list
+}
+
+// problemNeeds sum the errors of the newest files up.
+func problemNeeds(problems []engine.Problem) []Need {
+	errors := slices.DeleteFunc(slices.Clone(problems), func(p engine.Problem) bool { return p.Severity != "error" })
+	if len(errors) == 0 {
+		return nil
+	}
+	p := errors[0]
+	text := "The newest files have an error"
+	if len(errors) > 1 {
+		text = "The newest files have " + plural(len(errors), "error")
+	}
+	return []Need{{HealthFail, text + ": an older version keeps running", p.File + ": " + p.Message, "/rules"}}
+}
+
+// faults are the lowest nodes of a health tree that are not well.
+func faults(c Check) []Check {
+	var list []Check
+	for _, child := range c.Children {
+		list = append(list, faults(child)...)
+	}
+	if len(list) == 0 && c.Status != HealthOK {
+		list = []Check{c}
+	}
+	return list
+}
