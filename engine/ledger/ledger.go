@@ -97,6 +97,7 @@ type Config struct {
 type Ledger struct {
 	cfg    Config
 	meta   meta
+	schema int // of what was found in the store
 	epoch  uint64
 	opened bool // Open has finished
 

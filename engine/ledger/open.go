@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
-	"encoding/json"
 	"log/slog"
 	"time"
 
@@ -22,6 +21,10 @@ type meta struct {
 	Incarnation uint32            `json:"incarnation"`
 	HashKeys    map[string][]byte `json:"hash_keys"` // for argument hashes, by name
 	HashKey     string            `json:"hash_key"`  // the one in use
+	// Remake says that the projections are those of an older schema.
+	Remake bool `json:"remake,omitempty"`
+	// Upgrades tells what there was before each upgrade, oldest first.
+	Upgrades []Upgrade `json:"upgrades,omitempty"`
 }
 
 // MaxShards bounds the shards of a ledger.
@@ -44,6 +47,9 @@ func Open(cfg Config) (_ *Ledger, err error) {
 	}
 	l.trees = make([]*tree, l.shards)
 	l.publish(l.heads)
+	if err := l.upgrade(); err != nil {
+		return nil, err
+	}
 	if err := l.meetCheckpoint(); err != nil {
 		return nil, err
 	}
@@ -65,8 +71,8 @@ func (l *Ledger) loadMeta() error {
 	if !ok {
 		return l.create()
 	}
-	if err := json.Unmarshal(b, &l.meta); err != nil {
-		return engine.WrapError(engine.Internal, err, "ledger: its description is damaged")
+	if err := l.parseMeta(b); err != nil {
+		return err
 	}
 	if l.cfg.Shards != 0 && l.cfg.Shards != l.meta.Shards {
 		return engine.Errorf(engine.Invalid, "ledger: it was made with %d shards, not %d; their number is fixed", l.meta.Shards, l.cfg.Shards)
@@ -75,6 +81,7 @@ func (l *Ledger) loadMeta() error {
 }
 
 func (l *Ledger) create() error {
+	l.schema = store.Schema
 	l.meta = meta{Shards: max(l.cfg.Shards, 1), Incarnation: 1, HashKey: "k1"}
 	if l.meta.Shards > MaxShards {
 		return engine.Errorf(engine.Invalid, "ledger: %d shards, at most %d", l.meta.Shards, MaxShards)
@@ -90,7 +97,7 @@ func (l *Ledger) storeMeta() error {
 	view := l.cfg.Store.View()
 	defer view.Close()
 	b := store.NewBatch(view)
-	b.Set(key(classMeta, noShard), record.Marshal(l.meta))
+	b.Set(key(classMeta, noShard), formatMeta(l.meta))
 	return l.save(b)
 }
 

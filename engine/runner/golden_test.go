@@ -26,9 +26,6 @@ import (
 // released. Those of older schemas are never changed.
 var update = flag.Bool("update", false, "make the golden store of today's schema anew")
 
-// newestSchema is the schema of the golden store that -update makes.
-const newestSchema = 1
-
 // golden is a playbook with something of everything.
 const golden = `
 def f(i):
@@ -82,7 +79,7 @@ func TestGoldenStoreIsMade(t *testing.T) {
 	dump := g.dump()
 	g.close(t)
 	if *update {
-		path := filepath.Join("testdata", fmt.Sprintf("schema-%d", newestSchema))
+		path := filepath.Join("testdata", fmt.Sprintf("schema-%d", store.Schema))
 		must(t, os.WriteFile(path+".checkpoint", signed, 0o644))
 		must(t, os.WriteFile(path+".dump", []byte(dump), 0o644))
 		must(t, os.WriteFile(path+".tar.gz", pack(t, b.dir), 0o644))
@@ -116,6 +113,13 @@ type goldenStore struct {
 
 func openGolden(t *testing.T, dir string) *goldenStore {
 	t.Helper()
+	g, err := openGoldenWith(t, dir, state.NewProjector(nil))
+	must(t, err)
+	return g
+}
+
+func openGoldenWith(t *testing.T, dir string, p ledger.Projector) (*goldenStore, error) {
+	t.Helper()
 	s, err := store.OpenLedger(filepath.Join(dir, "ledger"))
 	must(t, err)
 	blobs, err := store.OpenBlobs(filepath.Join(dir, "blobs"))
@@ -124,9 +128,12 @@ func openGolden(t *testing.T, dir string) *goldenStore {
 	must(t, err)
 	at := newClock(newBell())
 	at.set(time.Date(2026, 11, 22, 20, 0, 0, 0, time.UTC))
-	l, err := ledger.Open(ledger.Config{Store: s, Projector: state.NewProjector(nil), Clock: at, Node: "golden", Engine: "test", Signer: signer})
-	must(t, err)
-	return &goldenStore{s, l, state.Open(s, blobs, l)}
+	l, err := ledger.Open(ledger.Config{Store: s, Projector: p, Clock: at, Node: "golden", Engine: "test", Signer: signer})
+	if err != nil {
+		must(t, s.Close())
+		return nil, err
+	}
+	return &goldenStore{s, l, state.Open(s, blobs, l)}, nil
 }
 
 func (g *goldenStore) close(t *testing.T) {
@@ -198,31 +205,135 @@ func unpack(t *testing.T, archive, dir string) {
 	}
 }
 
+// keptGolden is a golden store, unpacked, and what is known of it.
+type keptGolden struct {
+	dir, dump, checkpoint string
+	schema                int
+}
+
+func keptGoldens(t *testing.T) (list []keptGolden) {
+	t.Helper()
+	for schema := 1; schema <= store.Schema; schema++ {
+		list = append(list, unpackGolden(t, schema))
+	}
+	return list
+}
+
+func unpackGolden(t *testing.T, schema int) keptGolden {
+	t.Helper()
+	k := keptGolden{dir: t.TempDir(), schema: schema}
+	name := fmt.Sprintf("testdata/schema-%d", schema)
+	unpack(t, name+".tar.gz", k.dir)
+	dump, err := os.ReadFile(name + ".dump")
+	must(t, err)
+	signed, err := os.ReadFile(name + ".checkpoint")
+	must(t, err)
+	k.dump, k.checkpoint = string(dump), string(signed)
+	return k
+}
+
+// equals wants an opened store to hold what the older program left.
+func (k keptGolden) equals(t *testing.T, g *goldenStore) {
+	t.Helper()
+	sameLines(t, "projections", g.dump(), k.dump)
+	holds(t, g.ledger, k.checkpoint)
+}
+
+// snapshots lists those of a golden store.
+func (k keptGolden) snapshots(t *testing.T) []store.Snapshot {
+	t.Helper()
+	list, err := store.Snapshots(filepath.Join(k.dir, "ledger"))
+	must(t, err)
+	return list
+}
+
 // TestGoldenStores opens the stores that older programs left, with today's.
 func TestGoldenStores(t *testing.T) {
-	archives, err := filepath.Glob("testdata/schema-*.tar.gz")
-	must(t, err)
-	if len(archives) != newestSchema {
-		t.Fatalf("got %d golden stores, want one of each schema", len(archives))
+	t.Parallel()
+	for _, k := range keptGoldens(t) {
+		g := openGolden(t, k.dir)
+		k.equals(t, g)
+		must(t, g.ledger.Rebuild())
+		k.equals(t, g)
+		g.close(t)
+		if kept, want := k.snapshots(t), k.schema < store.Schema; (len(kept) == 1) != want {
+			t.Errorf("schema %d: got the snapshots %+v", k.schema, kept)
+		}
+		g = openGolden(t, k.dir) // it is not upgraded twice
+		sum, err := ledger.Summarize(g.store)
+		must(t, err)
+		if len(sum.Upgrades) > 1 || sum.Records != g.ledger.Size(0) || len(k.snapshots(t)) > 1 {
+			t.Errorf("schema %d: got %+v after the second start, and the snapshots %+v", k.schema, sum, k.snapshots(t))
+		}
+		g.close(t)
 	}
-	for _, archive := range archives {
-		t.Run(filepath.Base(archive), func(t *testing.T) {
-			t.Parallel()
-			dir := t.TempDir()
-			unpack(t, archive, dir)
-			name := strings.TrimSuffix(archive, ".tar.gz")
-			want, err := os.ReadFile(name + ".dump")
+}
+
+// TestAnUpgradeIsTakenBack goes on with an upgraded store, puts the old one back,
+// and upgrades that.
+func TestAnUpgradeIsTakenBack(t *testing.T) {
+	t.Parallel()
+	k := unpackGolden(t, 1)
+	g := openGolden(t, k.dir)
+	later, err := g.ledger.Offer(t.Context(), 0, ledger.New{Kind: record.LoggedOutKind, Payload: record.Marshal(record.LoggedOut{Who: "dave"})})
+	must(t, err)
+	g.close(t)
+	before := k.snapshots(t)[0]
+	kept, err := store.RollBack(filepath.Join(k.dir, "ledger"), before.Name)
+	must(t, err)
+	if kept.Schema != store.Schema {
+		t.Errorf("got %+v kept, want the store of schema %d", kept, store.Schema)
+	}
+	g = openGolden(t, k.dir)
+	k.equals(t, g)
+	if r, err := g.ledger.Record(0, later.Header.Record); err == nil && r.Header.Kind == record.LoggedOutKind {
+		t.Error("a record of after the snapshot is still there")
+	}
+	g.close(t)
+	_, err = store.RollBack(filepath.Join(k.dir, "ledger"), kept.Name) // forward again
+	must(t, err)
+	g = openGolden(t, k.dir)
+	defer g.close(t)
+	k.equals(t, g)
+	if r, err := g.ledger.Record(0, later.Header.Record); err != nil || r.Header.Kind != record.LoggedOutKind {
+		t.Errorf("got %+v, %v, want the record of after the upgrade", r, err)
+	}
+}
+
+// failing is a projector that fails at its n-th record.
+type failing struct {
+	*state.Projector
+	n int
+}
+
+var errTorn = errors.New("torn")
+
+func (f *failing) Apply(tx *store.Batch, r ledger.Record) error {
+	if f.n--; f.n < 0 {
+		return errTorn
+	}
+	return f.Projector.Apply(tx, r)
+}
+
+// TestAnUpgradeThatFailsBeginsAnew fails an upgrade at several of its records;
+// the next start makes it good, or the snapshot is put back.
+func TestAnUpgradeThatFailsBeginsAnew(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{0, 1, 30, 71} {
+		k := unpackGolden(t, 1)
+		for range 2 {
+			_, err := openGoldenWith(t, k.dir, &failing{state.NewProjector(nil), n})
+			if !errors.Is(err, errTorn) || !strings.Contains(engine.AsError(err).Hint, "start again") {
+				t.Fatalf("at record %d: got %v", n, err)
+			}
+		}
+		if n == 30 {
+			_, err := store.RollBack(filepath.Join(k.dir, "ledger"), k.snapshots(t)[0].Name)
 			must(t, err)
-			signed, err := os.ReadFile(name + ".checkpoint")
-			must(t, err)
-			must(t, os.WriteFile(filepath.Join(dir, "checkpoint"), signed, 0o600))
-			g := openGolden(t, dir)
-			defer g.close(t)
-			sameLines(t, "projections", g.dump(), string(want))
-			must(t, g.ledger.Rebuild())
-			sameLines(t, "projections after a rebuild", g.dump(), string(want))
-			holds(t, g.ledger, string(signed))
-		})
+		}
+		g := openGolden(t, k.dir)
+		k.equals(t, g)
+		g.close(t)
 	}
 }
 

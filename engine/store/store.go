@@ -51,15 +51,27 @@ type Store struct {
 // Commit is synced. Zero-byte files that a crash left (badger #2207) are
 // removed first; they hold nothing.
 //
+// A store of an older Schema is kept as a snapshot first; package ledger then
+// makes of it what this program wants. One that is newer is refused.
+//
 // On a full disk the ballast is given up to open, and commits are refused until
 // there is room again.
 func OpenLedger(dir string) (*Store, error) {
+	if err := refuseNewer(dir); err != nil {
+		return nil, err
+	}
+	if err := upgradeNow(dir).run(); err != nil {
+		return nil, err
+	}
 	return open(&reserve{what: "ledger store", dir: dir, ballast: true, logs: true}, openBytes, true)
 }
 
 // OpenScratch opens a ledger store that is thrown away afterwards: nothing is
 // synced. For trials only.
 func OpenScratch(dir string) (*Store, error) {
+	if err := refuseNewer(dir); err != nil {
+		return nil, err
+	}
 	return open(&reserve{what: "scratch store", dir: dir, logs: true}, openCacheBytes, false)
 }
 
