@@ -319,10 +319,12 @@ func (s *tally) String() string {
 	var b strings.Builder
 	kinds := record.Kinds()
 	slices.Sort(kinds)
-	fmt.Fprintf(&b, "| killed at | %s | %s | %s |\n|---|---|---|---|\n", decided, committed, acknowledged)
-	for _, k := range kinds {
-		n := s.kinds[k]
-		fmt.Fprintf(&b, "| %s | %d | %d | %d |\n", k, n[decided], n[committed], n[acknowledged])
+	if len(s.kinds) > 0 {
+		fmt.Fprintf(&b, "| killed at | %s | %s | %s |\n|---|---|---|---|\n", decided, committed, acknowledged)
+		for _, k := range kinds {
+			n := s.kinds[k]
+			fmt.Fprintf(&b, "| %s | %d | %d | %d |\n", k, n[decided], n[committed], n[acknowledged])
+		}
 	}
 	fmt.Fprintf(&b, "\n| what | how often |\n|---|---|\n")
 	names := make([]string, 0, len(s.counts))

@@ -1,0 +1,169 @@
+package fault
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// TestPowerCuts cuts the power under a ledger on ext4, on a disk with a write
+// cache. Unlike a torn log this spares nothing: tables, the manifest, folders and
+// the file system's own journal lose what nobody flushed. FAULT_CUTS sets how
+// often.
+func TestPowerCuts(t *testing.T) {
+	if os.Geteuid() != 0 {
+		cannot(t, "needs root: mounting a disk")
+	}
+	cuts := number(t, "FAULT_CUTS", 8)
+	seed := number(t, "FAULT_SEED", 1)
+	sum := newTally()
+	const perLife = 12
+	for n := 0; n*perLife < cuts; n++ {
+		powerLife(t, n, seed, sum).cuts(min(perLife, cuts-n*perLife))
+		if t.Failed() {
+			break
+		}
+	}
+	t.Log("\n" + sum.String())
+}
+
+// outage is a life on a disk whose power goes.
+type outage struct {
+	*life
+	disk   *disk
+	file   string // the disk
+	mount  string
+	frames int
+}
+
+func powerLife(t *testing.T, n, seed int, sum *tally) *outage {
+	o := &outage{life: newLife(t, n, seed+1000, sum), disk: newDisk(), mount: t.TempDir()}
+	o.file = o.disk.serve(t)
+	command(t, "mkfs.ext4", "-q", "-F", "-m", "0", "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard", o.file)
+	o.attach()
+	must(t, os.Mkdir(o.dir, 0o700))
+	o.detach()
+	return o
+}
+
+func (o *outage) attach() {
+	o.t.Helper()
+	command(o.t, "mount", "-o", "loop", o.file, o.mount)
+	o.dir = filepath.Join(o.mount, "state")
+}
+
+func (o *outage) detach() {
+	o.t.Helper()
+	command(o.t, "umount", "-d", o.mount)
+}
+
+func (o *outage) cuts(n int) {
+	fat := o.rng.IntN(2) == 0
+	for range n {
+		o.round++
+		how := outages[o.rng.IntN(len(outages))]
+		o.attach()
+		o.keepCheckpoint()
+		o.until(plan{
+			Dir: o.dir, Shards: o.shards, Callers: 6, Frames: 100_000, Fat: fat, Seed: o.rng.Uint64(), Base: bases(0),
+		}, how)
+		o.detach() // what it writes now goes nowhere
+		o.disk.revive()
+		o.attach()
+		o.judge("power cut: " + how)
+		o.detach()
+		if o.t.Failed() {
+			return
+		}
+	}
+	o.tally.add("disks", 1)
+	o.tally.add("flushes", o.disk.flushes)
+	o.tally.add("writes", o.disk.writes)
+}
+
+// until lets a process work until the power goes. What it said until then counts;
+// of what is read later, only what it had begun.
+func (o *outage) until(p plan, how string) {
+	o.t.Helper()
+	writes := o.rng.IntN(writesToCut)
+	if o.rng.IntN(3) == 0 {
+		writes = o.rng.IntN(60) // while it opens
+	}
+	o.disk.arm(rand.New(rand.NewPCG(o.rng.Uint64(), 0)), how, writes)
+	text, err := json.Marshal(p)
+	must(o.t, err)
+	r, w, err := os.Pipe()
+	must(o.t, err)
+	defer r.Close()
+	var stderr bytes.Buffer
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), planEnv+"="+string(text))
+	cmd.ExtraFiles, cmd.Stderr = []*os.File{w}, &stderr
+	must(o.t, cmd.Start())
+	w.Close()
+	lines := bufio.NewReaderSize(r, 1<<20)
+	o.listen(lines)
+	at := o.disk.end()
+	o.tally.add("power cuts", 1)
+	if at > 0 {
+		o.tally.add("power cuts with unflushed pages", 1)
+	}
+	o.tally.add("unflushed pages", at)
+	must(o.t, cmd.Process.Kill())
+	o.drain(lines)
+	if err := cmd.Wait(); cmd.ProcessState.Exited() {
+		o.t.Fatalf("%s, round %d: the process gave up: %v\n%s", o.name, o.round, err, &stderr)
+	}
+}
+
+// writesToCut bounds how long the power stays: from the first write of the
+// process on, of which opening does about fifty.
+const writesToCut = 1200
+
+// listen hears the process while there is power: what is read afterwards may be
+// younger than the cut.
+func (o *outage) listen(lines *bufio.Reader) {
+	o.t.Helper()
+	for {
+		text, err := lines.ReadBytes('\n')
+		if err != nil {
+			return
+		}
+		if o.disk.isDead() {
+			o.late(text)
+			return
+		}
+		said, err := o.truth.hear(text)
+		must(o.t, err)
+		o.tally.add(said.Say, 1)
+	}
+}
+
+// drain reads what was on its way.
+func (o *outage) drain(lines *bufio.Reader) {
+	o.t.Helper()
+	for {
+		text, err := lines.ReadBytes('\n')
+		if err != nil {
+			return
+		}
+		o.late(text)
+	}
+}
+
+// late takes a line that was read after the cut: what was tried may be there,
+// what was acknowledged counts for nothing.
+func (o *outage) late(text []byte) {
+	o.t.Helper()
+	var l line
+	must(o.t, json.Unmarshal(text, &l))
+	if l.Say == "try" {
+		_, err := o.truth.hear(text)
+		must(o.t, err)
+	}
+}
