@@ -16,4 +16,5 @@ func BenchmarkReplay(b *testing.B) {
 			b.Fatalf("got %+v", ended)
 		}
 	}
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/1000, "µs/step")
 }
