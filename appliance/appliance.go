@@ -60,22 +60,24 @@ type Appliance struct {
 	settings   *config.Config
 	source     *config.Source
 
-	store    *store.Store
-	cache    *store.Cache
-	ledger   *ledger.Ledger
-	state    *state.State
-	pool     *sandbox.Pool
-	door     *door
-	runner   *runner.Runner
-	intake   *intake.Intake
-	schedule *intake.Schedule
-	rules    *rulebook
-	auditor  *auditor
-	server   *ui.Server
-	web      net.Listener
-	control  net.Listener
-	sensors  []*sensor
-	linkKey  []byte
+	store     *store.Store
+	cache     *store.Cache
+	ledger    *ledger.Ledger
+	state     *state.State
+	pool      *sandbox.Pool
+	door      *door
+	runner    *runner.Runner
+	intake    *intake.Intake
+	schedule  *intake.Schedule
+	rules     *rulebook
+	auditor   *auditor
+	rebuilder *rebuilder
+	keeper    *keeper
+	server    *ui.Server
+	web       net.Listener
+	control   net.Listener
+	sensors   []*sensor
+	linkKey   []byte
 }
 
 // Open opens the stores, the listeners and the configuration; nothing works
@@ -168,6 +170,8 @@ func (a *Appliance) openStores(c *config.Config) (err error) {
 		return err
 	}
 	a.state = state.Open(a.store, blobs, a.ledger)
+	a.rebuilder = newRebuilder(a.ledger, a.clock)
+	a.keeper = &keeper{dir: filepath.Join(c.Box.Store, "ledger"), clock: a.clock}
 	return nil
 }
 
@@ -255,6 +259,8 @@ func (a *Appliance) Run(ctx context.Context) error {
 	work.Go(func() error { return a.intake.Run(ctx) })
 	work.Go(func() error { return a.schedule.Run(ctx) })
 	work.Go(func() error { return a.watcher(ctx).Run(ctx) })
+	work.Go(func() error { return a.rebuilder.Run(ctx) })
+	work.Go(func() error { return a.keeper.Run(ctx) })
 	work.Go(func() error { return a.server.Run(ctx, a.web) })
 	work.Go(func() error { return a.server.RunControl(ctx, a.control) })
 	for _, s := range a.sensors {

@@ -22,9 +22,15 @@ func (a *Appliance) Ready() error {
 
 // Report implements ui.Health.
 func (a *Appliance) Report() ui.Check {
-	return ui.Check{Name: "larkspur", Status: desk.HealthOK, Message: "version " + Version, Children: []ui.Check{
+	c := ui.Check{Name: "larkspur", Status: desk.HealthOK, Message: "version " + Version, Children: []ui.Check{
 		a.scriptsHealth(), a.workersHealth(), a.ledgerHealth(), a.diskHealth(), a.sensorsHealth(),
 	}}
+	for _, sometimes := range []func() (ui.Check, bool){a.rebuilder.health, a.keeper.health} {
+		if child, tell := sometimes(); tell {
+			c.Children = append(c.Children, child)
+		}
+	}
+	return c
 }
 
 const seeRules = "the rules page shows what is wrong with the newest files"

@@ -1,11 +1,20 @@
 package appliance
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
 
 	"larkspur/appliance/config"
+	"larkspur/engine"
+	"larkspur/engine/ledger"
 	"larkspur/engine/wire"
 	"larkspur/scripts"
+	"larkspur/ui"
+	"larkspur/ui/desk"
 )
 
 // Hello is what workers are told that carry no runs.
@@ -14,8 +23,9 @@ func Hello() wire.Hello {
 }
 
 // Rebuild makes the projections of a workspace's ledger anew and returns the
-// number of its records. The appliance must not run meanwhile.
-func Rebuild(dir string) (records uint64, err error) {
+// number of its records. The appliance must not run meanwhile: a running one is
+// asked by its interface.
+func Rebuild(ctx context.Context, dir string, progress func(done, total uint64)) (records uint64, err error) {
 	settings, problems := config.Load(dir)
 	if scripts.HasError(problems) {
 		return 0, &Problems{problems}
@@ -28,5 +38,97 @@ func Rebuild(dir string) (records uint64, err error) {
 	for shard := range a.ledger.Shards() {
 		records += a.ledger.Size(uint16(shard))
 	}
-	return records, a.ledger.Rebuild()
+	return records, a.ledger.Reproject(ctx, progress)
+}
+
+// rebuilder makes the projections anew while the appliance works. It implements
+// ui.Rebuilder. Safe for concurrent use.
+type rebuilder struct {
+	ledger *ledger.Ledger
+	clock  engine.Clock
+	begin  chan struct{} // holds one wish
+
+	mu  sync.Mutex // guards now
+	now desk.Rebuild
+}
+
+func newRebuilder(l *ledger.Ledger, c engine.Clock) *rebuilder {
+	return &rebuilder{ledger: l, clock: c, begin: make(chan struct{}, 1)}
+}
+
+// Rebuild implements ui.Rebuilder.
+func (r *rebuilder) Rebuild(by string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.now.Running {
+		return engine.Errorf(engine.Conflict, "a rebuild is going on already: %s", progressOf(r.now))
+	}
+	began := r.clock.Now().UTC()
+	r.now = desk.Rebuild{Running: true, Began: &began}
+	r.begin <- struct{}{} // nobody else wishes while one is running
+	slog.Info("the projections are made anew", "by", by)
+	return nil
+}
+
+// Rebuilding implements ui.Rebuilder.
+func (r *rebuilder) Rebuilding() desk.Rebuild {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.now
+}
+
+// Run rebuilds when somebody wishes, until ctx ends.
+func (r *rebuilder) Run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-r.begin:
+			r.end(r.ledger.Reproject(ctx, r.progress))
+		}
+	}
+}
+
+func (r *rebuilder) progress(done, total uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.now.Done, r.now.Total = done, total
+}
+
+func (r *rebuilder) end(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	ended := r.clock.Now().UTC()
+	r.now.Running, r.now.Ended = false, &ended
+	if err != nil {
+		r.now.Error = err.Error()
+		slog.Error("the projections were not made anew, the former ones are in force", "error", err)
+		return
+	}
+	slog.Info("the projections are made anew", "records", r.now.Total, "took", ended.Sub(*r.now.Began).Round(time.Millisecond))
+}
+
+func progressOf(r desk.Rebuild) string {
+	switch {
+	case r.Total == 0:
+		return "beginning"
+	case r.Done == r.Total:
+		return fmt.Sprintf("%d records, removing the former projections", r.Total)
+	}
+	return fmt.Sprintf("%d of %d records, %d %%", r.Done, r.Total, 100*r.Done/r.Total)
+}
+
+// health tells of a rebuild that goes on, or that failed.
+func (r *rebuilder) health() (c ui.Check, tell bool) {
+	c = ui.Check{Name: "rebuild", Status: desk.HealthOK}
+	switch now := r.Rebuilding(); {
+	case now.Running:
+		c.Message = "the projections are made anew: " + progressOf(now)
+	case now.Error != "":
+		c.Status, c.Message = desk.HealthWarn, now.Error
+		c.Hint = "the former projections are in force; begin again with: larkspur rebuild"
+	default:
+		return c, false
+	}
+	return c, true
 }

@@ -87,6 +87,8 @@ func (s *Server) routes() []route {
 		{"GET", "/api/v1/stats", jsonOf, login.See, noBody, a.Stats},
 		{"GET", "/api/v1/audit", jsonOf, login.Audit, noBody, a.Audit},
 		{"GET", "/api/v1/audit/checkpoint", jsonOf, login.Audit, noBody, a.Checkpoint},
+		{"GET", "/api/v1/rebuild", jsonOf, login.Govern, noBody, a.Rebuilding},
+		{"POST", "/api/v1/rebuild", jsonOf, login.Govern, jsonBody, a.Rebuild},
 		{"POST", "/api/v1/login", jsonOf, login.Govern, jsonBody, a.NewLink},
 		{"GET", "/api/v1/openapi.json", jsonOf, login.Anyone, noBody, a.OpenAPI},
 		{"GET", "/metrics", jsonOf, login.See, noBody, a.Metrics},

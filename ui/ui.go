@@ -27,15 +27,16 @@ import (
 
 // The interfaces that others implement.
 type (
-	Reader   = desk.Reader
-	Decider  = desk.Decider
-	Exporter = desk.Exporter
-	Rules    = desk.Rules
-	Health   = desk.Health
-	Check    = desk.Check
-	Cache    = login.Cache
-	People   = login.People
-	Recorder = login.Recorder
+	Reader    = desk.Reader
+	Decider   = desk.Decider
+	Exporter  = desk.Exporter
+	Rules     = desk.Rules
+	Health    = desk.Health
+	Rebuilder = desk.Rebuilder
+	Check     = desk.Check
+	Cache     = login.Cache
+	People    = login.People
+	Recorder  = login.Recorder
 )
 
 // Config is what a Server needs; all but Name, Zone, Tokens, Trusted, Version
@@ -48,6 +49,7 @@ type Config struct {
 	Exporter Exporter
 	Rules    Rules
 	Health   Health
+	Rebuilds Rebuilder
 	// Hooks takes POST /hooks/NAME; it sees that path without the base path.
 	Hooks    http.Handler
 	People   People
@@ -107,7 +109,7 @@ func New(c Config) (*Server, error) {
 	}
 	d := &desk.Desk{
 		Reader: c.Reader, Decider: c.Decider, Exporter: c.Exporter, Rules: c.Rules,
-		Health: c.Health, Clock: c.Clock, Zone: c.Zone,
+		Health: c.Health, Rebuilds: c.Rebuilds, Clock: c.Clock, Zone: c.Zone,
 	}
 	s.api = &api.API{Desk: d, Access: s.access, URL: u, Version: c.Version}
 	if s.pages, err = page.New(page.Config{Desk: d, Access: s.access, URL: u, Name: c.Name}); err != nil {
@@ -127,7 +129,7 @@ func (c *Config) complete() error {
 		has  bool
 	}{
 		{"Reader", c.Reader != nil}, {"Decider", c.Decider != nil}, {"Exporter", c.Exporter != nil},
-		{"Rules", c.Rules != nil}, {"Health", c.Health != nil}, {"Hooks", c.Hooks != nil},
+		{"Rules", c.Rules != nil}, {"Health", c.Health != nil}, {"Rebuilds", c.Rebuilds != nil}, {"Hooks", c.Hooks != nil},
 		{"People", c.People != nil}, {"Cache", c.Cache != nil}, {"Recorder", c.Recorder != nil},
 	}
 	for _, r := range required {

@@ -58,7 +58,8 @@ func commands() []command {
 		{"rules", "[list]", "rules, their hits and errors", runRules},
 		{"audit", "export | verify FILE --key KEY | key | rotate-key | checkpoint", "the ledger for auditors; verify needs no appliance", runAudit},
 		{"login", "[PERSON]", "print a one-time sign-in link", runLogin},
-		{"rebuild", "[DIR]", "make all projections anew from the ledger; the appliance must be stopped", runRebuild},
+		{"rebuild", "[DIR]", "make all projections anew from the ledger, while the appliance goes on if it runs", runRebuild},
+		{"rollback", "[list | to NAME | remove NAME]", "the store as it was before an upgrade; to NAME puts it back, --yes", runRollback},
 		{"doc", "[NAME]", "reference of every builtin", runDoc},
 		{"version", "", "print the version", runVersion},
 	}

@@ -132,22 +132,6 @@ func printProblem(w io.Writer, dir string, p engine.Problem) {
 	}
 }
 
-func runRebuild(c *call) error {
-	args, err := c.flags(nil)
-	if err != nil {
-		return err
-	}
-	dir, err := oneDir(args)
-	if err != nil {
-		return err
-	}
-	n, err := appliance.Rebuild(dir)
-	if err == nil {
-		fmt.Fprintf(c.stdout, "rebuilt all projections from %d records\n", n)
-	}
-	return err
-}
-
 func runVersion(c *call) error {
 	_, err := fmt.Fprintf(c.stdout, "larkspur %s\n", appliance.Version)
 	return err

@@ -51,6 +51,8 @@ func Operations() []Operation {
 		{Method: "GET", Path: "/api/v1/audit", Summary: "Records of the audit log; format=jsonl exports all of them as a file",
 			Query: with("since", "until", "incident", "format"), Answer: List[engine.AuditRecord]{}},
 		{Method: "GET", Path: "/api/v1/audit/checkpoint", Summary: "The newest signed checkpoint, a C2SP note", Answer: ""},
+		{Method: "GET", Path: "/api/v1/rebuild", Summary: "How far a rebuild of the projections is, or how the last one ended", Answer: desk.Rebuild{}},
+		{Method: "POST", Path: "/api/v1/rebuild", Summary: "Make all projections anew from the ledger, while everything goes on", Answer: desk.Rebuild{}, Status: http.StatusAccepted},
 		{Method: "POST", Path: "/api/v1/login", Summary: "Make a one-time sign-in link for a person", Body: LinkBody{}, Answer: Link{}, Status: http.StatusCreated},
 		{Method: "GET", Path: "/api/v1/openapi.json", Summary: "This document", Answer: map[string]any{}, Open: true},
 		{Method: "GET", Path: "/metrics", Summary: "Totals and gauges in the text format of Prometheus", Answer: ""},

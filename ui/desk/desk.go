@@ -114,6 +114,24 @@ type Health interface {
 	Ready() error
 }
 
+// Rebuild says how a rebuild of the projections fares, or how the last one did.
+type Rebuild struct {
+	Running bool       `json:"running"`
+	Done    uint64     `json:"done"`  // records that are applied
+	Total   uint64     `json:"total"` // of so many: it grows while others append
+	Began   *time.Time `json:"began,omitempty"`
+	Ended   *time.Time `json:"ended,omitempty"`
+	// Error says why the last one ended early; the former projections are in force.
+	Error string `json:"error,omitempty"`
+}
+
+// Rebuilder makes the projections anew while everything goes on.
+type Rebuilder interface {
+	// Rebuild begins one, and does not wait; conflict while one goes on.
+	Rebuild(by string) error
+	Rebuilding() Rebuild
+}
+
 // Desk brings the interfaces together.
 type Desk struct {
 	Reader   Reader
@@ -121,6 +139,7 @@ type Desk struct {
 	Exporter Exporter
 	Rules    Rules
 	Health   Health
+	Rebuilds Rebuilder
 	Clock    engine.Clock
 	// Zone is the workspace's time zone of this moment.
 	Zone func() *time.Location

@@ -248,6 +248,24 @@ func (w *World) Checkpoint() (string, error) {
 	return "soar.example.org/ledger\n42\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n\u2014 soar.example.org/ledger Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=\n", nil
 }
 
+// Rebuild begins one that never ends.
+func (w *World) Rebuild(string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.rebuild.Running {
+		return engine.Errorf(engine.Conflict, "a rebuild is going on already")
+	}
+	w.rebuild = desk.Rebuild{Running: true, Done: 7, Total: 42, Began: &w.now}
+	return nil
+}
+
+// Rebuilding tells of it.
+func (w *World) Rebuilding() desk.Rebuild {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.rebuild
+}
+
 func (w *World) Snapshot() engine.Snapshot         { return w.Has.Live }
 func (w *World) RuleStatuses() []engine.RuleStatus { return w.Has.Statuses }
 func (w *World) Report() desk.Check                { return w.Has.Health }

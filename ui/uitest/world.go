@@ -59,7 +59,8 @@ type World struct {
 	// Late, when set, is why decisions have no effect.
 	Late string
 
-	cache map[string][]byte
+	cache   map[string][]byte
+	rebuild desk.Rebuild
 }
 
 // Link is a question's link.
@@ -101,7 +102,7 @@ func New(t testing.TB, url string) *World {
 		tokens = append(tokens, token)
 	}
 	w.Server, err = ui.New(ui.Config{
-		URL: url, Reader: w, Decider: w, Exporter: w, Rules: w, Health: w, Hooks: http.HandlerFunc(hook),
+		URL: url, Reader: w, Decider: w, Exporter: w, Rules: w, Health: w, Rebuilds: w, Hooks: http.HandlerFunc(hook),
 		People: w, Cache: w, Recorder: w, Clock: w, Version: "1.0",
 		Tokens: func() []login.Token { return tokens },
 		Name:   func() string { return "home" }, Zone: func() *time.Location { return zone },
