@@ -57,6 +57,9 @@ const (
 	RoleAdmin     = "admin"
 )
 
+// UntilLayout is how TimelineEntry.Until stands in its text.
+const UntilLayout = "2006-01-02 15:04:05 MST"
+
 // TimelineEntry is one line of an incident's story, made from one record.
 type TimelineEntry struct {
 	Record uint64    `json:"record"` // position in its shard's ledger
@@ -66,6 +69,9 @@ type TimelineEntry struct {
 	Text   string    `json:"text"`
 	Run    string    `json:"run,omitempty"`
 	Step   string    `json:"step,omitempty"`
+	// Until is the moment that ends Text, there in UTC: pages show it in their
+	// own zone.
+	Until time.Time `json:"until,omitzero"`
 	// Erased says that Text stands for what is gone.
 	Erased *Erased `json:"erased,omitempty"`
 }

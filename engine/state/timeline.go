@@ -107,7 +107,8 @@ func tellStarted(p record.StepStarted, e *engine.TimelineEntry) {
 	case p.Question != nil:
 		e.Text = "asks " + names(p.Question.To) + ": " + p.Question.Text
 	case !p.Until.IsZero():
-		e.Text = "sleeps until " + p.Until.Format("2006-01-02 15:04:05 MST")
+		e.Until = p.Until.UTC()
+		e.Text = "sleeps until " + e.Until.Format(engine.UntilLayout)
 	default:
 		e.Text = p.Builtin + " begins"
 	}
@@ -137,7 +138,8 @@ func tellDone(r store.Reader, p record.StepDone, e *engine.TimelineEntry) {
 	case p.Change != nil:
 		e.Text = "changed: " + p.Change.Title + because(p.Change.Why)
 		if !p.Change.Expires.IsZero() {
-			e.Text += ", until " + p.Change.Expires.Format("2006-01-02 15:04:05 MST")
+			e.Until = p.Change.Expires.UTC()
+			e.Text += ", until " + e.Until.Format(engine.UntilLayout)
 		}
 	default:
 		e.Text = name

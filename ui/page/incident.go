@@ -97,6 +97,14 @@ func (p *Pages) addRuns(v *incidentView, runs []engine.Run) error {
 	return nil
 }
 
+// Said is what a line of the timeline says, its moment in the workspace's zone.
+func (v incidentView) Said(e engine.TimelineEntry) string {
+	if text, ok := strings.CutSuffix(e.Text, e.Until.Format(engine.UntilLayout)); ok && !e.Until.IsZero() {
+		return text + v.When(e.Until).Text
+	}
+	return e.Text
+}
+
 // Actor is who a timeline's entry names besides its run.
 func (v incidentView) Actor(e engine.TimelineEntry) string {
 	if e.Run != "" && e.By == "run "+e.Run {

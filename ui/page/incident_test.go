@@ -3,6 +3,7 @@ package page_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"larkspur/engine"
 	"larkspur/ui/uitest"
@@ -103,4 +104,18 @@ func TestIncidentTimelineIsPaged(t *testing.T) {
 	dave := w.Visit(t, "dave")
 	dave.Get(incidentPath).Want(200, `href="?timeline=200#timeline"`).Lacks("the end")
 	dave.Get(incidentPath+"?timeline=400").Want(200, "the end")
+}
+
+// One page has one zone: what a line of the story ends with, and what a run waits
+// for, are shown in the workspace's.
+func TestMomentsOfAStoryAreInTheZoneOfThePage(t *testing.T) {
+	w := uitest.Sample(t, address)
+	until := uitest.Start().Add(8 * time.Hour)
+	text := "changed: block the TV, until " + until.Format(engine.UntilLayout)
+	w.Has.Stories[uitest.OpenID] = append(w.Has.Stories[uitest.OpenID], engine.TimelineEntry{Record: 9, Time: uitest.Start(), Kind: "step_done", Text: text, Until: until})
+	w.Has.Runs[0].Waits = "until " + until.Format(time.RFC3339)
+	dave := w.Visit(t, "dave")
+	dave.Get(incidentPath).Want(200, "changed: block the TV, until 22 Nov, 17:00 CET", "waits until 22 Nov, 17:00 CET").Lacks("UTC")
+	dave.Get("/larkspur/runs").Want(200, "waits until 22 Nov, 17:00 CET")
+	dave.Get("/larkspur/runs/"+w.Has.Runs[0].ID).Want(200, "until 22 Nov, 17:00 CET").Lacks("16:00:00Z")
 }

@@ -180,6 +180,7 @@ func (p *Pages) runView(f frame, r engine.Run, steps []engine.Step, first, most 
 		Run: r, What: purpose(r), Began: f.Exact(r.Started), Finish: f.Exact(r.Ended), Total: len(steps),
 		Root: f.Base,
 	}
+	v.Waits = waits(f, r.Waits)
 	if !r.Ended.IsZero() {
 		v.Took = took(r.Ended.Sub(r.Started))
 	}
@@ -209,6 +210,18 @@ func stepView(f frame, s engine.Step, sources *desk.Sources) StepView {
 		v.Took = took(s.Ended.Sub(s.Started))
 	}
 	return v
+}
+
+// waits says what a run waits for, a moment in the workspace's zone.
+func waits(f frame, what string) string {
+	moment, ok := strings.CutPrefix(what, "until ")
+	if t, err := time.Parse(time.RFC3339, moment); ok && err == nil {
+		return "until " + f.When(t).Text
+	}
+	if what == "" {
+		return ""
+	}
+	return "for " + what
 }
 
 // took rounds a duration for reading.
