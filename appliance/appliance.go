@@ -234,7 +234,7 @@ func (a *Appliance) openRunner() (err error) {
 	}
 	a.runner = runner.New(runner.Config{
 		Ledger: a.ledger, State: a.state, Pool: a.pool, Builtins: a.door, Clock: a.clock, Engine: Version,
-		People: a.people, Link: a.link, LinkKey: a.linkKey,
+		People: a.people, Mails: func() bool { return a.current().Mails() }, Link: a.link, LinkKey: a.linkKey,
 		Zone: func() *time.Location { return a.current().Zone },
 	})
 	a.rules = &rulebook{state: a.state}

@@ -23,7 +23,7 @@ func (a *Appliance) Ready() error {
 // Report implements ui.Health.
 func (a *Appliance) Report() ui.Check {
 	c := ui.Check{Name: "larkspur", Status: desk.HealthOK, Message: "version " + Version, Children: []ui.Check{
-		a.scriptsHealth(), a.workersHealth(), a.ledgerHealth(), a.diskHealth(), a.sensorsHealth(),
+		a.scriptsHealth(), a.workersHealth(), a.ledgerHealth(), a.diskHealth(), a.sensorsHealth(), mailHealth(a.current().Mails()),
 	}}
 	for _, sometimes := range []func() (ui.Check, bool){a.rebuilder.health, a.keeper.health} {
 		if child, tell := sometimes(); tell {
@@ -102,6 +102,17 @@ func diskCheck(d store.Disk) ui.Check {
 		c.Message += "; the ballast is given up"
 	}
 	return c
+}
+
+// mailHealth says once what every question would otherwise say.
+func mailHealth(mails bool) ui.Check {
+	if mails {
+		return ui.Check{Name: "mail", Status: desk.HealthOK, Message: "questions are mailed"}
+	}
+	return ui.Check{
+		Name: "mail", Status: desk.HealthWarn, Message: "questions are not mailed, they wait on the page: there is no mail connection",
+		Hint: "add to larkspur.yaml: connections: {smtp: {default: {host: 192.0.2.25, port: 587, user: soar, password: secret:smtp, from: soar@example.org}}}",
+	}
 }
 
 func (a *Appliance) sensorsHealth() ui.Check {

@@ -28,3 +28,12 @@ func TestDiskCheck(t *testing.T) {
 		}
 	}
 }
+
+func TestMailCheck(t *testing.T) {
+	if got := mailHealth(true); got.Status != desk.HealthOK {
+		t.Errorf("got %+v", got)
+	}
+	if got := mailHealth(false); got.Status != desk.HealthWarn || got.Message == "" || got.Hint == "" {
+		t.Errorf("got %+v", got)
+	}
+}

@@ -173,6 +173,13 @@ func (c *Config) Administrator() string {
 	return FallbackAdmin
 }
 
+// Mails reports whether questions can be mailed: there is one mail connection, or
+// one called default.
+func (c *Config) Mails() bool {
+	_, named := c.Connections["smtp"]["default"]
+	return named || len(c.Connections["smtp"]) == 1
+}
+
 // checkConnections has the builtins check what is theirs.
 func (c *Config) checkConnections(r *reader) {
 	door, err := builtins.Open(builtins.Config{

@@ -237,7 +237,9 @@ type Question struct {
 	Proof      string             `json:"proof,omitempty"`
 	Text       string             `json:"text"`
 	To         []engine.Addressee `json:"to"`
-	Why        bool               `json:"why,omitempty"`
+	// Unmailed: no mail server was configured, so that nobody is written to.
+	Unmailed bool `json:"unmailed,omitempty"`
+	Why      bool `json:"why,omitempty"`
 }
 
 // Link remembers, hashed, the token of a link to a question.

@@ -25,6 +25,7 @@ func performAsk(ctx context.Context, c *carrier, s *wire.Step, args map[string]e
 	if c.run.Mode == modeShadow {
 		return c.answer(c.describe(s), shadowAnswer(q, c.r.cfg.Clock.Now()), nil)
 	}
+	q.Unmailed = c.r.cfg.Mails != nil && !c.r.cfg.Mails()
 	start := c.startOf(s)
 	start.Question = q
 	return c.wait(ctx, s, start, "an answer of "+addressees(q.To))

@@ -39,6 +39,8 @@ type Config struct {
 	Engine   string // Larkspur's version
 	// People returns the present people and teams.
 	People func() People
+	// Mails reports whether mail can be sent; nil means that it can.
+	Mails func() bool
 	// Link returns the address of a page: "incidents/i0-1".
 	Link func(page string) string
 	// LinkKey makes the tokens of links.

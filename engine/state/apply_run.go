@@ -64,7 +64,7 @@ func decideStarted(t *tx, p record.StepStarted) record.Outcome {
 	o := record.Outcome{Applied: true, Run: p.Run}
 	if p.Question != nil {
 		o.Question = t.nextID('q')
-		o.Runs = t.ids('r', len(reachable(p.Question.To)))
+		o.Runs = t.ids('r', len(reachable(p.Question)))
 	}
 	if !p.Until.IsZero() || p.Question != nil && !p.Question.Due.IsZero() {
 		o.Timer = t.nextID('t')
@@ -73,9 +73,12 @@ func decideStarted(t *tx, p record.StepStarted) record.Outcome {
 }
 
 // reachable returns the addressees whom the outbox can write to.
-func reachable(to []engine.Addressee) []engine.Addressee {
+func reachable(q *record.Question) []engine.Addressee {
 	var list []engine.Addressee
-	for _, a := range to {
+	if q.Unmailed {
+		return nil
+	}
+	for _, a := range q.To {
 		if a.Email != "" {
 			list = append(list, a)
 		}
@@ -115,7 +118,7 @@ func (t *tx) openQuestion(r engine.Run, step string, p *record.Question, o recor
 	if !q.Due.IsZero() {
 		t.setTimer(engine.Timer{ID: o.Timer, Due: q.Due, For: "question", Target: q.ID})
 	}
-	to := reachable(p.To)
+	to := reachable(p)
 	for k, id := range o.Runs {
 		var args engine.Data
 		if k < len(to) { // an erased question knows not whom it was put to

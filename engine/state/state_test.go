@@ -184,3 +184,17 @@ func TestRebuildIsEqualByteForByte(t *testing.T) {
 		}
 	}
 }
+
+// TestUnmailedQuestionsStartNoMail: where no mail server is configured, a
+// question waits on the page alone.
+func TestUnmailedQuestionsStartNoMail(t *testing.T) {
+	for _, unmailed := range []bool{false, true} {
+		b := open(t, t.TempDir(), 1)
+		run := b.append(0, matched("e0-1", "192.0.2.7"))[0].Run
+		o := b.append(0, rec(record.StepStartedKind, record.StepStarted{Run: run, Generation: 1, Number: 1, Builtin: "ask", Question: &record.Question{
+			Text: "What now?", To: []engine.Addressee{{Name: "dave", Email: "dave@example.org"}}, Unmailed: unmailed}}))[0]
+		if mails := len(o.Runs); o.Question != "q0-1" || (mails == 0) != unmailed {
+			t.Errorf("unmailed %v: got question %q and %d mails", unmailed, o.Question, mails)
+		}
+	}
+}
