@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"net/http"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -26,6 +27,7 @@ const (
 	jsonOf                  // the interface: writing takes a bearer token
 	hookOf                  // somebody else's handler
 	assetsOf                // what never changes
+	laterOf                 // the interface: what this version has not yet
 )
 
 // route is one line of the table.
@@ -94,9 +96,25 @@ func (s *Server) routes() []route {
 		{"GET", "/metrics", jsonOf, login.See, noBody, a.Metrics},
 		{"GET", "/healthz", jsonOf, login.Anyone, noBody, a.Health},
 		{"GET", "/readyz", jsonOf, login.Anyone, noBody, a.Ready},
+		{"POST", "/api/v1/incidents/:id/assign", laterOf, login.See, jsonBody, later},
+		{"POST", "/api/v1/incidents/:id/escalate", laterOf, login.See, jsonBody, later},
+		{"POST", "/api/v1/incidents/:id/set", laterOf, login.See, jsonBody, later},
+		{"POST", "/api/v1/runs/:id/restart", laterOf, login.See, jsonBody, later},
+		{"POST", "/api/v1/runs/:id/resolve", laterOf, login.See, jsonBody, later},
+		{"POST", "/api/v1/rules/:name/mode", laterOf, login.See, jsonBody, later},
+		{"POST", "/api/v1/jobs/:name/run", laterOf, login.See, jsonBody, later},
+		{"POST", "/api/v1/forms/:name", laterOf, login.See, jsonBody, later},
+		{"POST", "/api/v1/pause", laterOf, login.See, jsonBody, later},
+		{"POST", "/api/v1/resume", laterOf, login.See, jsonBody, later},
+		{"GET", "/api/v1/events/stream", laterOf, login.See, noBody, later},
+
 		{"POST", "/hooks/:name", hookOf, login.Anyone, hookBody, s.hook},
 	}
 }
+
+// later answers calls of the language that this version has not yet: 501, which
+// tells them from an address that is misspelt and from a method that is wrong.
+func later(echo.Context) error { return echo.NewHTTPError(http.StatusNotImplemented) }
 
 // hook hands a call over to the handler of webhooks.
 func (s *Server) hook(c echo.Context) error {

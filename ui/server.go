@@ -30,7 +30,7 @@ func (s *Server) build(asAdmin bool) (http.Handler, error) {
 		if r.handle == nil {
 			return nil, engine.Errorf(engine.Internal, "ui: the route %s %s has no handler", r.method, r.path)
 		}
-		if asAdmin && r.surface != jsonOf {
+		if asAdmin && r.surface != jsonOf && r.surface != laterOf {
 			continue
 		}
 		e.Add(r.method, r.path, s.guarded(r, asAdmin))

@@ -305,3 +305,18 @@ func TestErrorsKeepCausesInside(t *testing.T) {
 	p := client(t, w).Get("/api/v1/incidents").Want(http.StatusInternalServerError, `"kind":"internal"`, "It is in the log under the id")
 	p.Lacks("the world ends")
 }
+
+// Calls that the language names and this version has not are told from those
+// that are misspelt.
+func TestCallsToCome(t *testing.T) {
+	w := uitest.Sample(t, address)
+	c := client(t, w)
+	for _, path := range []string{"runs/r0-17/restart", "runs/r0-17/resolve", "pause", "rules/blog/mode", "incidents/i0-42/assign"} {
+		got := read[failure](t, c.Do("POST", "/api/v1/"+path, "application/json", `{"step": 1}`).Want(501))
+		if got.Error.Kind != "invalid" || !strings.Contains(got.Error.Message, "does not have this call yet") || got.Error.Hint == "" {
+			t.Errorf("%s: got %+v", path, got.Error)
+		}
+	}
+	c.Do("POST", "/api/v1/runs/r0-17/restrat", "application/json", `{}`).Want(404)
+	w.Visit(t, "").Do("POST", "/api/v1/runs/r0-17/restart", "application/json", `{}`).Want(401)
+}

@@ -56,6 +56,10 @@ func explainRouting(code int) *engine.Error {
 	case http.StatusMethodNotAllowed:
 		return engine.Errorf(engine.Invalid, "this address does not take that method")
 	}
+	if code == http.StatusNotImplemented {
+		return engine.Errorf(engine.Invalid, "this version of Larkspur does not have this call yet").
+			WithHint("Nothing was read or changed. GET /api/v1/openapi.json lists the calls that there are; the CHANGELOG says when this one comes.")
+	}
 	return engine.Errorf(engine.Invalid, "%s", strings.ToLower(http.StatusText(code)))
 }
 
