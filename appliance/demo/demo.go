@@ -5,6 +5,7 @@ package demo
 
 import (
 	"context"
+	"crypto/rand"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -58,6 +59,9 @@ type Demo struct {
 	appliance  *appliance.Appliance
 	tape       *tape
 	guide      *guide
+	// Passwords of the simulated devices: unlikely ones, because what is a secret
+	// is blotted out of every result.
+	unifiPassword, mailPassword string
 }
 
 // Open makes the house in a temporary folder and opens the appliance in it.
@@ -65,7 +69,10 @@ func Open(cfg Config) (_ *Demo, err error) {
 	if cfg.Clock == nil {
 		cfg.Clock = engine.SystemClock{}
 	}
-	d := &Demo{out: cfg.Out, clock: cfg.Clock, tape: newTape(recording, cfg.Clock)}
+	d := &Demo{
+		out: cfg.Out, clock: cfg.Clock, tape: newTape(recording, cfg.Clock),
+		unifiPassword: rand.Text(), mailPassword: rand.Text(),
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Close())
@@ -97,7 +104,7 @@ func Open(cfg Config) (_ *Demo, err error) {
 
 func (d *Demo) openDevices() (err error) {
 	d.controller, err = controller.Open(controller.Options{
-		OS: true, User: "larkspur", Password: "simulated", Clock: d.clock,
+		OS: true, User: "larkspur", Password: d.unifiPassword, Clock: d.clock,
 		Clients: []controller.Client{
 			{MAC: workspace.OwnerPhone, Name: "Dave's phone", Hostname: "daves-phone", IP: netip.MustParseAddr("192.0.2.10"), SSID: "home", Network: "LAN"},
 			television,
@@ -107,7 +114,7 @@ func (d *Demo) openDevices() (err error) {
 	if err != nil {
 		return err
 	}
-	d.mailbox, err = mailbox.Open(mailbox.Options{User: "larkspur", Password: "simulated", Clock: d.clock})
+	d.mailbox, err = mailbox.Open(mailbox.Options{User: "larkspur", Password: d.mailPassword, Clock: d.clock})
 	return err
 }
 
@@ -115,8 +122,8 @@ func (d *Demo) writeWorkspace(listen string) error {
 	host, port := d.mailbox.Address()
 	return workspace.Write(d.dir, workspace.Values{
 		Listen: listen, URL: "http://" + listen,
-		UnifiURL: d.controller.URL(), UnifiFingerprint: d.controller.Fingerprint(), UnifiUser: "larkspur", UnifiPassword: "simulated",
-		MailHost: host, MailPort: port, MailFingerprint: d.mailbox.Fingerprint(), MailUser: "larkspur", MailPassword: "simulated",
+		UnifiURL: d.controller.URL(), UnifiFingerprint: d.controller.Fingerprint(), UnifiUser: "larkspur", UnifiPassword: d.unifiPassword,
+		MailHost: host, MailPort: port, MailFingerprint: d.mailbox.Fingerprint(), MailUser: "larkspur", MailPassword: d.mailPassword,
 	})
 }
 
