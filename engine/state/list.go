@@ -32,6 +32,8 @@ type listing[T any] struct {
 	seekers func(r store.Reader, shard uint16) []seeker
 	// load reads an item and its time; ok is false for one that does not belong.
 	load func(r store.Reader, shard uint16, n uint64) (item T, at time.Time, ok bool)
+	// cost is how many looks loading takes; 0 is one.
+	cost int
 	// only, when set, is the one shard that has any.
 	only *uint16
 }
@@ -91,7 +93,7 @@ func (l *listing[T]) collect(r store.Reader, shard uint16, n uint64, limit, look
 			out.cut = true
 			return out
 		}
-		looks--
+		looks -= max(l.cost, 1)
 		item, when, keep := l.load(r, shard, at)
 		if !when.IsZero() {
 			out.reached = when
@@ -233,6 +235,12 @@ func (p *posts) seek(n uint64) (uint64, bool) {
 	}
 	p.read(n)
 	return p.known(n)
+}
+
+// any reports whether there is a number at all.
+func (p *posts) any() bool {
+	_, ok := p.seek(math.MaxUint64)
+	return ok
 }
 
 func (p *posts) known(n uint64) (uint64, bool) {

@@ -74,6 +74,9 @@ func (s *State) Incidents(f engine.IncidentFilter, cursor string, limit int) ([]
 	}
 	l := listing[engine.Incident]{load: loaded(classIncident, func(i engine.Incident) time.Time { return i.Opened }, keep)}
 	l.load = q.sift(l.load)
+	if len(q.found)+len(q.texts) > 0 || q.prefix != "" {
+		l.cost = 3 // the event is read, too
+	}
 	if shard, _, ok := engine.ParseID('i', q.id); ok {
 		l.only = &shard
 	}

@@ -171,6 +171,12 @@ func (q *search) seekers(r store.Reader, shard uint16, list []seeker) []seeker {
 	for _, w := range q.words {
 		list = append(list, listed(r, wordPrefix(shard, w)))
 	}
+	if whole, _, _ := address(q.prefix); whole != "" {
+		// 192.0.2 and 192.0 are words of all addresses that begin with them.
+		if exact := listed(r, wordPrefix(shard, whole)); exact.any() {
+			return append(list, exact)
+		}
+	}
 	if q.prefix != "" {
 		begin := append(key(classWord, shard), cutText(q.prefix, maxWordBytes)...)
 		n, few := gathered(r, begin, maxGathered)

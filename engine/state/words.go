@@ -216,10 +216,25 @@ func address(chunk string) (whole string, parts []string, complete bool) {
 	if mac, err := net.ParseMAC(chunk); err == nil {
 		return mac.String(), nil, true
 	}
-	if strings.Trim(chunk, "0123456789.") == "" || strings.Trim(chunk, "0123456789abcdef:") == "" {
+	if strings.Trim(chunk, "0123456789.") == "" {
+		return chunk, above(chunk), false
+	}
+	if strings.Trim(chunk, "0123456789abcdef:") == "" {
 		return chunk, nil, false
 	}
 	return "", nil, false
+}
+
+// above are what stands before the dots of a number: of 1.26.0, 1.26.
+func above(number string) (list []string) {
+	for len(list) < maxParents {
+		number = number[:max(0, strings.LastIndexByte(number, '.'))]
+		if !strings.Contains(number, ".") {
+			break
+		}
+		list = append(list, number)
+	}
+	return list
 }
 
 // addressWords are an address and the networks that people think of: the first
@@ -227,8 +242,7 @@ func address(chunk string) (whole string, parts []string, complete bool) {
 func addressWords(a netip.Addr) (whole string, parts []string) {
 	whole = a.String()
 	if a.Is4() {
-		three := whole[:strings.LastIndexByte(whole, '.')]
-		return whole, []string{three, three[:strings.LastIndexByte(three, '.')]}
+		return whole, above(whole)
 	}
 	if p, err := a.Prefix(64); err == nil {
 		parts = []string{p.Addr().String()}

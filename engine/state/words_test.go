@@ -25,7 +25,7 @@ func TestWordsOfTexts(t *testing.T) {
 		"CVE-2026-1234 (critical!)":                        "cve 2026 1234 critical",
 		"d41d8cd98f00b204e9800998ecf8427e":                 "d41d8cd98f00b204e9800998ecf8427e",
 		"ﬁle Ｎａｍｅ":                                         "file name",
-		"go 1.26.0 at 12:30":                               "go 1.26.0 at 12:30",
+		"go 1.26.0 1.26 at 12:30":                          "go 1.26.0 1.26 at 12:30",
 		"a\xff\xfeb":                                       "a b",
 		"… -- ?":                                           "",
 		"living-room_TV":                                   "living room tv",
