@@ -26,6 +26,7 @@ var rooms = map[string][]string{
 	"engine/calendar":           {"engine"},
 	"engine/sandbox":            {"engine", "engine/wire"},
 	"engine/runner":             {"engine", "engine/record", "engine/wire", "engine/sandbox", "engine/state", "engine/ledger", "engine/calendar"},
+	"engine/eraser":             {"engine", "engine/record", "engine/state", "engine/ledger", "engine/store"},
 	"engine/intake":             {"engine", "engine/record", "engine/state", "engine/ledger", "engine/calendar", "rules"},
 	"engine/capture":            {"engine"},
 	"engine/trigger":            {"engine", "engine/capture", "engine/calendar"},

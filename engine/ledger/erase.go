@@ -156,11 +156,32 @@ func applied(r Record) bool {
 // how many records are dropped; an error of it ends Purge.
 func (l *Ledger) Purge(shard uint16, by []uint64, rest func(done int) error) (err error) {
 	defer store.Guard(&err)
-	var keys [][]byte
+	keys, err := l.erasedKeys(shard, by)
+	if err == nil {
+		err = l.blank(keys)
+	}
+	if err != nil {
+		return err
+	}
+	return l.cfg.Store.Purge(keys, rest)
+}
+
+// Blank makes sure that what records of an erasure erased is read by nobody: a
+// crash in a Purge may have taken the newer, empty payloads first.
+func (l *Ledger) Blank(shard uint16, by []uint64) (err error) {
+	defer store.Guard(&err)
+	keys, err := l.erasedKeys(shard, by)
+	if err != nil {
+		return err
+	}
+	return l.blank(keys)
+}
+
+func (l *Ledger) erasedKeys(shard uint16, by []uint64) (keys [][]byte, err error) {
 	for _, n := range by {
 		spans, err := l.erasedBy(shard, n)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for _, span := range spans {
 			for i := range span.Left {
@@ -168,10 +189,7 @@ func (l *Ledger) Purge(shard uint16, by []uint64, rest func(done int) error) (er
 			}
 		}
 	}
-	if err := l.blank(keys); err != nil {
-		return err
-	}
-	return l.cfg.Store.Purge(keys, rest)
+	return keys, nil
 }
 
 func (l *Ledger) erasedBy(shard uint16, n uint64) ([]record.Span, error) {
@@ -186,8 +204,7 @@ func (l *Ledger) erasedBy(shard uint16, n uint64) ([]record.Span, error) {
 	return p.Spans, err
 }
 
-// blank overwrites payloads once more: a crash while the store dropped them may
-// have taken the newer, empty values first.
+// blank overwrites the payloads that are there.
 func (l *Ledger) blank(keys [][]byte) error {
 	for len(keys) > 0 {
 		view := l.cfg.Store.View()

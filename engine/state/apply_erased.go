@@ -2,6 +2,7 @@ package state
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"larkspur/engine"
 	"larkspur/engine/ledger"
@@ -14,6 +15,8 @@ type erasureEntry struct {
 	engine.Erasure
 	// Parts are the records of the erasure that erased some.
 	Parts []uint64 `json:"parts,omitempty"`
+	// Last are the incidents of the last of them, which the next may go on with.
+	Last []string `json:"last,omitempty"`
 }
 
 // standIn returns the payload to apply: of an erased record what is left of it,
@@ -120,7 +123,9 @@ func applyErased(t *tx, p record.Erased, _ record.Outcome) {
 	for _, w := range p.Waits {
 		e.Waits = append(e.Waits, engine.Waiting(w))
 	}
-	e.Incidents = max(e.Incidents, len(p.Incidents))
+	if !slices.Equal(e.Last, p.Incidents) {
+		e.Incidents, e.Last = e.Incidents+len(p.Incidents), p.Incidents
+	}
 	for _, s := range p.Spans {
 		e.Records += len(s.Left)
 	}
@@ -138,4 +143,100 @@ func erasureStatus(p record.Erased) string {
 		return engine.ErasureWaits
 	}
 	return engine.ErasureDone
+}
+
+// Unsettled says why what belongs to an incident may not be erased now, and what
+// to do about it; "" when it may.
+func (s *State) Unsettled(incident string) (why string, err error) {
+	defer guard(&err)
+	view := s.view()
+	defer view.Close()
+	return unsettled(view, incident), nil
+}
+
+// EventRecord returns the number of an event's record in the shard that its id
+// names, and whether the event still waits to be routed.
+func (s *State) EventRecord(id string) (n uint64, waits bool, err error) {
+	defer guard(&err)
+	view := s.view()
+	defer view.Close()
+	shard, number, ok := engine.ParseID('e', id)
+	b, found := view.Get(nounKey(classEvent, shard, number))
+	if !ok || !found {
+		return 0, false, engine.Errorf(engine.NotFound, "event %q: there is none", id)
+	}
+	_, waits = view.Get(nounKey(classInbox, shard, number))
+	return binary.BigEndian.Uint64(b), waits, nil
+}
+
+// Part is records of an erasure that erased others, in one shard.
+type Part struct {
+	Shard   uint16
+	Records []uint64
+}
+
+// Erasure returns one erasure with all its parts; not_found for an unknown id.
+func (s *State) Erasure(id string) (sum engine.Erasure, parts []Part, err error) {
+	defer guard(&err)
+	view := s.view()
+	defer view.Close()
+	for shard := range s.shards {
+		b, ok := view.Get(hashKey(classErasureOf, uint16(shard), id))
+		if !ok {
+			continue
+		}
+		e, _ := get[erasureEntry](view, nounKey(classErasure, uint16(shard), binary.BigEndian.Uint64(b)))
+		sum = addShard(sum, e.Erasure)
+		parts = append(parts, Part{uint16(shard), e.Parts})
+	}
+	if sum.ID == "" {
+		err = engine.Errorf(engine.NotFound, "erasure %q: there is none", id)
+	}
+	return sum, parts, err
+}
+
+// addShard adds what an erasure did in another shard. The first shard it touched
+// tells the rest.
+func addShard(sum, e engine.Erasure) engine.Erasure {
+	if sum.ID == "" {
+		return e
+	}
+	sum.Records += e.Records
+	sum.Incidents += e.Incidents
+	return sum
+}
+
+// Erasures lists erasures, newest first. Every one begins in shard 0.
+func (s *State) Erasures(cursor string, limit int) (out []engine.Erasure, next string, err error) {
+	view := s.view()
+	defer view.Close()
+	_, before, err := parseCursor(cursor, 1)
+	if err != nil {
+		return nil, "", err
+	}
+	var ids []string
+	func() {
+		defer guard(&err)
+		prefix := key(classErasure, 0)
+		view.Scan(prefix, startAt(prefix, before), true, func(k, _ []byte) bool {
+			n := binary.BigEndian.Uint64(k[len(prefix):])
+			if len(ids) == min(max(limit, 1), MaxPage) {
+				next = formatCursor(0, n)
+				return false
+			}
+			e, ok := get[erasureEntry](view, append([]byte(nil), k...))
+			if ok {
+				ids = append(ids, e.ID)
+			}
+			return true
+		})
+	}()
+	for _, id := range ids {
+		e, _, failed := s.Erasure(id)
+		if failed != nil {
+			return nil, "", failed
+		}
+		out = append(out, e)
+	}
+	return out, next, err
 }
