@@ -18,6 +18,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
+	"github.com/dgraph-io/badger/v4/table"
 
 	"larkspur/engine"
 )
@@ -80,6 +81,9 @@ func open(r *reserve, needBytes int64, synced bool) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, engine.WrapError(engine.Unavailable, err, "store")
 	}
+	if err := checkForOpening(dir); err != nil {
+		return nil, err
+	}
 	if err := repair(dir); err != nil {
 		return nil, engine.WrapError(engine.Unavailable, err, "store: repairing")
 	}
@@ -109,6 +113,7 @@ func badgerOptions(dir string, synced bool) badger.Options {
 		WithBlockCacheSize(blockCacheSize).
 		WithIndexCacheSize(0).
 		WithCompression(options.Snappy).
+		WithChecksumVerificationMode(options.OnBlockRead). // a damaged block is an error, never less data
 		WithNumCompactors(2).
 		WithMetricsEnabled(false).
 		WithLogger(badgerLog{})
@@ -295,8 +300,18 @@ func (v *View) Cursor(prefix, start []byte) *Cursor {
 	opts.PrefetchValues = false
 	opts.Prefix = prefix
 	c := &Cursor{v.txn.NewIterator(opts)}
+	defer c.closeOnFault()
 	c.it.Seek(start)
 	return c
+}
+
+// closeOnFault closes a cursor that met a block that cannot be read: who made it
+// may not come to do so.
+func (c *Cursor) closeOnFault() {
+	if r := recover(); r != nil {
+		c.it.Close()
+		panic(r)
+	}
 }
 
 // Read appends the value of the present key to room; false behind the last key.
@@ -305,6 +320,7 @@ func (c *Cursor) Read(room []byte) (key, value []byte, ok bool) {
 	if !c.it.Valid() {
 		return nil, room, false
 	}
+	defer c.closeOnFault()
 	item := c.it.Item()
 	value, err := item.ValueCopy(room)
 	if err != nil {
@@ -314,7 +330,10 @@ func (c *Cursor) Read(room []byte) (key, value []byte, ok bool) {
 }
 
 // Next goes to the next key.
-func (c *Cursor) Next() { c.it.Next() }
+func (c *Cursor) Next() {
+	defer c.closeOnFault()
+	c.it.Next()
+}
 
 // Close releases the cursor.
 func (c *Cursor) Close() { c.it.Close() }
@@ -341,6 +360,8 @@ func Guard(err *error) {
 	case nil:
 	case readFault:
 		*err = engine.WrapError(engine.Unavailable, r.err, "store: reading")
+	case table.Unreadable:
+		*err = engine.WrapError(engine.Unavailable, r.Err, "store: reading").WithHint("a file of the state folder is damaged: larkspur scrub says which, and what to do")
 	default:
 		panic(r)
 	}

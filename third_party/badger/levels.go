@@ -948,6 +948,13 @@ func (s *levelsController) compactBuildTables(
 		}
 	}
 
+	// Larkspur: upstream compacts what it can read of its tables and deletes them.
+	for _, t := range append(append([]*table.Table{}, topTables...), valid...) {
+		if err := t.Intact(); err != nil {
+			return nil, nil, y.Wrapf(err, "table %d is damaged and stays as it is", t.ID())
+		}
+	}
+
 	newIterator := func() []y.Iterator {
 		// Create iterators across all the tables involved first.
 		var iters []y.Iterator

@@ -161,6 +161,13 @@ func (itr *blockIterator) prev() {
 	itr.setIdx(itr.idx - 1)
 }
 
+// Unreadable is what an iterator panics with when it meets a block that cannot be
+// read, or does not have its checksum.
+//
+// Larkspur: upstream ends the iteration there, as if no keys followed: a damaged
+// block reads as keys that are not there, and a compaction drops them for ever.
+type Unreadable struct{ Err error }
+
 // Iterator is an iterator for a Table.
 type Iterator struct {
 	t    *Table
@@ -200,6 +207,20 @@ func (itr *Iterator) useCache() bool {
 	return itr.opt&NOCACHE == 0
 }
 
+// block is Larkspur's: see Unreadable.
+func (itr *Iterator) block(i int) *Block {
+	defer func() {
+		if r := recover(); r != nil {
+			panic(Unreadable{fmt.Errorf("block %d of %s cannot be decoded: %v", i, itr.t.Filename(), r)})
+		}
+	}()
+	block, err := itr.t.block(i, itr.useCache())
+	if err != nil {
+		panic(fmt.Sprint(err))
+	}
+	return block
+}
+
 func (itr *Iterator) seekToFirst() {
 	numBlocks := itr.t.offsetsLength()
 	if numBlocks == 0 {
@@ -207,11 +228,7 @@ func (itr *Iterator) seekToFirst() {
 		return
 	}
 	itr.bpos = 0
-	block, err := itr.t.block(itr.bpos, itr.useCache())
-	if err != nil {
-		itr.err = err
-		return
-	}
+	block := itr.block(itr.bpos)
 	itr.bi.tableID = itr.t.id
 	itr.bi.blockID = itr.bpos
 	itr.bi.setBlock(block)
@@ -226,11 +243,7 @@ func (itr *Iterator) seekToLast() {
 		return
 	}
 	itr.bpos = numBlocks - 1
-	block, err := itr.t.block(itr.bpos, itr.useCache())
-	if err != nil {
-		itr.err = err
-		return
-	}
+	block := itr.block(itr.bpos)
 	itr.bi.tableID = itr.t.id
 	itr.bi.blockID = itr.bpos
 	itr.bi.setBlock(block)
@@ -240,11 +253,7 @@ func (itr *Iterator) seekToLast() {
 
 func (itr *Iterator) seekHelper(blockIdx int, key []byte) {
 	itr.bpos = blockIdx
-	block, err := itr.t.block(blockIdx, itr.useCache())
-	if err != nil {
-		itr.err = err
-		return
-	}
+	block := itr.block(blockIdx)
 	itr.bi.tableID = itr.t.id
 	itr.bi.blockID = itr.bpos
 	itr.bi.setBlock(block)
@@ -317,11 +326,7 @@ func (itr *Iterator) next() {
 	}
 
 	if len(itr.bi.data) == 0 {
-		block, err := itr.t.block(itr.bpos, itr.useCache())
-		if err != nil {
-			itr.err = err
-			return
-		}
+		block := itr.block(itr.bpos)
 		itr.bi.tableID = itr.t.id
 		itr.bi.blockID = itr.bpos
 		itr.bi.setBlock(block)
@@ -347,11 +352,7 @@ func (itr *Iterator) prev() {
 	}
 
 	if len(itr.bi.data) == 0 {
-		block, err := itr.t.block(itr.bpos, itr.useCache())
-		if err != nil {
-			itr.err = err
-			return
-		}
+		block := itr.block(itr.bpos)
 		itr.bi.tableID = itr.t.id
 		itr.bi.blockID = itr.bpos
 		itr.bi.setBlock(block)
