@@ -50,11 +50,13 @@ func browser(t *testing.T) context.Context {
 }
 
 // served makes the sample world with a real server, and the address of it.
-func served(t *testing.T) (*uitest.World, string) {
+func served(t *testing.T) (*uitest.World, string) { return servedBy(t, uitest.Sample) }
+
+func servedBy(t *testing.T, world func(testing.TB, string) *uitest.World) (*uitest.World, string) {
 	t.Helper()
 	s := httptest.NewUnstartedServer(nil)
 	address := "http://" + s.Listener.Addr().String() + "/larkspur"
-	w := uitest.Sample(t, address+"/")
+	w := world(t, address+"/")
 	s.Config.Handler = w.Server.Handler(false)
 	s.Start()
 	t.Cleanup(s.Close)
@@ -99,14 +101,7 @@ func TestPagesInABrowser(t *testing.T) {
 		File: "scripts/netflix.star", Line: 6, Col: 9, Severity: "error", Check: "undefined",
 		Message: "undefined: aks", Hint: "Did you mean ask?",
 	}}
-	link, _, err := w.Server.SignInLink("dave")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := chromedp.Do(ctx, chromedp.Navigate(address+"/"), chromedp.WaitVisible(chromedp.CSS("h1")),
-		chromedp.Navigate(link), chromedp.Click(chromedp.CSS("button.primary")), chromedp.WaitVisible(chromedp.CSS("ul.tiles"))); err != nil {
-		t.Fatal(err)
-	}
+	signIn(ctx, t, w, address)
 	pages := map[string]string{
 		"incidents": "/", "incident": "/incidents/" + uitest.OpenID, "closed": "/incidents/" + uitest.ClosedID,
 		"runs": "/runs", "run": "/runs/" + uitest.RunID, "failed": "/runs/" + uitest.BadRunID, "rules": "/rules",
@@ -117,6 +112,36 @@ func TestPagesInABrowser(t *testing.T) {
 	for name, path := range pages {
 		for _, s := range sizes() {
 			t.Run(fmt.Sprintf("%s at %d", name, s.width), func(t *testing.T) { look(ctx, t, name, address+path, s) })
+		}
+	}
+}
+
+func signIn(ctx context.Context, t *testing.T, w *uitest.World, address string) {
+	t.Helper()
+	link, _, err := w.Server.SignInLink("dave")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := chromedp.Do(ctx, chromedp.Navigate(address+"/"), chromedp.WaitVisible(chromedp.CSS("h1")),
+		chromedp.Navigate(link), chromedp.Click(chromedp.CSS("button.primary")), chromedp.WaitVisible(chromedp.CSS("nav[aria-label=Main]"))); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestListsInABrowser looks at the lists of a box with much of everything, in
+// long words, and of one with nothing.
+func TestListsInABrowser(t *testing.T) {
+	ctx := browser(t)
+	for name, world := range map[string]func(testing.TB, string) *uitest.World{"crowded": uitest.Crowded, "empty": uitest.New} {
+		w, address := servedBy(t, world)
+		signIn(ctx, t, w, address)
+		for page, path := range map[string]string{
+			"overview": "/overview", "incidents": "/?status=all", "search": "/?q=nothing+like+that", "runs": "/runs", "rules": "/rules", "questions": "/questions",
+			"changes": "/changes", "audit": "/audit", "status": "/status", "rule": "/rules/netflix-while-away", "incident": "/incidents/" + uitest.OpenID,
+		} {
+			for _, s := range sizes() {
+				t.Run(fmt.Sprintf("%s %s at %d", name, page, s.width), func(t *testing.T) { look(ctx, t, name+"-"+page, address+path, s) })
+			}
 		}
 	}
 }

@@ -20,6 +20,7 @@ type incidentsView struct {
 	Filtered   bool
 	Next       string // the next page's address
 	Later      bool   // this is not the first page
+	Wider      string // the same in all incidents
 	Rules      int
 	Broken     int // errors of the newest files
 }
@@ -49,6 +50,7 @@ func (p *Pages) Incidents(c echo.Context) error {
 		return err
 	}
 	v.Next, v.Later = nextPage(q, next), q.Get("cursor") != ""
+	v.Wider = with(q, "status", "all")
 	v.Filtered = v.Filter != engine.IncidentFilter{Status: v.Filter.Status}
 	v.Tabs = tabs(q, "status", v.Status, engine.IncidentOpen, engine.IncidentClosed, "all")
 	v.Rules = len(p.Desk.Rules.RuleStatuses())

@@ -87,3 +87,10 @@ func TestListsGoOnWhereAReaderEndedEarly(t *testing.T) {
 		dave.Get(path).Want(200, "Nothing so far")
 	}
 }
+
+// A search that finds nothing among the open ones offers to look in all.
+func TestASearchGoesOnInAllIncidents(t *testing.T) {
+	w := uitest.Sample(t, address)
+	w.Visit(t, "dave").Get("/larkspur/?q=website&severity=info").Want(200, "Nothing matches", "Look in all incidents", `/larkspur/?q=website&severity=info&status=all`)
+	w.Visit(t, "dave").Get("/larkspur/?q=website&status=all").Want(200, "Website request: example.org")
+}

@@ -245,3 +245,46 @@ func sampleTallies(w *World, now time.Time) {
 		{Time: now.Add(-90 * time.Hour), Action: "opened", Incident: ClosedID, Erased: true},
 	}}
 }
+
+// Crowded makes a world with much of everything, in long words.
+func Crowded(t testing.TB, url string) *World {
+	w := Sample(t, url)
+	now := Start()
+	const many = 120
+	titles := []string{
+		"Netflix from 192.0.2.7",
+		"Lookup of a-very-long-label-that-somebody-made-up-to-carry-data.and-another-one-of-the-same-kind-0123456789abcdef.tunnel.example.org from 2001:db8:1234:5678:9abc:def0:1234:5678",
+		"Reported by Ana: \u201cIs this mail from our bank? They want me to confirm my account within 24 hours, and the link looks odd\u201d, with two attachments",
+		"d41d8cd98f00b204e9800998ecf8427ee3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+	}
+	for n := range many {
+		at := now.Add(-time.Duration(n*n) * time.Minute)
+		severity := engine.Severities[n%len(engine.Severities)]
+		id := func(letter byte) string { return engine.FormatID(letter, 1, uint64(many-n)) }
+		w.Has.Incidents = append(w.Has.Incidents, engine.Incident{
+			ID: id('i'), Status: "open", Title: titles[n%len(titles)], Type: "a-type-with-a-long-name", Rule: "netflix-while-away", Severity: severity,
+			Team: "family", Opened: at, Updated: at, Events: 1 + n*37,
+		})
+		w.Has.Runs = append(w.Has.Runs, engine.Run{
+			ID: id('r'), Status: engine.RunInDoubt, Generation: 1, Incident: id('i'), Rule: "netflix-while-away", Handler: engine.Handler{File: "some/long/folder/of/scripts/netflix.star", Name: "respond_to_a_lookup"},
+			Bundle: BundleHash, Purpose: "playbook", Mode: "live", Started: at, Error: engine.Errorf(engine.Unavailable, "unifi %q: %s", "home", titles[n%len(titles)]),
+		})
+		w.Has.Questions = append(w.Has.Questions, engine.Question{
+			ID: id('q'), Status: engine.QuestionOpen, Run: id('r'), Incident: id('i'), Step: "2", To: []engine.Addressee{{Name: "dave"}, {Email: "somebody.with.a.long.address@subsidiary.example.org"}},
+			Text: titles[n%len(titles)] + ". What now?", Choices: []engine.Choice{{Name: "Allow"}, {Name: "Block"}}, Asked: at, Due: now.Add(time.Hour), Default: "Allow", HasDefault: true,
+		})
+		w.Has.Changes = append(w.Has.Changes, engine.Change{
+			ID: id('c'), Status: engine.ChangeInForce, Title: "block " + titles[n%len(titles)], Run: id('r'), Incident: id('i'), Step: "4", Made: at, Expires: now.Add(time.Hour),
+		})
+		w.Has.Hits["netflix-while-away"] = append(w.Has.Hits["netflix-while-away"], engine.Hit{
+			Time: at, Event: id('e'), Kind: "dns", Source: "span port (recorded)", Title: titles[n%len(titles)], Action: "attached", Incident: id('i'),
+		})
+		for by, begins := range map[string]time.Time{engine.TallyHours: at.Truncate(time.Hour), engine.TallyAll: {}} {
+			w.Has.Tallies[by] = append(w.Has.Tallies[by], engine.TallyRow{
+				TallyGroup: engine.TallyGroup{Time: begins, Rule: "rule-with-a-long-name-" + severity, Type: "a", Severity: severity},
+				Tally:      engine.Tally{Matched: 12345, Opened: int64(n * 13), Closed: int64(n * 7), CloseSeconds: 99999, RunsDone: 54321, SavedSeconds: 1e6, Answered: 4, AnswerSeconds: 7777, Changes: 12},
+			})
+		}
+	}
+	return w
+}
