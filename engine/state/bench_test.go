@@ -129,7 +129,7 @@ func tableBytes(b *testing.B, dir string) (sum float64) {
 }
 
 // million is how many records BenchmarkMillion begins with, about.
-const million = 50_000
+const million = 1_000_000
 
 // openEnv names the folder that a child of BenchmarkMillion opens: what a start
 // takes is measured in a process that did nothing else.
