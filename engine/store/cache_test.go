@@ -29,7 +29,8 @@ func TestADeletedCacheBeginsAnew(t *testing.T) {
 		if _, renewed := c.Renewed(); renewed != (n > 0) {
 			t.Errorf("round %d: got renewed %v", n, renewed)
 		}
-		must(t, os.RemoveAll(dir))
+		for os.RemoveAll(dir) != nil { // a table was written meanwhile
+		}
 		switch n {
 		case 0:
 			if _, found, err := c.Get("session-7"); found || err != nil {
