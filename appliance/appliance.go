@@ -19,6 +19,7 @@ import (
 	"larkspur/appliance/config"
 	"larkspur/engine"
 	"larkspur/engine/capture"
+	"larkspur/engine/eraser"
 	"larkspur/engine/intake"
 	"larkspur/engine/ledger"
 	"larkspur/engine/runner"
@@ -64,6 +65,8 @@ type Appliance struct {
 	cache     *store.Cache
 	ledger    *ledger.Ledger
 	state     *state.State
+	blobs     *store.Blobs
+	eraser    *eraser.Eraser
 	pool      *sandbox.Pool
 	door      *door
 	runner    *runner.Runner
@@ -170,6 +173,11 @@ func (a *Appliance) openStores(c *config.Config) (err error) {
 		return err
 	}
 	a.state = state.Open(a.store, blobs, a.ledger)
+	a.blobs = blobs
+	a.eraser = eraser.New(eraser.Config{
+		Ledger: a.ledger, State: a.state, Store: a.store, Blobs: blobs, Cache: a.cache, Clock: a.clock,
+		Zone: func() *time.Location { return a.current().Zone }, Keep: a.keep, Elsewhere: a.elsewhere,
+	})
 	a.rebuilder = newRebuilder(a.ledger, a.clock)
 	a.keeper = &keeper{dir: filepath.Join(c.Box.Store, "ledger"), clock: a.clock}
 	return nil
@@ -260,6 +268,8 @@ func (a *Appliance) Run(ctx context.Context) error {
 	work.Go(func() error { return a.schedule.Run(ctx) })
 	work.Go(func() error { return a.watcher(ctx).Run(ctx) })
 	work.Go(func() error { return a.rebuilder.Run(ctx) })
+	work.Go(func() error { return a.eraser.Run(ctx) })
+	work.Go(func() error { return a.eraser.Nights(ctx) })
 	work.Go(func() error { return a.keeper.Run(ctx) })
 	work.Go(func() error { return a.server.Run(ctx, a.web) })
 	work.Go(func() error { return a.server.RunControl(ctx, a.control) })

@@ -23,7 +23,7 @@ func (a *Appliance) Ready() error {
 // Report implements ui.Health.
 func (a *Appliance) Report() ui.Check {
 	c := ui.Check{Name: "larkspur", Status: desk.HealthOK, Message: "version " + Version, Children: []ui.Check{
-		a.scriptsHealth(), a.workersHealth(), a.ledgerHealth(), a.diskHealth(), a.sensorsHealth(), mailHealth(a.current().Mails()),
+		a.scriptsHealth(), a.workersHealth(), a.ledgerHealth(), a.diskHealth(), a.blobsHealth(), a.sensorsHealth(), mailHealth(a.current().Mails()),
 	}}
 	for _, sometimes := range []func() (ui.Check, bool){a.rebuilder.health, a.keeper.health, a.cacheHealth} {
 		if child, tell := sometimes(); tell {

@@ -132,6 +132,18 @@ type Rebuilder interface {
 	Rebuilding() Rebuild
 }
 
+// Eraser makes what is held of somebody or something go away.
+type Eraser interface {
+	// Plan tells what a request would erase, and erases nothing. Errors: invalid,
+	// not_found, and conflict for what is in use, with what to do.
+	Plan(ctx context.Context, req engine.ErasureRequest) (engine.Erasure, error)
+	// Erase takes a request and does not wait: Erasure tells how far it is.
+	Erase(ctx context.Context, req engine.ErasureRequest) (engine.Erasure, error)
+	Erasure(id string) (engine.Erasure, error)
+	// Erasures, newest first.
+	Erasures(cursor string, limit int) ([]engine.Erasure, string, error)
+}
+
 // Desk brings the interfaces together.
 type Desk struct {
 	Reader   Reader
@@ -140,6 +152,7 @@ type Desk struct {
 	Rules    Rules
 	Health   Health
 	Rebuilds Rebuilder
+	Eraser   Eraser
 	Clock    engine.Clock
 	// Zone is the workspace's time zone of this moment.
 	Zone func() *time.Location

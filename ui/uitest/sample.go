@@ -131,7 +131,7 @@ func sampleRuns(w *World, now time.Time) {
 			Started: now.Add(-26 * time.Hour), Ended: now.Add(-26*time.Hour + 3*time.Second), Error: w.Has.Runs[2].Error,
 		},
 		{Number: 2, Builtin: "ssh.run", Class: engine.Once, At: "elsewhere.star:1:1", Status: engine.StepInDoubt, Started: now.Add(-26 * time.Hour)},
-		{Number: 3, Builtin: "email.send", Class: engine.Repeatable, At: sampleFile + ":11:12", Status: engine.StepDone, Erased: "erasure of ana@example.org", Started: now.Add(-26 * time.Hour)},
+		{Number: 3, Builtin: "email.send", Class: engine.Repeatable, At: sampleFile + ":11:12", Status: engine.StepDone, Erased: "erased on 2026-11-20 because ana asked for it", Started: now.Add(-26 * time.Hour)},
 	}
 }
 
