@@ -43,7 +43,7 @@ type Reader interface {
 	Counts() (engine.Counts, error)
 	// Hidden is the part of Counts that only teams may see.
 	Hidden() ([]engine.Hidden, error)
-	// Tallies: by engine.TallyHours, TallyDays or TallyAll, oldest first.
+	// Tallies: by engine.TallyHours, TallySums, TallyDays or TallyAll, oldest first.
 	Tallies(by string, since, until time.Time) ([]engine.TallyRow, error)
 	// RuleMatches are what a rule matched, newest first.
 	RuleMatches(rule, cursor string, limit int) ([]engine.Hit, string, error)
