@@ -76,6 +76,7 @@ type Appliance struct {
 	auditor   *auditor
 	rebuilder *rebuilder
 	keeper    *keeper
+	scrubber  *scrubber
 	server    *ui.Server
 	web       net.Listener
 	control   net.Listener
@@ -179,6 +180,7 @@ func (a *Appliance) openStores(c *config.Config) (err error) {
 		Zone: func() *time.Location { return a.current().Zone }, Keep: a.keep, Elsewhere: a.elsewhere,
 	})
 	a.rebuilder = newRebuilder(a.ledger, a.clock)
+	a.scrubber = newScrubber(c.Box.Store, a.store, a.clock)
 	a.keeper = &keeper{dir: filepath.Join(c.Box.Store, "ledger"), clock: a.clock}
 	return nil
 }
@@ -189,7 +191,9 @@ func loadKey(path string) ([]byte, error) {
 	if errors.Is(err, os.ErrNotExist) {
 		key = make([]byte, 32)
 		rand.Read(key)
-		err = writeSurely(path, key)
+		if err = os.Remove(path + ".sum"); err == nil || errors.Is(err, os.ErrNotExist) { // of a former one
+			err = writeSurely(path, key)
+		}
 	}
 	if err != nil {
 		return nil, engine.WrapError(engine.Unavailable, err, "the box's key")
@@ -197,7 +201,7 @@ func loadKey(path string) ([]byte, error) {
 	if len(key) != 32 {
 		return nil, engine.Errorf(engine.Invalid, "the box's key %q: got %d bytes, want 32", path, len(key))
 	}
-	return key, nil
+	return key, checkKeySum(path)
 }
 
 // writeSurely writes a file that is whole on the disk, or not there, when the
@@ -271,6 +275,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 	work.Go(func() error { return a.eraser.Run(ctx) })
 	work.Go(func() error { return a.eraser.Nights(ctx) })
 	work.Go(func() error { return a.keeper.Run(ctx) })
+	work.Go(func() error { return a.scrubber.Run(ctx) })
 	work.Go(func() error { return a.server.Run(ctx, a.web) })
 	work.Go(func() error { return a.server.RunControl(ctx, a.control) })
 	for _, s := range a.sensors {

@@ -25,7 +25,7 @@ func (a *Appliance) Report() ui.Check {
 	c := ui.Check{Name: "larkspur", Status: desk.HealthOK, Message: "version " + Version, Children: []ui.Check{
 		a.scriptsHealth(), a.workersHealth(), a.ledgerHealth(), a.diskHealth(), a.blobsHealth(), a.sensorsHealth(), mailHealth(a.current().Mails()),
 	}}
-	for _, sometimes := range []func() (ui.Check, bool){a.rebuilder.health, a.keeper.health, a.cacheHealth} {
+	for _, sometimes := range []func() (ui.Check, bool){a.rebuilder.health, a.keeper.health, a.cacheHealth, a.scrubber.health} {
 		if child, tell := sometimes(); tell {
 			c.Children = append(c.Children, child)
 		}

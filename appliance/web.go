@@ -44,7 +44,7 @@ func (a *Appliance) openWeb(c *config.Config) (err error) {
 		return engine.WrapError(engine.Unavailable, err, "control socket")
 	}
 	a.server, err = ui.New(ui.Config{
-		URL: c.Box.URL, Reader: a.state, Decider: a.runner, Exporter: a.auditor, Rules: a.rules, Health: a, Rebuilds: a.rebuilder, Eraser: a.eraser,
+		URL: c.Box.URL, Reader: a.state, Decider: a.runner, Exporter: a.auditor, Rules: a.rules, Health: a, Rebuilds: a.rebuilder, Eraser: a.eraser, Scrubs: a.scrubber,
 		Hooks: a.hooks(), People: a, Cache: a.cache, Recorder: a, Tokens: a.tokens, Version: Version, Clock: a.clock,
 		Name: func() string { return a.current().Name }, Zone: func() *time.Location { return a.current().Zone },
 	})

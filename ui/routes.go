@@ -95,6 +95,8 @@ func (s *Server) routes() []route {
 		{"POST", "/api/v1/erasures", jsonOf, login.Govern, jsonBody, a.Erase},
 		{"GET", "/api/v1/rebuild", jsonOf, login.Govern, noBody, a.Rebuilding},
 		{"POST", "/api/v1/rebuild", jsonOf, login.Govern, jsonBody, a.Rebuild},
+		{"GET", "/api/v1/scrub", jsonOf, login.Govern, noBody, a.Scrubbing},
+		{"POST", "/api/v1/scrub", jsonOf, login.Govern, jsonBody, a.Scrub},
 		{"POST", "/api/v1/login", jsonOf, login.Govern, jsonBody, a.NewLink},
 		{"GET", "/api/v1/openapi.json", jsonOf, login.Anyone, noBody, a.OpenAPI},
 		{"GET", "/metrics", jsonOf, login.See, noBody, a.Metrics},

@@ -59,6 +59,7 @@ func commands() []command {
 		{"audit", "export | verify FILE --key KEY | key | rotate-key | checkpoint", "the ledger for auditors; verify needs no appliance", runAudit},
 		{"erase", "list | incident ID --because TEXT | person ADDRESS --because TEXT", "what is held of an incident or a person, for ever; --dry-run tells what would go", runErase},
 		{"login", "[PERSON]", "print a one-time sign-in link", runLogin},
+		{"scrub", "[DIR]", "look for damage in every file and record of the state folder; the appliance may run", runScrub},
 		{"rebuild", "[DIR]", "make all projections anew from the ledger, while the appliance goes on if it runs", runRebuild},
 		{"rollback", "[list | to NAME | remove NAME]", "the store as it was before an upgrade; to NAME puts it back, --yes", runRollback},
 		{"doc", "[NAME]", "reference of every builtin", runDoc},

@@ -57,6 +57,8 @@ func Operations() []Operation {
 			Body: ErasureBody{}, Answer: engine.Erasure{}, Status: http.StatusAccepted},
 		{Method: "GET", Path: "/api/v1/rebuild", Summary: "How far a rebuild of the projections is, or how the last one ended", Answer: desk.Rebuild{}},
 		{Method: "POST", Path: "/api/v1/rebuild", Summary: "Make all projections anew from the ledger, while everything goes on", Answer: desk.Rebuild{}, Status: http.StatusAccepted},
+		{Method: "GET", Path: "/api/v1/scrub", Summary: "How far a scrub of the state folder is, or what the last one found", Answer: desk.Scrub{}},
+		{Method: "POST", Path: "/api/v1/scrub", Summary: "Look for damage in every file and record, while everything goes on", Answer: desk.Scrub{}, Status: http.StatusAccepted},
 		{Method: "POST", Path: "/api/v1/login", Summary: "Make a one-time sign-in link for a person", Body: LinkBody{}, Answer: Link{}, Status: http.StatusCreated},
 		{Method: "GET", Path: "/api/v1/openapi.json", Summary: "This document", Answer: map[string]any{}, Open: true},
 		{Method: "GET", Path: "/metrics", Summary: "Totals and gauges in the text format of Prometheus", Answer: ""},

@@ -144,6 +144,34 @@ type Eraser interface {
 	Erasures(cursor string, limit int) ([]engine.Erasure, string, error)
 }
 
+// Scrub says how a scrub of the state folder fares, or how the last one ended.
+type Scrub struct {
+	Running  bool           `json:"running"`
+	Bytes    int64          `json:"bytes"`   // that were read of files
+	Records  uint64         `json:"records"` // that were compared with the tree
+	Total    uint64         `json:"total"`
+	Began    *time.Time     `json:"began,omitempty"`
+	Ended    *time.Time     `json:"ended,omitempty"`
+	Findings []ScrubFinding `json:"findings,omitempty"`
+	More     uint64         `json:"more,omitempty"`  // findings that are not listed
+	Error    string         `json:"error,omitempty"` // why it ended early
+}
+
+// ScrubFinding is one thing that is damaged.
+type ScrubFinding struct {
+	Subject string `json:"subject"` // a file of the state folder, or a record
+	What    string `json:"what"`
+	Means   string `json:"means"`
+	Do      string `json:"do"`
+}
+
+// Scrubber looks for damage while everything goes on.
+type Scrubber interface {
+	// Scrub begins one, and does not wait; conflict while one goes on.
+	Scrub(by string) error
+	Scrubbing() Scrub
+}
+
 // Desk brings the interfaces together.
 type Desk struct {
 	Reader   Reader
@@ -153,6 +181,7 @@ type Desk struct {
 	Health   Health
 	Rebuilds Rebuilder
 	Eraser   Eraser
+	Scrubs   Scrubber
 	Clock    engine.Clock
 	// Zone is the workspace's time zone of this moment.
 	Zone func() *time.Location

@@ -266,6 +266,24 @@ func (w *World) Rebuilding() desk.Rebuild {
 	return w.rebuild
 }
 
+// Scrub begins one that never ends.
+func (w *World) Scrub(string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.scrub.Running {
+		return engine.Errorf(engine.Conflict, "a scrub is going on already")
+	}
+	w.scrub = desk.Scrub{Running: true, Records: 7, Total: 42, Began: &w.now}
+	return nil
+}
+
+// Scrubbing tells of it.
+func (w *World) Scrubbing() desk.Scrub {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.scrub
+}
+
 func (w *World) Snapshot() engine.Snapshot         { return w.Has.Live }
 func (w *World) RuleStatuses() []engine.RuleStatus { return w.Has.Statuses }
 func (w *World) Report() desk.Check                { return w.Has.Health }
