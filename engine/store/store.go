@@ -43,10 +43,39 @@ type Store struct {
 	dir     string
 	reserve *reserve
 	inForce atomic.Uint32 // the Generation that views show
-	readers readers
 	// gate is held by writers for reading: Badger refuses what is committed while
 	// it drops keys, so that writers have to wait meanwhile.
 	gate sync.RWMutex
+
+	brokenMu sync.Mutex // guards broken
+	broken   error      // of the commit that ended all commits
+	breaks   chan struct{}
+}
+
+// Broken is closed when a commit failed for another reason than a lack of room.
+// Nothing is written from then on: the store must be closed and opened again,
+// which puts on the disk again what can be read.
+func (s *Store) Broken() <-chan struct{} { return s.breaks }
+
+// BrokenBy returns the error that Broken tells of, nil while there is none.
+func (s *Store) BrokenBy() error {
+	s.brokenMu.Lock()
+	defer s.brokenMu.Unlock()
+	return s.broken
+}
+
+// breakOff ends all commits. A sync that fails once tells of pages that are
+// nowhere but in memory, and the next one says that all is well (fsync(2), and
+// Rebello et al., "Can Applications Recover from fsync Failures?", ATC 2020).
+func (s *Store) breakOff(cause error) error {
+	s.brokenMu.Lock()
+	defer s.brokenMu.Unlock()
+	if s.broken == nil {
+		s.broken = engine.WrapError(engine.Unavailable, cause, "store: committing").
+			WithHint("the disk reported an error; Larkspur has to be started again, and writes nothing before. Look at the disk (dmesg), and have a copy of it")
+		close(s.breaks)
+	}
+	return s.broken
 }
 
 // OpenLedger opens the ledger store in dir, which is made if need be: every
@@ -95,7 +124,7 @@ func open(r *reserve, needBytes int64, synced bool) (*Store, error) {
 	if err != nil {
 		return nil, openError(dir, err)
 	}
-	s := &Store{db: db, dir: dir, reserve: r}
+	s := &Store{db: db, dir: dir, reserve: r, breaks: make(chan struct{})}
 	if err := s.loadGeneration(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -150,11 +179,16 @@ func repair(dir string) error {
 			}
 		}
 	}
-	return cutTails(dir)
+	return mendLogs(dir)
 }
 
-// Close closes the store. Views must be closed before.
+// Close closes the store. Views must be closed before. A broken one is left as a
+// crash leaves it: closing would flush what may not be on the disk, and delete the
+// logs that it was flushed from. The process should end then.
 func (s *Store) Close() error {
+	if err := s.BrokenBy(); err != nil {
+		return err
+	}
 	return errors.Join(s.reserve.beforeClose(), s.db.Close(), s.reserve.afterClose())
 }
 
@@ -177,6 +211,12 @@ func (s *Store) commit(b *Batch, essential bool) error {
 	}
 	s.gate.RLock()
 	defer s.gate.RUnlock()
+	if err := s.BrokenBy(); err != nil {
+		return err
+	}
+	if err := s.db.ManifestError(); err != nil {
+		return s.breakOff(err)
+	}
 	if err := s.reserve.admit(essential); err != nil {
 		return err
 	}
@@ -193,7 +233,9 @@ func (s *Store) commit(b *Batch, essential bool) error {
 			return engine.WrapError(engine.Internal, err, "store: staging")
 		}
 	}
-	if err := txn.Commit(); err != nil {
+	if err := txn.Commit(); err != nil && s.db.Opts().SyncWrites {
+		return s.breakOff(err)
+	} else if err != nil {
 		return engine.WrapError(engine.Unavailable, err, "store: committing")
 	}
 	return nil
@@ -216,7 +258,6 @@ type Reader interface {
 // Close it soon.
 type View struct {
 	txn        *badger.Txn
-	store      *Store // nil once it is closed
 	generation Generation
 	under      []byte // its space
 }
@@ -237,8 +278,7 @@ func (s *Store) View() *View {
 
 // ViewOf returns a reader of what is committed now, in the generation g.
 func (s *Store) ViewOf(g Generation) *View {
-	s.readers.add(g, 1)
-	return &View{txn: s.db.NewTransaction(false), store: s, generation: g, under: g.space()}
+	return &View{s.db.NewTransaction(false), g, g.space()}
 }
 
 // Generation returns the generation that is shown.
@@ -247,13 +287,7 @@ func (v *View) Generation() Generation { return v.generation }
 func (v *View) space() []byte { return v.under }
 
 // Close releases the view.
-func (v *View) Close() {
-	v.txn.Discard()
-	if v.store != nil {
-		v.store.readers.add(v.generation, -1)
-		v.store = nil
-	}
-}
+func (v *View) Close() { v.txn.Discard() }
 
 // Get implements Reader. A read error of the disk panics with readFault, which
 // Guard turns into an error at the room's door: no caller can go on without

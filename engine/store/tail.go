@@ -14,12 +14,13 @@ import (
 // logHeaderBytes begin each of Badger's logs: the key's id and the IV.
 const logHeaderBytes = 20
 
-// cutTails cuts the logs of memtables where what a power cut left behind the
-// last synced entry cannot be the head of an entry. Badger would refuse to open
+// mendLogs makes the logs of memtables what can be opened and trusted. It cuts
+// them where what a power cut left behind the last synced entry cannot be the
+// head of an entry. Badger would refuse to open
 // such a log (a varint that overflows), or make a buffer of the length that it
 // finds there, up to 4 GB. It ends the log at the same place or before: nothing
 // that was synced is behind it.
-func cutTails(dir string) error {
+func mendLogs(dir string) error {
 	paths, err := filepath.Glob(filepath.Join(dir, "*.mem"))
 	if err != nil {
 		return err
@@ -29,15 +30,41 @@ func cutTails(dir string) error {
 		if err != nil {
 			return err
 		}
-		if !broken {
-			continue
+		if broken {
+			slog.Info("cutting off what a crash left behind the end of a log", "file", filepath.Base(path), "at", end)
+			if err := os.Truncate(path, end); err != nil {
+				return err
+			}
 		}
-		slog.Info("cutting off what a crash left behind the end of a log", "file", filepath.Base(path), "at", end)
-		if err := os.Truncate(path, end); err != nil {
+		if err := writeAgain(path, end); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// writeAgain puts on the disk what can be read of a log. After a sync that failed
+// the kernel takes pages for clean that never reached the disk: what is read
+// before the next power cut would be gone after it, and what was committed on top
+// of it with it.
+func writeAgain(path string, end int64) (err error) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	buf := make([]byte, 256<<10)
+	for at := int64(0); at < end; {
+		n, err := f.ReadAt(buf[:min(int64(len(buf)), end-at)], at)
+		if err != nil {
+			return err
+		}
+		if _, err := f.WriteAt(buf[:n], at); err != nil {
+			return err
+		}
+		at += int64(n)
+	}
+	return f.Sync()
 }
 
 // readable walks the heads of a log's entries (badger/v4 structs.go: meta, user

@@ -85,6 +85,37 @@ type manifestFile struct {
 
 	// Used to indicate if badger was opened in InMemory mode.
 	inMemory bool
+
+	// Larkspur: the error that ended all changes, see addChanges.
+	failed error
+}
+
+// ManifestError returns the error of the manifest that ended all flushing and
+// compacting, nil while there is none. (Larkspur)
+func (db *DB) ManifestError() error {
+	if db.manifest == nil {
+		return nil
+	}
+	db.manifest.appendLock.Lock()
+	defer db.manifest.appendLock.Unlock()
+	return db.manifest.failed
+}
+
+// appendSet writes one set of changes, or nothing. (Larkspur: upstream leaves what
+// was written of it, behind which nothing more can be read.)
+func (mf *manifestFile) appendSet(buf []byte) error {
+	at, err := mf.fp.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	_, err = mf.fp.Write(buf)
+	if err == nil {
+		return nil
+	}
+	if undo := mf.fp.Truncate(at); undo != nil {
+		mf.failed = errors.Join(err, undo)
+	}
+	return err
 }
 
 const (
@@ -207,6 +238,15 @@ func (mf *manifestFile) addChanges(changesParam []*pb.ManifestChange, opt Option
 	// Maybe we could use O_APPEND instead (on certain file systems)
 	mf.appendLock.Lock()
 	defer mf.appendLock.Unlock()
+	// Larkspur: upstream goes on after an error: with tables in memory that the file
+	// does not name, or whose files are gone; and after a sync that failed, though
+	// what it was to sync may be nowhere. Here a set that was not written is
+	// forgotten, and any other error ends all changes.
+	if mf.failed != nil {
+		return mf.failed
+	}
+	before := mf.manifest.clone(opt)
+	before.Creations, before.Deletions = mf.manifest.Creations, mf.manifest.Deletions
 	if err := applyChangeSet(&mf.manifest, &changes, opt); err != nil {
 		return err
 	}
@@ -214,6 +254,7 @@ func (mf *manifestFile) addChanges(changesParam []*pb.ManifestChange, opt Option
 	if mf.manifest.Deletions > mf.deletionsRewriteThreshold &&
 		mf.manifest.Deletions > manifestDeletionsRatio*(mf.manifest.Creations-mf.manifest.Deletions) {
 		if err := mf.rewrite(); err != nil {
+			mf.failed = err
 			return err
 		}
 	} else {
@@ -221,12 +262,13 @@ func (mf *manifestFile) addChanges(changesParam []*pb.ManifestChange, opt Option
 		binary.BigEndian.PutUint32(lenCrcBuf[0:4], uint32(len(buf)))
 		binary.BigEndian.PutUint32(lenCrcBuf[4:8], crc32.Checksum(buf, y.CastagnoliCrcTable))
 		buf = append(lenCrcBuf[:], buf...)
-		if _, err := mf.fp.Write(buf); err != nil {
+		if err := mf.appendSet(buf); err != nil {
+			mf.manifest = before
 			return err
 		}
 	}
-
-	return syncFunc(mf.fp)
+	mf.failed = syncFunc(mf.fp)
+	return mf.failed
 }
 
 // this function is saved here to allow injection of fake filesystem latency at test time.
