@@ -38,7 +38,6 @@ const (
 	decided      = "decided"      // its transaction is being made
 	committed    = "committed"    // on the disk, and nobody was told
 	acknowledged = "acknowledged" // the caller was told
-	rebuilding   = "in a rebuild" // between two of its pieces; of no kind of record
 )
 
 // plan is what a child does until it dies.
@@ -51,7 +50,8 @@ type plan struct {
 	Fat     bool // results of many kilobytes, so that memtables are flushed
 	Base    time.Time
 	Jumps   bool // the clock jumps
-	Rebuild bool // projections are made anew meanwhile, again and again
+	// Stubborn callers go on after an error, until there were so many.
+	Stubborn int
 
 	Kind  record.Kind // 0: it does not kill itself
 	Stage string
@@ -61,7 +61,7 @@ type plan struct {
 // line is what a child tells its parent, which keeps it outside the store: the
 // callers' side of the truth.
 type line struct {
-	Say    string // begin, opened, try, ack, signed, die
+	Say    string // begin, opened, try, ack, failed, signed, die
 	ID     int    `json:",omitempty"` // of a try, and of its ack
 	Shard  uint16 `json:",omitempty"`
 	Recs   []seen `json:",omitempty"`
@@ -97,6 +97,7 @@ type process struct {
 	mu     sync.Mutex // guards out, counts
 	out    *os.File
 	counts map[string]int
+	errors int
 }
 
 func child(text string) {
@@ -106,9 +107,6 @@ func child(text string) {
 	}
 	p.clock = &jumpy{rng: rand.New(rand.NewPCG(p.plan.Seed, 0)), base: p.plan.Base, jumps: p.plan.Jumps, began: time.Now()}
 	p.open()
-	if p.plan.Rebuild {
-		go p.rebuild()
-	}
 	var callers sync.WaitGroup
 	for n := range p.plan.Callers {
 		callers.Go(func() { newCaller(p, n).work() })
@@ -116,21 +114,27 @@ func child(text string) {
 	callers.Wait()
 }
 
-// rebuild makes the projections anew until the process ends.
-func (p *process) rebuild() {
-	for {
-		err := p.ledger.Reproject(context.Background(), func(uint64, uint64) { p.reached(rebuilding, 0) })
-		if err != nil {
-			give(err)
-		}
-	}
-}
-
 // give ends a child that cannot go on: its parent takes this for a failure.
 func give(err error) {
 	fmt.Fprintln(os.Stderr, "child:", err)
 	os.Exit(3)
 }
+
+// failed ends a child that an append failed, unless it is stubborn.
+func (p *process) failed(err error) {
+	if p.plan.Stubborn == 0 {
+		give(err)
+	}
+	p.say(line{Say: "failed", Text: err.Error()})
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.errors++; p.errors >= p.plan.Stubborn {
+		os.Exit(exitStubborn)
+	}
+}
+
+// exitStubborn is how a stubborn child ends.
+const exitStubborn = 4
 
 func (p *process) open() {
 	p.say(line{Say: "begin"})

@@ -31,6 +31,9 @@ type disk struct {
 	order   []int64           // page numbers of writes since the last flush, the oldest first
 	history map[int64][]*page // each version of a page in cache, the oldest first
 	dead    bool              // the power is out: writes go nowhere
+	failing int               // so many writes and flushes fail from now on
+	later   int               // so many will fail from the next flush on
+	failed  int               // how many did
 	due     *due              // when the power goes; nil: it stays
 	stake   int               // pages that were not flushed at the last cut
 	flushes int
@@ -78,6 +81,9 @@ func (d *disk) Write(_ context.Context, _ fs.FileHandle, data []byte, off int64)
 	if off+int64(len(data)) > diskBytes {
 		return 0, syscall.ENOSPC
 	}
+	if d.fails() {
+		return 0, syscall.EIO
+	}
 	for done := 0; done < len(data) && !d.dead; {
 		n, from := (off+int64(done))/pageBytes, (off+int64(done))%pageBytes
 		p := *d.at(n)
@@ -89,7 +95,7 @@ func (d *disk) Write(_ context.Context, _ fs.FileHandle, data []byte, off int64)
 	d.writes++
 	if d.due != nil {
 		if d.due.writes--; d.due.writes < 0 {
-			d.cut()
+			d.strike()
 		}
 	}
 	return uint32(len(data)), 0
@@ -99,14 +105,20 @@ func (d *disk) Write(_ context.Context, _ fs.FileHandle, data []byte, off int64)
 func (d *disk) Fsync(context.Context, fs.FileHandle, uint32) syscall.Errno {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.dead {
+	switch {
+	case d.dead:
 		return 0
+	case d.fails():
+		return syscall.EIO // what is in the cache stays there
 	}
 	for n, p := range d.cache {
 		d.stable[n] = p
 	}
 	d.forget()
 	d.flushes++
+	// Failing begins between two requests of the loop device: it takes one of
+	// which the second half failed for written.
+	d.failing, d.later = d.later, 0
 	return 0
 }
 
@@ -123,6 +135,10 @@ func (d *disk) Getattr(_ context.Context, _ fs.FileHandle, out *fuse.AttrOut) sy
 func (d *disk) Setattr(ctx context.Context, f fs.FileHandle, _ *fuse.SetAttrIn, out *fuse.AttrOut) syscall.Errno {
 	return d.Getattr(ctx, f, out)
 }
+
+// failing is an outage of another kind: some writes or flushes fail, as those of a
+// dying disk do. The kernel tells of it once, and then takes the pages for clean.
+const failing = "failing"
 
 // Outages say what of the unflushed writes reaches the medium.
 var outages = []string{"nothing", "the first", "some", "some sectors", "everything"}
@@ -142,10 +158,33 @@ func (d *disk) arm(rng *rand.Rand, how string, writes int) {
 	d.due = &due{writes, how, rng}
 }
 
+// strike does what is due: the power goes, or the disk fails from its next flush
+// on. mu is held.
+func (d *disk) strike() {
+	if d.due.how != failing {
+		d.cut()
+		return
+	}
+	d.later, d.due = 1+d.due.rng.IntN(3), nil
+}
+
+// fails counts a write or a flush that fails; mu is held.
+func (d *disk) fails() bool {
+	if d.failing == 0 || d.dead {
+		return false
+	}
+	d.failing--
+	d.failed++
+	return true
+}
+
 // end lets it go now unless it has, and returns how many pages were at stake.
 func (d *disk) end() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.due == nil && !d.dead {
+		d.dead = true
+	}
 	if !d.dead {
 		d.cut()
 	}
@@ -197,7 +236,7 @@ func (d *disk) torn(rng *rand.Rand, n int64, p *page) *page {
 func (d *disk) revive() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.dead = false
+	d.dead, d.failing, d.later, d.due = false, 0, 0, nil
 }
 
 // diskRoot is the folder with the one file.

@@ -4,10 +4,13 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -44,7 +47,7 @@ type outage struct {
 func powerLife(t *testing.T, n, seed int, sum *tally) *outage {
 	o := &outage{life: newLife(t, n, seed+1000, sum), disk: newDisk(), mount: t.TempDir()}
 	o.file = o.disk.serve(t)
-	command(t, "mkfs.ext4", "-q", "-F", "-m", "0", "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard", o.file)
+	command(t, "mkfs.ext4", "-q", "-F", "-m", "0", "-b", strconv.Itoa(pageBytes), "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard", o.file)
 	o.attach()
 	must(t, os.Mkdir(o.dir, 0o700))
 	o.detach()
@@ -53,8 +56,25 @@ func powerLife(t *testing.T, n, seed int, sum *tally) *outage {
 
 func (o *outage) attach() {
 	o.t.Helper()
-	command(o.t, "mount", "-o", "loop", o.file, o.mount)
+	if out, err := exec.Command("e2fsck", "-p", o.file).CombinedOutput(); err != nil { // as every boot does
+		o.tally.add(fmt.Sprintf("mended by e2fsck (exit %d)", err.(*exec.ExitError).ExitCode()), 1)
+		if err.(*exec.ExitError).ExitCode() > 2 {
+			o.t.Fatalf("e2fsck: %s", out)
+		}
+	}
+	command(o.t, "mount", "-o", "loop,errors=remount-ro", o.file, o.mount)
+	oneWriteARequest(o.t, o.file)
 	o.dir = filepath.Join(o.mount, "state")
+}
+
+// oneWriteARequest bounds the requests of a file's loop device by what FUSE takes
+// in one: the device takes a request of which a later part fails for written.
+func oneWriteARequest(t *testing.T, file string) {
+	t.Helper()
+	out, err := exec.Command("losetup", "-n", "-O", "NAME", "-j", file).Output()
+	must(t, err)
+	queue := filepath.Join("/sys/block", filepath.Base(strings.TrimSpace(string(out))), "queue/max_sectors_kb")
+	must(t, os.WriteFile(queue, []byte("512"), 0o600))
 }
 
 func (o *outage) detach() {
@@ -95,18 +115,7 @@ func (o *outage) until(p plan, how string) {
 		writes = o.rng.IntN(60) // while it opens
 	}
 	o.disk.arm(rand.New(rand.NewPCG(o.rng.Uint64(), 0)), how, writes)
-	text, err := json.Marshal(p)
-	must(o.t, err)
-	r, w, err := os.Pipe()
-	must(o.t, err)
-	defer r.Close()
-	var stderr bytes.Buffer
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), planEnv+"="+string(text))
-	cmd.ExtraFiles, cmd.Stderr = []*os.File{w}, &stderr
-	must(o.t, cmd.Start())
-	w.Close()
-	lines := bufio.NewReaderSize(r, 1<<20)
+	cmd, lines, stderr := o.start(p)
 	o.listen(lines)
 	at := o.disk.end()
 	o.tally.add("power cuts", 1)
@@ -117,7 +126,77 @@ func (o *outage) until(p plan, how string) {
 	must(o.t, cmd.Process.Kill())
 	o.drain(lines)
 	if err := cmd.Wait(); cmd.ProcessState.Exited() {
-		o.t.Fatalf("%s, round %d: the process gave up: %v\n%s", o.name, o.round, err, &stderr)
+		o.t.Fatalf("%s, round %d: the process gave up: %v\n%s", o.name, o.round, err, stderr)
+	}
+}
+
+// start begins a process, and returns what it says.
+func (o *outage) start(p plan) (cmd *exec.Cmd, lines *bufio.Reader, stderr *bytes.Buffer) {
+	o.t.Helper()
+	text, err := json.Marshal(p)
+	must(o.t, err)
+	r, w, err := os.Pipe()
+	must(o.t, err)
+	o.t.Cleanup(func() { r.Close() })
+	stderr = &bytes.Buffer{}
+	cmd = exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), planEnv+"="+string(text))
+	cmd.ExtraFiles, cmd.Stderr = []*os.File{w}, stderr
+	must(o.t, cmd.Start())
+	w.Close()
+	return cmd, bufio.NewReaderSize(r, 1<<20), stderr
+}
+
+// TestFailingDisk lets writes and flushes of the disk fail for a moment, under
+// callers that try again for ever. After the first append that fails nothing may be
+// acknowledged by the same process: a later sync would say that all is well, and
+// pages that never reached the disk would be gone with the next power cut. What the
+// disk lost is not judged: the loop device does not tell of every failure.
+func TestFailingDisk(t *testing.T) {
+	if os.Geteuid() != 0 {
+		cannot(t, "needs root: mounting a disk")
+	}
+	sum := newTally()
+	for n := range number(t, "FAULT_CUTS", 8) / 4 {
+		o := powerLife(t, n, number(t, "FAULT_SEED", 1)+2000, sum)
+		o.attach()
+		o.disk.arm(rand.New(rand.NewPCG(o.rng.Uint64(), 0)), failing, 100+o.rng.IntN(writesToCut))
+		cmd, lines, _ := o.start(plan{
+			Dir: o.dir, Shards: o.shards, Callers: 6, Frames: 100_000, Seed: o.rng.Uint64(), Base: bases(0), Stubborn: 300,
+		})
+		o.nothingAfterAFailure(lines)
+		_ = cmd.Wait() // how it ends is its own affair
+		sum.add("failed writes and flushes", o.disk.failed)
+		o.disk.end()
+		o.detach()
+	}
+	t.Log("\n" + sum.String())
+	if sum.counts["failed"] == 0 {
+		t.Error("no append failed: the disk never did")
+	}
+}
+
+// nothingAfterAFailure hears a process to its end. What was committed before the
+// failure may be told by others after it: one line of each.
+func (o *outage) nothingAfterAFailure(lines *bufio.Reader) {
+	o.t.Helper()
+	late, failed := 0, false
+	for {
+		text, err := lines.ReadBytes('\n')
+		if err != nil {
+			return
+		}
+		var l line
+		must(o.t, json.Unmarshal(text, &l))
+		o.tally.add(l.Say, 1)
+		failed = failed || l.Say == "failed"
+		if l.Say != "ack" || !failed {
+			continue
+		}
+		if late++; late > 6 {
+			o.t.Errorf("%s: %d frames were acknowledged after an append had failed", o.name, late)
+			return
+		}
 	}
 }
 

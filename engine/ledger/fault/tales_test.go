@@ -57,8 +57,9 @@ func (c *caller) append(shard uint16, records ...ledger.New) []record.Outcome {
 	}
 	c.say(try)
 	got, err := c.ledger.Append(context.Background(), shard, records...)
-	if err != nil {
-		give(err)
+	for ; err != nil; got, err = c.ledger.Append(context.Background(), shard, records...) {
+		c.failed(err)
+		c.say(try) // the first may be there, too
 	}
 	ack := line{Say: "ack", ID: id, Shard: shard}
 	outcomes := make([]record.Outcome, len(got))
@@ -159,11 +160,12 @@ func (c *caller) house() {
 }
 
 func (c *caller) sign() {
+	c.frames++
 	text, err := c.ledger.Sign()
 	if err != nil {
-		give(err)
+		c.failed(err)
+		return
 	}
-	c.frames++
 	c.say(line{Say: "signed", Text: string(text)})
 }
 
