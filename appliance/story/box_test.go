@@ -30,10 +30,17 @@ type box struct {
 // serve runs a box until the test ends. edit is as in newHouse.
 func serve(t *testing.T, edit ...string) *box {
 	t.Helper()
+	return serveIn(t, func(string) {}, edit...)
+}
+
+// serveIn is serve with something done to the workspace's folder before.
+func serveIn(t *testing.T, prepare func(dir string), edit ...string) *box {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	b := &box{t: t, ctx: limited(t), clock: newClock(), bell: newBell()}
 	b.house = newHouse(t, l.Addr().String(), b.clock, edit...)
+	prepare(b.dir)
 	b.put(t, "secrets/alarm", hookToken+"\n")
 	b.put(t, "scripts/alarm.star", alarm)
 	path := filepath.Join(t.TempDir(), "tape.pcap")
