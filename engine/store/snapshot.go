@@ -299,6 +299,55 @@ func rollBack(u *upgrade, name string) (kept Snapshot, err error) {
 	return kept, nil
 }
 
+// unshare makes the files of a snapshot its own: a former program may empty a
+// file before it removes its name.
+func (u *upgrade) unshare(path string) error {
+	files, err := os.ReadDir(path)
+	if err != nil {
+		return err
+	}
+	if err := roomToUnshare(path, files); err != nil {
+		return err
+	}
+	for _, f := range files {
+		if !immutable(f.Name()) {
+			continue
+		}
+		if err := u.reached("own " + f.Name()); err != nil {
+			return err
+		}
+		name := filepath.Join(path, f.Name())
+		if err := os.Remove(name + ".new"); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		if err := copyFile(name, name+".new"); err != nil {
+			return err
+		}
+		if err := os.Rename(name+".new", name); err != nil {
+			return err
+		}
+	}
+	return syncDir(path)
+}
+
+func roomToUnshare(path string, files []os.DirEntry) error {
+	free, err := available(path)
+	if err != nil {
+		return err
+	}
+	need := int64(refuseBelow)
+	for _, f := range files {
+		if immutable(f.Name()) {
+			need += blocksOf(filepath.Join(path, f.Name()))
+		}
+	}
+	if free >= need {
+		return nil
+	}
+	return engine.Errorf(engine.Unavailable, "the disk of %q has %s free, too little to put a snapshot back", path, inMB(free)).
+		WithCause(engine.CauseNoRoom).WithHint("free space there until df shows at least %s, and try again; nothing was changed", inMB(need))
+}
+
 func (u *upgrade) exchange(back Snapshot) (kept Snapshot, err error) {
 	schema, err := schemaOf(u.dir)
 	if err != nil {
@@ -312,6 +361,9 @@ func (u *upgrade) exchange(back Snapshot) (kept Snapshot, err error) {
 		return kept, err
 	}
 	path := filepath.Join(snapshotsDir(u.dir), back.Name)
+	if err := u.unshare(path); err != nil {
+		return kept, err
+	}
 	for _, step := range []struct {
 		name string
 		do   func() error

@@ -237,3 +237,19 @@ func TestAnOpenStoreIsNotRolledBack(t *testing.T) {
 		t.Errorf("got %v, want that it is open", err)
 	}
 }
+
+// TestASnapshotOutlivesTheTables deletes the tables that a snapshot has links to,
+// and opens it.
+func TestASnapshotOutlivesTheTables(t *testing.T) {
+	t.Parallel()
+	dir := oldStore(t)
+	s, err := OpenLedger(dir) // keeps a snapshot
+	must(t, err)
+	must(t, s.drop([][]byte{[]byte("k-")}))
+	must(t, s.Close())
+	list, err := Snapshots(dir)
+	must(t, err)
+	_, err = RollBack(dir, list[0].Name)
+	must(t, err)
+	holds(t, dir)
+}

@@ -160,9 +160,15 @@ func (t *Table) DecrRef() error {
 		for i := 0; i < t.offsetsLength(); i++ {
 			t.opt.BlockCache.Del(t.blockCacheKey(i))
 		}
-		if err := t.Delete(); err != nil {
+		// Larkspur: MmapFile.Delete truncates the file before it removes its name, which
+		// would empty every other name that the file has: those in snapshots.
+		if t.Fd == nil {
+			return nil
+		}
+		if err := t.Close(-1); err != nil {
 			return err
 		}
+		return os.Remove(t.Fd.Name())
 	}
 	return nil
 }
