@@ -19,6 +19,7 @@ import (
 	"larkspur/appliance/config"
 	"larkspur/engine"
 	"larkspur/engine/capture"
+	"larkspur/engine/eraser"
 	"larkspur/engine/intake"
 	"larkspur/engine/ledger"
 	"larkspur/engine/runner"
@@ -64,6 +65,8 @@ type Appliance struct {
 	cache     *store.Cache
 	ledger    *ledger.Ledger
 	state     *state.State
+	blobs     *store.Blobs
+	eraser    *eraser.Eraser
 	pool      *sandbox.Pool
 	door      *door
 	runner    *runner.Runner
@@ -73,6 +76,7 @@ type Appliance struct {
 	auditor   *auditor
 	rebuilder *rebuilder
 	keeper    *keeper
+	scrubber  *scrubber
 	server    *ui.Server
 	web       net.Listener
 	control   net.Listener
@@ -170,7 +174,13 @@ func (a *Appliance) openStores(c *config.Config) (err error) {
 		return err
 	}
 	a.state = state.Open(a.store, blobs, a.ledger)
+	a.blobs = blobs
+	a.eraser = eraser.New(eraser.Config{
+		Ledger: a.ledger, State: a.state, Store: a.store, Blobs: blobs, Cache: a.cache, Clock: a.clock,
+		Zone: func() *time.Location { return a.current().Zone }, Keep: a.keep, Elsewhere: a.elsewhere,
+	})
 	a.rebuilder = newRebuilder(a.ledger, a.clock)
+	a.scrubber = newScrubber(c.Box.Store, a.store, a.clock)
 	a.keeper = &keeper{dir: filepath.Join(c.Box.Store, "ledger"), clock: a.clock}
 	return nil
 }
@@ -181,7 +191,9 @@ func loadKey(path string) ([]byte, error) {
 	if errors.Is(err, os.ErrNotExist) {
 		key = make([]byte, 32)
 		rand.Read(key)
-		err = writeSurely(path, key)
+		if err = os.Remove(path + ".sum"); err == nil || errors.Is(err, os.ErrNotExist) { // of a former one
+			err = writeSurely(path, key)
+		}
 	}
 	if err != nil {
 		return nil, engine.WrapError(engine.Unavailable, err, "the box's key")
@@ -189,7 +201,7 @@ func loadKey(path string) ([]byte, error) {
 	if len(key) != 32 {
 		return nil, engine.Errorf(engine.Invalid, "the box's key %q: got %d bytes, want 32", path, len(key))
 	}
-	return key, nil
+	return key, checkKeySum(path)
 }
 
 // writeSurely writes a file that is whole on the disk, or not there, when the
@@ -272,7 +284,10 @@ func (a *Appliance) Run(ctx context.Context) error {
 	work.Go(func() error { return a.schedule.Run(ctx) })
 	work.Go(func() error { return a.watcher(ctx).Run(ctx) })
 	work.Go(func() error { return a.rebuilder.Run(ctx) })
+	work.Go(func() error { return a.eraser.Run(ctx) })
+	work.Go(func() error { return a.eraser.Nights(ctx) })
 	work.Go(func() error { return a.keeper.Run(ctx) })
+	work.Go(func() error { return a.scrubber.Run(ctx) })
 	work.Go(func() error { return a.server.Run(ctx, a.web) })
 	work.Go(func() error { return a.server.RunControl(ctx, a.control) })
 	for _, s := range a.sensors {

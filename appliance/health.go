@@ -23,9 +23,9 @@ func (a *Appliance) Ready() error {
 // Report implements ui.Health.
 func (a *Appliance) Report() ui.Check {
 	c := ui.Check{Name: "larkspur", Status: desk.HealthOK, Message: "version " + Version, Children: []ui.Check{
-		a.scriptsHealth(), a.workersHealth(), a.ledgerHealth(), a.diskHealth(), a.sensorsHealth(), mailHealth(a.current().Mails()),
+		a.scriptsHealth(), a.workersHealth(), a.ledgerHealth(), a.diskHealth(), a.blobsHealth(), a.sensorsHealth(), mailHealth(a.current().Mails()),
 	}}
-	for _, sometimes := range []func() (ui.Check, bool){a.rebuilder.health, a.keeper.health} {
+	for _, sometimes := range []func() (ui.Check, bool){a.rebuilder.health, a.keeper.health, a.cacheHealth, a.scrubber.health} {
 		if child, tell := sometimes(); tell {
 			c.Children = append(c.Children, child)
 		}
@@ -113,6 +113,15 @@ func mailHealth(mails bool) ui.Check {
 		Name: "mail", Status: desk.HealthWarn, Message: "questions are not mailed, they wait on the page: there is no mail connection",
 		Hint: "add to larkspur.yaml: connections: {smtp: {default: {host: 192.0.2.25, port: 587, user: soar, password: secret:smtp, from: soar@example.org}}}",
 	}
+}
+
+// cacheHealth tells of a cache that was deleted while it was open, or found to
+// be unreadable.
+func (a *Appliance) cacheHealth() (c ui.Check, tell bool) {
+	at, renewed := a.cache.Renewed()
+	c = ui.Check{Name: "cache", Status: desk.HealthOK}
+	c.Message = fmt.Sprintf("begun anew at %s, because its folder was deleted or unreadable: whoever was signed in signs in again", at.UTC().Format("2006-01-02 15:04 UTC"))
+	return c, renewed
 }
 
 func (a *Appliance) sensorsHealth() ui.Check {

@@ -44,7 +44,7 @@ func (a *Appliance) openWeb(c *config.Config) (err error) {
 		return engine.WrapError(engine.Unavailable, err, "control socket")
 	}
 	a.server, err = ui.New(ui.Config{
-		URL: c.Box.URL, Reader: a.state, Decider: a.runner, Exporter: a.auditor, Rules: a.rules, Health: a, Rebuilds: a.rebuilder,
+		URL: c.Box.URL, Reader: a.state, Decider: a.runner, Exporter: a.auditor, Rules: a.rules, Health: a, Rebuilds: a.rebuilder, Eraser: a.eraser, Scrubs: a.scrubber,
 		Hooks: a.hooks(), People: a, Cache: a.cache, Recorder: a, Tokens: a.tokens, Version: Version, Clock: a.clock,
 		Name: func() string { return a.current().Name }, Zone: func() *time.Location { return a.current().Zone },
 	})
@@ -146,6 +146,7 @@ func (a *Appliance) openDoor(c *config.Config) error {
 	opened, err := builtins.Open(builtins.Config{
 		Connections: c.Connections, Secrets: c.Secrets, Links: links{a}, People: c.Addresses,
 		Egress: builtins.Egress{Allow: c.Box.Allow, Deny: c.Box.Deny}, OwnPorts: ports, Clock: a.clock,
+		Blob: a.blobs.Get,
 	})
 	if err != nil {
 		return err

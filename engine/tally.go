@@ -107,6 +107,7 @@ type TallyRow struct {
 // Spans of tallies.
 const (
 	TallyHours = "hour"
+	TallySums  = "sum" // of hours, whatever the rule, type and severity
 	TallyDays  = "day" // of UTC
 	TallyAll   = "all"
 )

@@ -127,7 +127,7 @@ func crawl(t *testing.T, w *uitest.World, site string) {
 			}
 			to.Fragment = ""
 			if to.RawQuery == "" && !strings.HasSuffix(to.Path, "/close") && !strings.HasSuffix(to.Path, "/note") && !strings.HasSuffix(to.Path, "/reopen") &&
-				!strings.HasSuffix(to.Path, "/undo") && !strings.HasSuffix(to.Path, "/logout") && !strings.HasSuffix(to.Path, "/export") {
+				!strings.HasSuffix(to.Path, "/undo") && !strings.HasSuffix(to.Path, "/erase") && !strings.HasSuffix(to.Path, "/logout") && !strings.HasSuffix(to.Path, "/export") {
 				queue = append(queue, to.String())
 			}
 		}

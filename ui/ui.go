@@ -33,6 +33,8 @@ type (
 	Rules     = desk.Rules
 	Health    = desk.Health
 	Rebuilder = desk.Rebuilder
+	Eraser    = desk.Eraser
+	Scrubber  = desk.Scrubber
 	Check     = desk.Check
 	Cache     = login.Cache
 	People    = login.People
@@ -50,6 +52,8 @@ type Config struct {
 	Rules    Rules
 	Health   Health
 	Rebuilds Rebuilder
+	Eraser   Eraser
+	Scrubs   Scrubber
 	// Hooks takes POST /hooks/NAME; it sees that path without the base path.
 	Hooks    http.Handler
 	People   People
@@ -109,7 +113,7 @@ func New(c Config) (*Server, error) {
 	}
 	d := &desk.Desk{
 		Reader: c.Reader, Decider: c.Decider, Exporter: c.Exporter, Rules: c.Rules,
-		Health: c.Health, Rebuilds: c.Rebuilds, Clock: c.Clock, Zone: c.Zone,
+		Health: c.Health, Rebuilds: c.Rebuilds, Eraser: c.Eraser, Scrubs: c.Scrubs, Clock: c.Clock, Zone: c.Zone,
 	}
 	s.api = &api.API{Desk: d, Access: s.access, URL: u, Version: c.Version}
 	if s.pages, err = page.New(page.Config{Desk: d, Access: s.access, URL: u, Name: c.Name}); err != nil {
@@ -129,7 +133,7 @@ func (c *Config) complete() error {
 		has  bool
 	}{
 		{"Reader", c.Reader != nil}, {"Decider", c.Decider != nil}, {"Exporter", c.Exporter != nil},
-		{"Rules", c.Rules != nil}, {"Health", c.Health != nil}, {"Rebuilds", c.Rebuilds != nil}, {"Hooks", c.Hooks != nil},
+		{"Rules", c.Rules != nil}, {"Health", c.Health != nil}, {"Rebuilds", c.Rebuilds != nil}, {"Eraser", c.Eraser != nil}, {"Scrubs", c.Scrubs != nil}, {"Hooks", c.Hooks != nil},
 		{"People", c.People != nil}, {"Cache", c.Cache != nil}, {"Recorder", c.Recorder != nil},
 	}
 	for _, r := range required {

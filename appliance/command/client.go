@@ -140,8 +140,8 @@ type question struct {
 // options are the flags that client commands share.
 type options struct {
 	dir, status, reason, code, fields string
-	incident                          string
-	json                              bool
+	incident, because                 string
+	json, dryRun                      bool
 	limit                             int
 }
 
@@ -154,6 +154,8 @@ func (c *call) client(asks []ask) error {
 		f.StringVar(&o.code, "code", "", "of a close")
 		f.StringVar(&o.fields, "fields", "", "JSON object of an answer's fields")
 		f.StringVar(&o.incident, "incident", "", "only of this incident")
+		f.StringVar(&o.because, "because", "", "why something is erased")
+		f.BoolVar(&o.dryRun, "dry-run", false, "only tell what would be erased")
 		f.BoolVar(&o.json, "json", false, "print what the API answers")
 		f.IntVar(&o.limit, "limit", 50, "how many of a list")
 	})

@@ -35,12 +35,19 @@ type Config struct {
 	Connections map[string]map[string]map[string]any
 	Sensors     []Sensor
 	Playbooks   string // canonical text of the block, "" when it is empty
+	Retention   Retention
 	Box         Box
 	Secrets     *Secrets
 
 	at     map[string]engine.Position
 	uses   []secretUse
 	broken bool // a file could not be read, so names are missing
+}
+
+// Retention says how long things are kept; zero is for ever.
+type Retention struct {
+	Incidents time.Duration // after they were closed
+	Written   string        // Incidents as the file has it
 }
 
 // Sensor is one entry of `sensors` that this version runs.

@@ -89,7 +89,7 @@ func TestLoadWhole(t *testing.T) {
 		"larkspur.yaml:17:5: warning: sensors[3].syslog: not used by this version",
 		"larkspur.yaml:18:1: warning: playbooks: not used by this version",
 		"larkspur.yaml:20:1: warning: intel: not used by this version",
-		"larkspur.yaml:21:1: warning: retention: not used by this version",
+		"larkspur.yaml:21:28: warning: retention.dns: not used by this version",
 	}
 	if got := lines(problems); !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %s\nwant %s", strings.Join(got, "\n     "), strings.Join(want, "\n     "))
@@ -231,8 +231,10 @@ func TestLoadProblems(t *testing.T) {
 			`larkspur.yaml:1:13: error: playbooks[0]: got "x", want the name of one playbook with its parameters`}},
 		{"no playbooks", "playbooks: []", "", nil},
 		{"bad span", "retention: {dns: 5 days}", "", []string{
-			"larkspur.yaml:1:1: warning: retention: not used by this version",
+			"larkspur.yaml:1:13: warning: retention.dns: not used by this version",
 			`larkspur.yaml:1:18: error: retention.dns: got "5 days", want a duration such as "5m" or "30d"`}},
+		{"short retention", "retention: {incidents: 2h}", "", []string{`larkspur.yaml:1:24: error: retention.incidents: got "2h", want at least "1d"`}},
+		{"bad retention", "retention: {incidents: two years}", "", []string{`larkspur.yaml:1:24: error: retention.incidents: got "two years", want a duration such as "5m" or "30d"`}},
 
 		{"listen", "", "web: {listen: 8420}", []string{"box.yaml:1:15: error: web.listen: got 8420, want ADDRESS:PORT such as \"127.0.0.1:8420\""}},
 		{"listen without port", "", "web: {listen: 127.0.0.1}", []string{`box.yaml:1:15: error: web.listen: got "127.0.0.1", want ADDRESS:PORT such as "127.0.0.1:8420"`}},

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"larkspur/builtins/settings"
 	"larkspur/engine"
@@ -154,13 +155,17 @@ func (r *reader) intoTexts(target *[]string) func(*node, string) {
 }
 
 // duration checks a span of time.
-func (r *reader) duration(n *node, path string) {
+func (r *reader) duration(n *node, path string) { r.span(n, path) }
+
+// span reads a span of time; 0 for none.
+func (r *reader) span(n *node, path string) time.Duration {
 	if s, ok := n.value.(string); ok {
 		if d, err := calendar.ParseDuration(s); err == nil && d > 0 {
-			return
+			return d
 		}
 	}
 	r.wrong(n, path, `a duration such as "5m" or "30d"`)
+	return 0
 }
 
 // zone checks a time zone and returns its name.

@@ -4,6 +4,7 @@ import (
 	"net/mail"
 	"slices"
 	"strconv"
+	"time"
 
 	"larkspur/builtins"
 	"larkspur/builtins/settings"
@@ -40,7 +41,7 @@ func (c *Config) readWorkspace(r *reader) {
 		"sensors":     func(n *node, path string) { c.sensors(r, n, path) },
 		"playbooks":   func(n *node, path string) { c.playbooks(r, n, path) },
 		"intel":       r.intel,
-		"retention":   r.retention,
+		"retention":   func(n *node, path string) { c.retention(r, n, path) },
 	})
 	if teams != nil {
 		c.teams(r, teams) // once the people are known
@@ -223,7 +224,23 @@ func (r *reader) intel(n *node, path string) {
 	r.unused(r.at[path], path)
 }
 
-func (r *reader) retention(n *node, path string) {
-	r.section(n, path, keys{"incidents": r.duration, "dns": r.duration})
-	r.unused(r.at[path], path)
+// retention reads how long things are kept. Passive DNS comes with a later
+// version.
+func (c *Config) retention(r *reader, n *node, path string) {
+	r.section(n, path, keys{
+		"incidents": func(n *node, path string) {
+			if d := r.span(n, path); d > 0 && d < minRetention {
+				r.wrong(n, path, `at least "1d"`)
+			} else if d > 0 {
+				c.Retention.Incidents, c.Retention.Written = d, r.text(n, path)
+			}
+		},
+		"dns": func(n *node, path string) {
+			r.duration(n, path)
+			r.unused(r.at[path], path)
+		},
+	})
 }
+
+// minRetention keeps a slip of the pen from erasing what happened today.
+const minRetention = 24 * time.Hour

@@ -75,7 +75,9 @@ type moment struct {
 // is older may lack the last.
 func (l *Ledger) moment() *moment {
 	trees := l.snapshot()
-	return &moment{l.cfg.Store.View(), trees}
+	// An export may take long: it reads the ledger's own keys alone, and holds no
+	// generation of projections.
+	return &moment{l.cfg.Store.ViewOf(0), trees}
 }
 
 // snapshot returns the trees as readers may use them: never changed afterwards.

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"larkspur/engine"
@@ -62,7 +63,7 @@ func (l *Ledger) Reproject(ctx context.Context, progress func(done, total uint64
 		return engine.WrapError(engine.Internal, err, "ledger: the projections are made anew; removing the former ones").
 			WithHint("what is left of them is removed at the next start")
 	}
-	return s.Compact()
+	return nil
 }
 
 // Rebuild is Reproject for those who wait for it anyhow.
@@ -153,7 +154,7 @@ func (b *builder) tell() {
 func (b *builder) step(limit int, last bool) error {
 	view := b.ledger.cfg.Store.ViewOf(b.generation)
 	defer view.Close()
-	p := &piece{builder: b, batch: store.NewBatch(view), next: append([]uint64(nil), b.next...), left: limit}
+	p := &piece{builder: b, batch: store.NewBatch(view), next: slices.Clone(b.next), left: limit}
 	sizes := b.ledger.snapshot()
 	for shard := 0; shard < len(sizes) && !p.full; shard++ {
 		if p.next[shard] == sizes[shard].size {
@@ -162,6 +163,9 @@ func (b *builder) step(limit int, last bool) error {
 		if err := p.take(view, uint16(shard), sizes[shard].size); err != nil {
 			return err
 		}
+	}
+	if taken := limit - p.left; taken > 1 && !p.batch.Fits(p.batch.Layer()) {
+		return b.step(taken-1, last) // the last record was a large one
 	}
 	if err := p.commit(last); err != nil {
 		return err
@@ -188,18 +192,13 @@ func (p *piece) take(view *store.View, shard uint16, end uint64) error {
 			p.full = p.left == 0
 			return false
 		}
-		layer := p.batch.Layer()
-		if failed = p.ledger.cfg.Projector.Apply(layer, r); failed != nil {
+		if failed = p.ledger.cfg.Projector.Apply(p.batch, r); failed != nil {
 			return false
 		}
-		if !p.batch.Fits(layer) && p.batch.Len() > 0 {
-			p.full = true
-			return false
-		}
-		p.batch.Merge(layer)
 		p.next[shard]++
 		p.left--
-		return true
+		p.full = p.batch.Full()
+		return !p.full
 	})
 	if err == nil {
 		err = failed

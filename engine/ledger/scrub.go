@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"strings"
 	"time"
@@ -377,4 +378,38 @@ func (s *scrubber) root(name string, shard uint16, want shardRoot, at time.Time)
 		subject = fmt.Sprintf("the %d records of shard %d that %s covers", want.Size, shard, name)
 	}
 	s.fault(subject, meansRecord, "at least one of them no longer is what was signed on %s", at.Format(time.RFC3339))
+}
+
+// Holds says in words what lies between two keys of the store, as a damaged
+// block has them; "" without keys.
+func Holds(from, to []byte) string {
+	first, last := keyInWords(from), keyInWords(to)
+	switch {
+	case first == "" || last == "":
+		return first
+	case first == last:
+		return first
+	}
+	return first + ", up to " + last
+}
+
+// versionBytes stand behind each key in the store's tables.
+const versionBytes = 8
+
+func keyInWords(key []byte) string {
+	if len(key) <= versionBytes {
+		return ""
+	}
+	key = key[:len(key)-versionBytes]
+	if key[0] >= 0x20 {
+		return "projections (what pages show)"
+	}
+	names := map[byte]string{classFrame: "the frame", classPayload: "the payload", classErased: "what is left of the payload"}
+	if name, ok := names[key[0]]; ok && len(key) >= 11 {
+		return fmt.Sprintf("%s of record %d of shard %d", name, binary.BigEndian.Uint64(key[3:]), binary.BigEndian.Uint16(key[1:]))
+	}
+	if key[0] == classTile {
+		return "hashes of the tree"
+	}
+	return "the ledger's description or end"
 }

@@ -3,7 +3,10 @@ package state_test
 import (
 	"fmt"
 	"io/fs"
+	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +14,8 @@ import (
 	"larkspur/engine"
 	"larkspur/engine/ledger"
 	"larkspur/engine/record"
+	"larkspur/engine/state"
+	"larkspur/engine/store"
 )
 
 // waiting is how many runs wait in BenchmarkWaitingRuns.
@@ -121,4 +126,145 @@ func tableBytes(b *testing.B, dir string) (sum float64) {
 		return err
 	}))
 	return sum
+}
+
+// million is how many records BenchmarkMillion begins with, about.
+const million = 1_000_000
+
+// openEnv names the folder that a child of BenchmarkMillion opens: what a start
+// takes is measured in a process that did nothing else.
+const openEnv = "LARKSPUR_BENCH_OPEN"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(openEnv); dir != "" {
+		started(dir)
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// started opens a box as the appliance does, and prints how long that took and
+// what the process holds in memory then.
+func started(dir string) {
+	begun := time.Now()
+	s, err := store.OpenLedger(dir + "/ledger")
+	if err != nil {
+		panic(err)
+	}
+	blobs, err := store.OpenBlobs(dir + "/blobs")
+	if err != nil {
+		panic(err)
+	}
+	l, err := ledger.Open(ledger.Config{Store: s, Projector: state.NewProjector(nil), Clock: engine.SystemClock{}, Node: "bench"})
+	if err != nil {
+		panic(err)
+	}
+	x := state.Open(s, blobs, l)
+	if _, err := x.Ready(0); err != nil {
+		panic(err)
+	}
+	if _, _, err := x.NextTimer(0); err != nil {
+		panic(err)
+	}
+	opened := time.Since(begun)
+	if _, _, err := x.Incidents(engine.IncidentFilter{}, "", 50); err != nil {
+		panic(err)
+	}
+	var anonymous, file int
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		panic(err)
+	}
+	for line := range strings.Lines(string(status)) {
+		fmt.Sscanf(line, "RssAnon: %d kB", &anonymous)
+		fmt.Sscanf(line, "RssFile: %d kB", &file)
+	}
+	fmt.Println(opened.Seconds()*1000, anonymous>>10, file>>10)
+	l.Close()
+	if err := s.Close(); err != nil {
+		panic(err)
+	}
+}
+
+// BenchmarkMillion makes a box of a million records: what each takes on the disk
+// with proof and projections; how long it takes to open, and what memory it then
+// has (its own, and pages of files, which the kernel takes back when it wants);
+// how long a rebuild takes, and how long single appends take beside it.
+func BenchmarkMillion(b *testing.B) {
+	m := map[string]float64{}
+	for b.Loop() {
+		dir := b.TempDir()
+		x := openOn(b, dir, 1, store.OpenScratch)
+		for first := 0; x.ledger.Size(0) < million; first += 50 {
+			x.wait(first, 50)
+		}
+		records := float64(x.ledger.Size(0))
+		x.close()
+		m["B/record"] = tableBytes(b, dir+"/ledger") / records
+		m["start-ms"], m["RSS-MB"], m["RSS-files-MB"] = start(b, dir)
+
+		x = open(b, dir, 0)
+		begun := time.Now()
+		must(b, x.ledger.Reproject(b.Context(), nil))
+		m["rebuild-s"] = time.Since(begun).Seconds()
+		m["idle-append-µs"], _ = x.appendsUntil(func(n int) bool { return n == 200 })
+		done := make(chan struct{})
+		begun = time.Now()
+		go func() {
+			defer close(done)
+			if err := x.ledger.Reproject(b.Context(), nil); err != nil {
+				b.Error(err)
+			}
+		}()
+		m["append-beside-rebuild-µs"], m["slowest-1%-µs"] = x.appendsUntil(func(int) bool {
+			select {
+			case <-done:
+				return true
+			default:
+				return false
+			}
+		})
+		m["busy-rebuild-s"] = time.Since(begun).Seconds()
+		x.close()
+		m["B/record-after-rebuilds"] = tableBytes(b, dir+"/ledger") / records
+	}
+	b.ReportMetric(0, "ns/op")
+	for unit, n := range m {
+		b.ReportMetric(n, unit)
+	}
+}
+
+func (b *box) close() {
+	b.t.Helper()
+	b.ledger.Close()
+	must(b.t, b.store.Close())
+}
+
+// appendsUntil appends single records, one after the other with a pause between,
+// and returns the median of what one takes and what the slowest hundredth takes
+// at least.
+func (b *box) appendsUntil(enough func(n int) bool) (median, slow float64) {
+	b.t.Helper()
+	var took []float64
+	for n := 0; !enough(n); n++ {
+		begun := time.Now()
+		b.append(0, rec(record.LoggedOutKind, record.LoggedOut{Who: "dave"}))
+		took = append(took, time.Since(begun).Seconds()*1e6)
+		time.Sleep(2 * time.Millisecond)
+	}
+	slices.Sort(took)
+	return took[len(took)/2], took[len(took)*99/100]
+}
+
+// start opens a box in a process of its own.
+func start(b *testing.B, dir string) (ms, anonymousMB, fileMB float64) {
+	b.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), openEnv+"="+dir)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	must(b, err)
+	_, err = fmt.Sscan(string(out), &ms, &anonymousMB, &fileMB)
+	must(b, err)
+	return ms, anonymousMB, fileMB
 }

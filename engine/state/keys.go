@@ -50,8 +50,8 @@ const (
 	classTerm       = 'F' // shard, class, filter, value, 0, number → nothing; what lists are filtered by
 	classWord       = 'W' // shard, word, 0, incident → where it stands; what search finds
 	classHit        = 'H' // shard, hash of rule, record → nothing; what a rule matched
-	classTally      = 'S' // shard, h d or t, span, rule 0 type 0 severity 0 team → engine.Tally
-	classTallyFrom  = 'Y' // shard, h or d → span before which no tally is kept
+	classTally      = 'S' // shard, h s d or t, span, rule 0 type 0 severity 0 team → engine.Tally
+	classTallyFrom  = 'Y' // shard, h s or d → span before which no tally is kept
 	classHidden     = 'y' // shard, hash of team and owner → engine.Hidden
 	classErasure    = 'X' // shard, its first record → erasureEntry
 	classErasureOf  = 'Z' // shard, hash of an erasure's id → its first record

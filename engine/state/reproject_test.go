@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"testing"
 
@@ -106,16 +107,21 @@ func TestReprojectingIsEqualByteForByte(t *testing.T) {
 func TestViewsKeepTheirGeneration(t *testing.T) {
 	b, _ := busyBox(t, 1, 200)
 	old := b.store.View()
-	defer old.Close()
-	before := b.dump()
-	b.reproject(nil)
-	now := b.store.View()
-	defer now.Close()
-	if now.Generation() == old.Generation() {
-		t.Error("the generation is the same after a rebuild")
-	}
+	before, switched := b.dump(), make(chan struct{})
+	var all sync.WaitGroup
+	all.Go(func() { b.reproject(nil) }) // it waits for whoever reads the former one
+	all.Go(func() {
+		defer close(switched)
+		for b.store.InForce() == old.Generation() {
+			runtime.Gosched()
+		}
+	})
+	<-switched
 	b.append(0, matched("e0-999", "192.0.2.99")) // the former knows nothing of it
 	compareDumps(t, before, dumpOf(old))
+	old.Close()
+	all.Wait()
+	b.othersAreGone()
 }
 
 func TestACancelledRebuildLeavesNothing(t *testing.T) {

@@ -13,11 +13,12 @@ import (
 	"larkspur/engine/store"
 )
 
-// Tallies are counted three times: by hour, by day and for all time, each row
-// for one rule, type, severity and (of incidents that only a team sees) team.
-// Old hours and days are swept when a new row begins.
+// Tallies are counted by hour, by day and for all time, each row for one rule,
+// type, severity and (of incidents that only a team sees) team, and by hour once
+// more for all of them together, so that charts read one row an hour. Old hours
+// and days are swept when a new row begins.
 
-// span is one of the three.
+// span is one way to count.
 type span struct {
 	letter byte
 	name   string
@@ -25,15 +26,19 @@ type span struct {
 	keep   uint32        // spans; 0 keeps all
 }
 
+// sums is the letter of the span that tells no rules apart.
+const sums = 's'
+
 // Retention of tallies.
 const (
 	hoursKept = 35 * 24
 	daysKept  = 800
 )
 
-func spans() [3]span {
-	return [3]span{
+func spans() [4]span {
+	return [4]span{
 		{'h', engine.TallyHours, time.Hour, hoursKept},
+		{sums, engine.TallySums, time.Hour, hoursKept},
 		{'d', engine.TallyDays, 24 * time.Hour, daysKept},
 		{'t', engine.TallyAll, 0, 0},
 	}
@@ -85,6 +90,9 @@ func (t *tx) tally(a aspect, change func(*engine.Tally)) {
 	for _, s := range spans() {
 		bucket := s.bucket(t.now)
 		k := tallyKey(t.shard, s.letter, bucket, a)
+		if s.letter == sums {
+			k = tallyKey(t.shard, s.letter, bucket, aspect{team: a.team})
+		}
 		b, known := t.Get(k)
 		row, err := decodeTally(b)
 		if err != nil {
@@ -321,7 +329,7 @@ func (s *State) Tallies(by string, since, until time.Time) (rows []engine.TallyR
 		slices.SortStableFunc(rows, func(a, b engine.TallyRow) int { return a.Time.Compare(b.Time) })
 		return rows, nil
 	}
-	return nil, engine.Errorf(engine.Invalid, "by: got %q, want hour, day or all", by)
+	return nil, engine.Errorf(engine.Invalid, "by: got %q, want hour, sum, day or all", by)
 }
 
 func readTallies(r store.Reader, shard uint16, s span, since, until time.Time) (rows []engine.TallyRow) {

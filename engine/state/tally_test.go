@@ -45,7 +45,7 @@ func TestTalliesCountAStory(t *testing.T) {
 		RunsDone: 1, StepsFailed: 1, Asked: 1, Answered: 1, AnswerSeconds: 1800, AnsweredWithin: []int64{0, 0, 1}, Changes: 1, UndoFailed: 1, MailsFailed: 1,
 	}
 	end := b.clock.now.Add(time.Hour)
-	for _, by := range []string{engine.TallyHours, engine.TallyDays, engine.TallyAll} {
+	for _, by := range []string{engine.TallyHours, engine.TallySums, engine.TallyDays, engine.TallyAll} {
 		if got := b.total(by, begun.Truncate(24*time.Hour), end, nil); fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("by %s: got %+v, want %+v", by, got, want)
 		}
@@ -74,7 +74,7 @@ func TestOldTalliesAreSwept(t *testing.T) {
 		}
 		b.clock.now = b.clock.now.Add(time.Hour)
 	}
-	for by, want := range map[string]int64{engine.TallyHours: 35 * 8, engine.TallyDays: days * 8, engine.TallyAll: days * 8} {
+	for by, want := range map[string]int64{engine.TallyHours: 35 * 8, engine.TallySums: 35 * 8, engine.TallyDays: days * 8, engine.TallyAll: days * 8} {
 		got := b.total(by, begun.Truncate(24*time.Hour), b.clock.now, nil).Events
 		if got < want || got > want+2 { // the newest row sweeps what is older than itself
 			t.Errorf("by %s: got %d events, want %d", by, got, want)

@@ -72,6 +72,9 @@ func (b *Batch) Fits(other *Batch) bool {
 	return b.bytes+other.bytes <= maxCommitBytes && len(b.writes)+len(other.writes) <= maxCommitWrites
 }
 
+// Full reports whether more than half of what a transaction takes is staged.
+func (b *Batch) Full() bool { return b.bytes > maxCommitBytes/2 || len(b.writes) > maxCommitWrites/2 }
+
 // maxCommitWrites: Badger bounds a transaction's entries by its bytes divided by
 // the size of a skip list's node (96 bytes).
 const maxCommitWrites = maxCommitBytes / 100

@@ -2,6 +2,8 @@ package store
 
 import (
 	"encoding/binary"
+	"sync"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -42,11 +44,7 @@ func (g Generation) prefixes() [][]byte {
 	if g > 0 {
 		return [][]byte{g.space()}
 	}
-	var list [][]byte
-	for c := classGeneration + 1; c <= 0xff; c++ {
-		list = append(list, []byte{byte(c)})
-	}
-	return list
+	return g.classes()
 }
 
 // physical is where a key lies.
@@ -141,54 +139,109 @@ func (s *Store) SwitchTo(g Generation, b *Batch) error {
 	return nil
 }
 
-// removeAtOnce is how many keys are deleted in one transaction: so few that
-// commits beside it do not wait for long.
-const removeAtOnce = 4000
+// readersTakeAtMost is how long a view of a former generation may stay open when
+// that is to be removed.
+const readersTakeAtMost = time.Minute
 
 // RemoveOther removes the generation that is not in force, if there is one, while
-// others read and write. pause is called between two transactions; its error ends
-// the removal, which begins anew with the next call. Open views still see what
-// they saw.
-func (s *Store) RemoveOther(pause func() error) error {
+// others read and write: once nobody has a view of it any more, in turns. Others
+// wait for one turn at a time; rest is called between turns and may give them
+// room, or end the removal with an error. What is left is removed by the next
+// call.
+func (s *Store) RemoveOther(rest func() error) error {
 	inForce, other, both, err := s.generations()
 	if err != nil || !both {
 		return err
 	}
-	for _, prefix := range other.prefixes() {
-		if err := s.removeKeys(prefix, pause); err != nil {
+	began := time.Now()
+	for s.readers.of(other) > 0 {
+		if time.Since(began) > readersTakeAtMost {
+			return engine.Errorf(engine.Unavailable, "store: the former projections are still read after %s", readersTakeAtMost)
+		}
+		time.Sleep(10 * time.Millisecond)
+		if err := rest(); err != nil {
+			return err
+		}
+	}
+	for _, prefixes := range s.turns(other) {
+		if err := s.drop(prefixes); err != nil {
+			return err
+		}
+		if err := rest(); err != nil {
 			return err
 		}
 	}
 	return s.putGenerations(true, inForce)
 }
 
-func (s *Store) removeKeys(prefix []byte, pause func() error) (err error) {
-	view := s.ViewOf(0)
-	defer view.Close()
-	opts := badger.DefaultIteratorOptions
-	opts.PrefetchValues = false
-	opts.Prefix = prefix
-	it := view.txn.NewIterator(opts)
-	defer it.Close()
-	batch := NewBatch(view)
-	for it.Seek(prefix); it.Valid(); it.Next() {
-		batch.Delete(it.Item().KeyCopy(nil))
-		if batch.Len() < removeAtOnce {
+// turnBytes is about how many bytes of tables are removed in one turn: dropping
+// keys takes a while whatever there is of them, and longer the more there is.
+const turnBytes = 16 << 20
+
+// turns returns prefixes of the keys of a generation, by the turns in which they
+// are removed.
+func (s *Store) turns(g Generation) (turns [][][]byte) {
+	var turn [][]byte
+	var bytes uint64
+	for _, prefix := range g.classes() {
+		if !s.has(prefix) {
 			continue
 		}
-		if err := s.CommitReserved(batch); err != nil {
-			return err
+		onDisk, _ := s.db.EstimateSize(prefix)
+		turn, bytes = append(turn, prefix), bytes+onDisk
+		if bytes > turnBytes {
+			turns, turn, bytes = append(turns, turn), nil, 0
 		}
-		if err := pause(); err != nil {
-			return err
-		}
-		batch = NewBatch(view)
 	}
-	return s.CommitReserved(batch)
+	if len(turn) > 0 {
+		turns = append(turns, turn)
+	}
+	return turns
 }
 
-// DropOther removes the generation that is not in force faster than RemoveOther,
-// and frees its space at once. Nothing else may read or write meanwhile.
+// classes are prefixes of all keys of a generation, by the first byte of the key.
+func (g Generation) classes() (list [][]byte) {
+	for c := firstMade + 1; c <= 0xff; c++ {
+		list = append(list, append(g.space(), byte(c)))
+	}
+	return list
+}
+
+// has reports whether there is a key with the prefix.
+func (s *Store) has(prefix []byte) bool {
+	txn := s.db.NewTransaction(false)
+	defer txn.Discard()
+	it := txn.NewIterator(badger.IteratorOptions{Prefix: prefix})
+	defer it.Close()
+	it.Seek(prefix)
+	return it.Valid()
+}
+
+// readers counts the open views of each generation.
+type readers struct {
+	mu   sync.Mutex // guards open
+	open map[Generation]int
+}
+
+func (r *readers) add(g Generation, n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.open == nil {
+		r.open = map[Generation]int{}
+	}
+	if r.open[g] += n; r.open[g] == 0 {
+		delete(r.open, g)
+	}
+}
+
+func (r *readers) of(g Generation) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.open[g]
+}
+
+// DropOther removes the generation that is not in force, at once. Nothing else
+// may read or write meanwhile.
 func (s *Store) DropOther() error {
 	inForce, other, both, err := s.generations()
 	if err != nil || !both {
@@ -198,18 +251,6 @@ func (s *Store) DropOther() error {
 		return engine.WrapError(engine.Unavailable, err, "store: dropping")
 	}
 	return s.putGenerations(true, inForce)
-}
-
-// Compact gives the space of what was deleted back to the disk, while others read
-// and write. It takes as long as it takes to write the store once.
-func (s *Store) Compact() error {
-	if err := s.reserve.admit(false); err != nil {
-		return err
-	}
-	if err := s.db.Flatten(1); err != nil {
-		return engine.WrapError(engine.Unavailable, err, "store: compacting")
-	}
-	return nil
 }
 
 // RoomForGeneration returns nil when the disk has room for the projections once

@@ -29,7 +29,7 @@ func (s *Store) Purge(keys [][]byte, rest func(done int) error) error {
 		if err := s.drop(keys[done:next]); err != nil {
 			return err
 		}
-		if done = next; rest != nil {
+		if done = next; done < len(keys) && rest != nil {
 			if err := rest(done); err != nil {
 				return err
 			}

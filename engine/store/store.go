@@ -43,6 +43,7 @@ type Store struct {
 	dir     string
 	reserve *reserve
 	inForce atomic.Uint32 // the Generation that views show
+	readers readers
 	// gate is held by writers for reading: Badger refuses what is committed while
 	// it drops keys, so that writers have to wait meanwhile.
 	gate sync.RWMutex
@@ -258,6 +259,7 @@ type Reader interface {
 // Close it soon.
 type View struct {
 	txn        *badger.Txn
+	store      *Store // nil once it is closed
 	generation Generation
 	under      []byte // its space
 }
@@ -278,7 +280,8 @@ func (s *Store) View() *View {
 
 // ViewOf returns a reader of what is committed now, in the generation g.
 func (s *Store) ViewOf(g Generation) *View {
-	return &View{s.db.NewTransaction(false), g, g.space()}
+	s.readers.add(g, 1)
+	return &View{txn: s.db.NewTransaction(false), store: s, generation: g, under: g.space()}
 }
 
 // Generation returns the generation that is shown.
@@ -287,7 +290,13 @@ func (v *View) Generation() Generation { return v.generation }
 func (v *View) space() []byte { return v.under }
 
 // Close releases the view.
-func (v *View) Close() { v.txn.Discard() }
+func (v *View) Close() {
+	v.txn.Discard()
+	if v.store != nil {
+		v.store.readers.add(v.generation, -1)
+		v.store = nil
+	}
+}
 
 // Get implements Reader. A read error of the disk panics with readFault, which
 // Guard turns into an error at the room's door: no caller can go on without

@@ -44,6 +44,13 @@ func metrics() []metric {
 	}
 }
 
+func one(yes bool) int {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
 // Metrics serves GET /metrics in the text format of Prometheus, version 0.0.4.
 func (a *API) Metrics(c echo.Context) error {
 	if q := params(c); q.err != nil {
@@ -57,6 +64,10 @@ func (a *API) Metrics(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	scrub, ended := a.Desk.Scrubs.Scrubbing(), 0
+	if scrub.Ended != nil {
+		ended = int(scrub.Ended.Unix())
+	}
 	var b strings.Builder
 	for _, g := range []struct {
 		name, help string
@@ -66,6 +77,9 @@ func (a *API) Metrics(c echo.Context) error {
 		{"questions_open", "Questions that wait for an answer.", counts.OpenQuestions},
 		{"changes_in_force", "Changes in force.", counts.ChangesInForce},
 		{"runs_waiting", "Runs that wait.", counts.WaitingRuns},
+		{"scrub_findings", "What the last scrub, or the present one, found damaged.", len(scrub.Findings) + int(scrub.More)},
+		{"scrub_running", "1 while a scrub goes on.", one(scrub.Running)},
+		{"scrub_ended_seconds", "When the last scrub ended, in seconds since 1970; 0 before the first.", ended},
 	} {
 		fmt.Fprintf(&b, "# HELP larkspur_%s %s\n# TYPE larkspur_%s gauge\nlarkspur_%s %d\n", g.name, g.help, g.name, g.name, g.n)
 	}

@@ -64,7 +64,11 @@ type TallyFilter struct {
 
 // Tallies sums up what was counted of what somebody may see, oldest first.
 func (d *Desk) Tallies(who login.Identity, f TallyFilter) ([]engine.TallyRow, error) {
-	rows, err := d.Reader.Tallies(f.By, f.Since, f.Until)
+	by := f.By
+	if by == engine.TallyHours && f.Group == "" && f.Rule+f.Type+f.Severity == "" {
+		by = engine.TallySums
+	}
+	rows, err := d.Reader.Tallies(by, f.Since, f.Until)
 	if err != nil {
 		return nil, err
 	}

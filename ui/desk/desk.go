@@ -43,7 +43,7 @@ type Reader interface {
 	Counts() (engine.Counts, error)
 	// Hidden is the part of Counts that only teams may see.
 	Hidden() ([]engine.Hidden, error)
-	// Tallies: by engine.TallyHours, TallyDays or TallyAll, oldest first.
+	// Tallies: by engine.TallyHours, TallySums, TallyDays or TallyAll, oldest first.
 	Tallies(by string, since, until time.Time) ([]engine.TallyRow, error)
 	// RuleMatches are what a rule matched, newest first.
 	RuleMatches(rule, cursor string, limit int) ([]engine.Hit, string, error)
@@ -132,6 +132,46 @@ type Rebuilder interface {
 	Rebuilding() Rebuild
 }
 
+// Eraser makes what is held of somebody or something go away.
+type Eraser interface {
+	// Plan tells what a request would erase, and erases nothing. Errors: invalid,
+	// not_found, and conflict for what is in use, with what to do.
+	Plan(ctx context.Context, req engine.ErasureRequest) (engine.Erasure, error)
+	// Erase takes a request and does not wait: Erasure tells how far it is.
+	Erase(ctx context.Context, req engine.ErasureRequest) (engine.Erasure, error)
+	Erasure(id string) (engine.Erasure, error)
+	// Erasures, newest first.
+	Erasures(cursor string, limit int) ([]engine.Erasure, string, error)
+}
+
+// Scrub says how a scrub of the state folder fares, or how the last one ended.
+type Scrub struct {
+	Running  bool           `json:"running"`
+	Bytes    int64          `json:"bytes"`   // that were read of files
+	Records  uint64         `json:"records"` // that were compared with the tree
+	Total    uint64         `json:"total"`
+	Began    *time.Time     `json:"began,omitempty"`
+	Ended    *time.Time     `json:"ended,omitempty"`
+	Findings []ScrubFinding `json:"findings,omitempty"`
+	More     uint64         `json:"more,omitempty"`  // findings that are not listed
+	Error    string         `json:"error,omitempty"` // why it ended early
+}
+
+// ScrubFinding is one thing that is damaged.
+type ScrubFinding struct {
+	Subject string `json:"subject"` // a file of the state folder, or a record
+	What    string `json:"what"`
+	Means   string `json:"means"`
+	Do      string `json:"do"`
+}
+
+// Scrubber looks for damage while everything goes on.
+type Scrubber interface {
+	// Scrub begins one, and does not wait; conflict while one goes on.
+	Scrub(by string) error
+	Scrubbing() Scrub
+}
+
 // Desk brings the interfaces together.
 type Desk struct {
 	Reader   Reader
@@ -140,6 +180,8 @@ type Desk struct {
 	Rules    Rules
 	Health   Health
 	Rebuilds Rebuilder
+	Eraser   Eraser
+	Scrubs   Scrubber
 	Clock    engine.Clock
 	// Zone is the workspace's time zone of this moment.
 	Zone func() *time.Location

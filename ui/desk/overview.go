@@ -88,36 +88,49 @@ func (d *Desk) happened(who login.Identity, o *Overview) error {
 	for n := barDays - 1; n >= 0; n-- {
 		o.Days = append(o.Days, Bar{From: today.AddDate(0, 0, -n)})
 	}
-	rows, err := d.Tallies(who, TallyFilter{By: engine.TallyHours, Since: o.Days[0].From.UTC(), Until: now.Add(time.Hour), Group: "rule"})
+	rows, err := d.Tallies(who, TallyFilter{By: engine.TallyHours, Since: o.Days[0].From.UTC(), Until: now.Add(time.Hour)})
 	if err != nil {
 		return err
 	}
-	rules := map[string]*engine.TallyRow{}
 	for _, r := range rows {
 		into(o.Hours, r)
 		into(o.Days, r)
 		if !r.Time.Before(today) {
 			o.Today.Add(r.Tally)
 		}
-		if r.Time.Before(week) {
+		if !r.Time.Before(week) {
+			o.Week.Add(r.Tally)
+		}
+	}
+	o.Rules, err = d.byRule(who, week.UTC().Truncate(24*time.Hour), now)
+	return err
+}
+
+// byRule sums the days of UTC since a moment up for each rule, those that opened
+// most first.
+func (d *Desk) byRule(who login.Identity, since, now time.Time) ([]engine.TallyRow, error) {
+	rows, err := d.Tallies(who, TallyFilter{By: engine.TallyDays, Since: since, Until: now.Add(time.Hour), Group: "rule"})
+	if err != nil {
+		return nil, err
+	}
+	at := map[string]int{}
+	var list []engine.TallyRow
+	for _, r := range rows {
+		if r.Rule == "" {
 			continue
 		}
-		o.Week.Add(r.Tally)
-		if r.Rule != "" {
-			if rules[r.Rule] == nil {
-				rules[r.Rule] = &engine.TallyRow{TallyGroup: engine.TallyGroup{Rule: r.Rule}}
-			}
-			rules[r.Rule].Add(r.Tally)
+		i, known := at[r.Rule]
+		if !known {
+			i = len(list)
+			at[r.Rule] = i
+			list = append(list, engine.TallyRow{TallyGroup: engine.TallyGroup{Rule: r.Rule}})
 		}
+		list[i].Add(r.Tally)
 	}
-	for _, r := range rules {
-		o.Rules = append(o.Rules, *r)
-	}
-	slices.SortFunc(o.Rules, func(a, b engine.TallyRow) int {
+	slices.SortFunc(list, func(a, b engine.TallyRow) int {
 		return cmp.Or(cmp.Compare(b.Opened, a.Opened), cmp.Compare(b.Matched, a.Matched), cmp.Compare(a.Rule, b.Rule))
 	})
-	o.Rules = o.Rules[:min(len(o.Rules), rulesShown)]
-	return nil
+	return list[:min(len(list), rulesShown)], nil
 }
 
 // into counts a row in the bar of its time.

@@ -34,6 +34,7 @@ type incidentView struct {
 	Timeline  []engine.TimelineEntry
 	More      string
 	Inputs    map[string]string // what was typed into a form that was refused
+	Erasing   *engine.Erasure   // what an erasure would take, to be confirmed
 	Problems  desk.Problems
 }
 
@@ -79,6 +80,7 @@ func (p *Pages) incident(c echo.Context, status int, inputs map[string]string, p
 	if err := p.addRuns(&v, s.Runs); err != nil {
 		return err
 	}
+	v.Erasing, _ = c.Get(erasingKey).(*engine.Erasure)
 	return p.render(c, status, "incident", v)
 }
 
@@ -119,6 +121,8 @@ func (v incidentView) Decision(q engine.Question) string { return decision(q) }
 // decision says in one line what came of a question.
 func decision(q engine.Question) string {
 	switch {
+	case q.Erased != nil:
+		return q.Erased.String()
 	case q.Status == engine.QuestionWithdrawn:
 		return "withdrawn"
 	case q.Answer == nil:
@@ -141,6 +145,9 @@ func eventFacts(f frame, e engine.Event) []Fact {
 		{Name: "Kind", Value: e.Kind},
 		{Name: "Source", Value: e.Source},
 		{Name: "Time", Value: f.Exact(e.Time).Text},
+	}
+	if e.Erased != nil {
+		out = append(out, Fact{Name: "Fields", Value: e.Erased.String()})
 	}
 	for _, name := range sorted(e.Fields) {
 		if len(out) == maxEventFacts {
@@ -203,4 +210,32 @@ func (p *Pages) act(c echo.Context, done string, do func(login.Identity, map[str
 		return desk.NotApplied(d)
 	}
 	return p.back(c, "/incidents/"+c.Param("id"), done)
+}
+
+// erasingKey is where a request keeps what an erasure would take.
+const erasingKey = "erasing"
+
+// EraseIncident serves POST /incidents/:id/erase: first it shows what would go,
+// then, confirmed, it has it erased.
+func (p *Pages) EraseIncident(c echo.Context) error {
+	because, err := formValue(c, "because")
+	if err != nil {
+		return err
+	}
+	confirmed := c.Request().PostForm.Get("confirm") != ""
+	who := login.From(c.Request().Context()).Identity
+	req := engine.ErasureRequest{Incident: c.Param("id"), Because: because}
+	e, err := p.Desk.Erase(c.Request().Context(), who, req, !confirmed)
+	inputs := map[string]string{"because": because}
+	var problems desk.Problems
+	switch {
+	case errors.As(err, &problems):
+		return p.incident(c, http.StatusBadRequest, inputs, problems)
+	case err != nil:
+		return err
+	case confirmed:
+		return p.back(c, "/incidents/"+c.Param("id"), "erasing")
+	}
+	c.Set(erasingKey, &e)
+	return p.incident(c, http.StatusOK, inputs, nil)
 }

@@ -275,6 +275,7 @@ func notice(done string) string {
 	return map[string]string{
 		"closed":    "The incident is closed.",
 		"reopened":  "The incident is open again.",
+		"erasing":   "It is being erased. Pages show it in a moment.",
 		"noted":     "Your note is on the incident.",
 		"answered":  "Your answer is recorded.",
 		"undoing":   "The change is being taken back.",

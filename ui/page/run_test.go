@@ -16,7 +16,7 @@ func TestRun(t *testing.T) {
 	dave.Get("/larkspur/runs/"+uitest.BadRunID).Want(200,
 		"failed", "dialing: connection refused", "Is the controller running?", "scripts/netflix.star:10:20",
 		`if a.choice == "Block":`, // the lines around the error
-		"0/1", "in doubt", "not repeated until a person says so", "were erased (erasure of ana@example.org)", `secret("unifi")`, "shadow")
+		"0/1", "in doubt", "not repeated until a person says so", "Arguments and result: erased on 2026-11-20 because ana asked for it", `secret("unifi")`, "shadow")
 	dave.Get("/larkspur/runs/r0-99").Want(404, "there is no run")
 }
 

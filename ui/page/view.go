@@ -251,5 +251,8 @@ func purpose(r engine.Run) string {
 // MayWork reports whether forms that act on incidents and changes are shown.
 func (f frame) MayWork() bool { return f.Who.May(login.Work) }
 
+// MayErase reports whether the form that erases is shown.
+func (f frame) MayErase() bool { return f.Who.May(login.Govern) }
+
 // MayAudit reports whether the way to the audit log is shown.
 func (f frame) MayAudit() bool { return f.Who.May(login.Audit) }

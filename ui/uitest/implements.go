@@ -266,6 +266,24 @@ func (w *World) Rebuilding() desk.Rebuild {
 	return w.rebuild
 }
 
+// Scrub begins one that never ends.
+func (w *World) Scrub(string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.scrub.Running {
+		return engine.Errorf(engine.Conflict, "a scrub is going on already")
+	}
+	w.scrub = desk.Scrub{Running: true, Records: 7, Total: 42, Began: &w.now}
+	return nil
+}
+
+// Scrubbing tells of it.
+func (w *World) Scrubbing() desk.Scrub {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.scrub
+}
+
 func (w *World) Snapshot() engine.Snapshot         { return w.Has.Live }
 func (w *World) RuleStatuses() []engine.RuleStatus { return w.Has.Statuses }
 func (w *World) Report() desk.Check                { return w.Has.Health }
@@ -315,4 +333,36 @@ func (w *World) Logout(_ context.Context, who string) error {
 	defer w.mu.Unlock()
 	w.log = append(w.log, "logout "+who)
 	return nil
+}
+
+// Plan finds twelve records of whatever is asked for; an open incident is in use.
+func (w *World) Plan(_ context.Context, req engine.ErasureRequest) (engine.Erasure, error) {
+	if i, err := w.Incident(req.Incident); err == nil && i.Status == engine.IncidentOpen {
+		return engine.Erasure{}, engine.Errorf(engine.Conflict, "it cannot be erased yet: incident %s is open: close it first", i.ID)
+	}
+	return engine.Erasure{
+		Incident: req.Incident, Because: req.Because, By: req.By, How: req.How, Records: 12, Incidents: 1, Blobs: 1,
+		Waits: []engine.Waiting{{On: "i0-7", Why: "incident i0-7 is open: close it first"}}, Notes: []string{"a snapshot still holds it"},
+	}, nil
+}
+
+func (w *World) Erase(ctx context.Context, req engine.ErasureRequest) (engine.Erasure, error) {
+	e, err := w.Plan(ctx, req)
+	if err != nil {
+		return e, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.log = append(w.log, fmt.Sprintf("erase %s%s because %s by %s how %s", req.Incident, req.Person, req.Because, req.By, req.How))
+	e.ID, e.Status = "x1", engine.ErasureRunning
+	w.erasures = append(w.erasures, e)
+	return e, nil
+}
+
+func (w *World) Erasure(id string) (engine.Erasure, error) {
+	return one(w, w.erasures, "erasure", id, func(e engine.Erasure) string { return e.ID })
+}
+
+func (w *World) Erasures(cursor string, limit int) ([]engine.Erasure, string, error) {
+	return listed(w, w.erasures, func(engine.Erasure) bool { return true }, cursor, limit)
 }

@@ -131,7 +131,7 @@ func sampleRuns(w *World, now time.Time) {
 			Started: now.Add(-26 * time.Hour), Ended: now.Add(-26*time.Hour + 3*time.Second), Error: w.Has.Runs[2].Error,
 		},
 		{Number: 2, Builtin: "ssh.run", Class: engine.Once, At: "elsewhere.star:1:1", Status: engine.StepInDoubt, Started: now.Add(-26 * time.Hour)},
-		{Number: 3, Builtin: "email.send", Class: engine.Repeatable, At: sampleFile + ":11:12", Status: engine.StepDone, Erased: "erasure of ana@example.org", Started: now.Add(-26 * time.Hour)},
+		{Number: 3, Builtin: "email.send", Class: engine.Repeatable, At: sampleFile + ":11:12", Status: engine.StepDone, Erased: "erased on 2026-11-20 because ana asked for it", Started: now.Add(-26 * time.Hour)},
 	}
 }
 
@@ -238,7 +238,7 @@ func sampleTallies(w *World, now time.Time) {
 		row(time.Time{}, "blog", "critical", "family", engine.Tally{Opened: 1}),
 		{Tally: engine.Tally{Events: 4321}},
 	}
-	w.Has.Tallies = map[string][]engine.TallyRow{engine.TallyHours: hours, engine.TallyDays: hours, engine.TallyAll: all}
+	w.Has.Tallies = map[string][]engine.TallyRow{engine.TallyHours: hours, engine.TallySums: hours, engine.TallyDays: hours, engine.TallyAll: all}
 	w.Has.Hits = map[string][]engine.Hit{"netflix-while-away": {
 		{Time: now.Add(-2 * time.Minute), Event: "e0-9", Kind: "dns", Source: "eth1", Title: "Netflix from 192.0.2.7", Action: "attached", Incident: OpenID},
 		{Time: now.Add(-time.Hour), Event: "e0-1", Kind: "dns", Source: "eth1", Title: "Netflix from 192.0.2.7", Action: "opened", Incident: OpenID, Run: RunID},
@@ -279,7 +279,7 @@ func Crowded(t testing.TB, url string) *World {
 		w.Has.Hits["netflix-while-away"] = append(w.Has.Hits["netflix-while-away"], engine.Hit{
 			Time: at, Event: id('e'), Kind: "dns", Source: "span port (recorded)", Title: titles[n%len(titles)], Action: "attached", Incident: id('i'),
 		})
-		for by, begins := range map[string]time.Time{engine.TallyHours: at.Truncate(time.Hour), engine.TallyAll: {}} {
+		for by, begins := range map[string]time.Time{engine.TallyHours: at.Truncate(time.Hour), engine.TallySums: at.Truncate(time.Hour), engine.TallyDays: at.Truncate(24 * time.Hour), engine.TallyAll: {}} {
 			w.Has.Tallies[by] = append(w.Has.Tallies[by], engine.TallyRow{
 				TallyGroup: engine.TallyGroup{Time: begins, Rule: "rule-with-a-long-name-" + severity, Type: "a", Severity: severity},
 				Tally:      engine.Tally{Matched: 12345, Opened: int64(n * 13), Closed: int64(n * 7), CloseSeconds: 99999, RunsDone: 54321, SavedSeconds: 1e6, Answered: 4, AnswerSeconds: 7777, Changes: 12},

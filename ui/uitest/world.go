@@ -61,6 +61,9 @@ type World struct {
 
 	cache   map[string][]byte
 	rebuild desk.Rebuild
+	scrub   desk.Scrub
+
+	erasures []engine.Erasure
 }
 
 // Link is a question's link.
@@ -102,7 +105,7 @@ func New(t testing.TB, url string) *World {
 		tokens = append(tokens, token)
 	}
 	w.Server, err = ui.New(ui.Config{
-		URL: url, Reader: w, Decider: w, Exporter: w, Rules: w, Health: w, Rebuilds: w, Hooks: http.HandlerFunc(hook),
+		URL: url, Reader: w, Decider: w, Exporter: w, Rules: w, Health: w, Rebuilds: w, Eraser: w, Scrubs: w, Hooks: http.HandlerFunc(hook),
 		People: w, Cache: w, Recorder: w, Clock: w, Version: "1.0",
 		Tokens: func() []login.Token { return tokens },
 		Name:   func() string { return "home" }, Zone: func() *time.Location { return zone },

@@ -38,6 +38,7 @@ const (
 	decided      = "decided"      // its transaction is being made
 	committed    = "committed"    // on the disk, and nobody was told
 	acknowledged = "acknowledged" // the caller was told
+	rebuilding   = "in a rebuild" // between two of its pieces; of no kind of record
 )
 
 // plan is what a child does until it dies.
@@ -50,6 +51,7 @@ type plan struct {
 	Fat     bool // results of many kilobytes, so that memtables are flushed
 	Base    time.Time
 	Jumps   bool // the clock jumps
+	Rebuild bool // projections are made anew meanwhile, again and again
 	// Stubborn callers go on after an error, until there were so many.
 	Stubborn int
 
@@ -107,11 +109,24 @@ func child(text string) {
 	}
 	p.clock = &jumpy{rng: rand.New(rand.NewPCG(p.plan.Seed, 0)), base: p.plan.Base, jumps: p.plan.Jumps, began: time.Now()}
 	p.open()
+	if p.plan.Rebuild {
+		go p.rebuild()
+	}
 	var callers sync.WaitGroup
 	for n := range p.plan.Callers {
 		callers.Go(func() { newCaller(p, n).work() })
 	}
 	callers.Wait()
+}
+
+// rebuild makes the projections anew until the process ends.
+func (p *process) rebuild() {
+	for {
+		err := p.ledger.Reproject(context.Background(), func(uint64, uint64) { p.reached(rebuilding, 0) })
+		if err != nil {
+			give(err)
+		}
+	}
 }
 
 // give ends a child that cannot go on: its parent takes this for a failure.

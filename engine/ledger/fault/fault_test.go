@@ -78,7 +78,8 @@ func number(t *testing.T, name string, standard int) int {
 }
 
 // deaths lists how processes die: after each kind of record at each stage in
-// turn, in three of five cases, and else at any moment or while opening.
+// turn, in three of five cases, and else at any moment, while opening, or while
+// the projections are made anew.
 func deaths(rng *rand.Rand, n int) []plan {
 	kinds := record.Kinds()
 	slices.Sort(kinds)
@@ -96,6 +97,10 @@ func deaths(rng *rand.Rand, n int) []plan {
 			}
 		case 3:
 			p.Stage = opening
+		case 4:
+			if p.Rebuild = i%20 != 9; i%10 == 4 {
+				p.Stage, p.Nth = rebuilding, 1+rng.IntN(6)
+			}
 		}
 		list = append(list, p)
 	}

@@ -1,0 +1,82 @@
+package command
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"larkspur/appliance"
+	"larkspur/engine"
+	"larkspur/ui/desk"
+)
+
+// runScrub looks for damage in a workspace's state folder: a running appliance
+// does it beside its work; when none runs, it is done here.
+func runScrub(c *call) error {
+	args, err := c.flags(nil)
+	if err != nil {
+		return err
+	}
+	dir, err := oneDir(args)
+	if err != nil {
+		return err
+	}
+	if env("LARKSPUR_URL") != "" || serving(c.ctx, dir) {
+		return c.scrubOnline(dir)
+	}
+	told := progressPrinter(c.stderr)
+	s, err := appliance.Scrub(c.ctx, dir, func(now desk.Scrub) { told(now.Records, now.Total) })
+	if failed := scrubbed(c.stdout, s); err == nil {
+		err = failed
+	}
+	return err
+}
+
+func (c *call) scrubOnline(dir string) error {
+	cl, err := newClient(dir)
+	if err != nil {
+		return err
+	}
+	if _, err := cl.do(c.ctx, "POST", "/api/v1/scrub", nil); err != nil && engine.KindOf(err) != engine.Conflict {
+		return err
+	} else if err != nil {
+		fmt.Fprintf(c.stderr, "%v\n", err)
+	}
+	told := progressPrinter(c.stderr)
+	for {
+		b, err := cl.do(c.ctx, "GET", "/api/v1/scrub", nil)
+		if err != nil {
+			return err
+		}
+		var now desk.Scrub
+		if err := json.Unmarshal(b, &now); err != nil {
+			return engine.WrapError(engine.Internal, err, "the appliance's answer")
+		}
+		if !now.Running {
+			return scrubbed(c.stdout, now)
+		}
+		told(now.Records, now.Total)
+		if err := (engine.SystemClock{}).Sleep(c.ctx, rebuildAskEvery); err != nil {
+			return engine.WrapError(engine.Timeout, err, "no longer waiting; the scrub goes on")
+		}
+	}
+}
+
+// scrubbed prints what a scrub found.
+func scrubbed(w io.Writer, s desk.Scrub) error {
+	for _, f := range s.Findings {
+		fmt.Fprintf(w, "%s: %s\n  meaning: %s\n  to do:   %s\n", f.Subject, f.What, f.Means, f.Do)
+	}
+	if s.More > 0 {
+		fmt.Fprintf(w, "and %d more\n", s.More)
+	}
+	switch {
+	case len(s.Findings) > 0:
+		fmt.Fprintf(w, "\n%d findings; %d records and %d MB were read\n", uint64(len(s.Findings))+s.More, s.Records, s.Bytes>>20)
+		return errProblems
+	case s.Error != "":
+		return engine.Errorf(engine.Unavailable, "the scrub did not end: %s", s.Error)
+	}
+	fmt.Fprintf(w, "whole: %d records and all files\n", s.Records)
+	return nil
+}
