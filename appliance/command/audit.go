@@ -161,6 +161,12 @@ func printReport(w io.Writer, path string, r *ledger.Report) {
 		return
 	}
 	fmt.Fprintf(w, "verified: %d records of %d, %s to %s, %d erased\n", r.Records, r.Covered, utcTime(r.First), utcTime(r.Last), r.Erased)
+	for _, word := range r.Words {
+		fmt.Fprintf(w, "%d erased on the word of %s, because %s\n", word.Records, word.By, word.Because)
+	}
+	if r.Unsaid > 0 {
+		fmt.Fprintf(w, "%d are without content, and no erasure in this file says why\n", r.Unsaid)
+	}
 	fmt.Fprintf(w, "ledger %s, checkpoint of %s, signed by %s\n", r.Ledger, utcTime(r.Checkpoint), strings.Join(r.Keys, ", "))
 	switch r.Scope {
 	case ledger.ScopeAll:

@@ -156,7 +156,12 @@ func TestErasuresOverlap(t *testing.T) {
 			t.Errorf("record %d: got %+v, %v, want %q", n, r.Erasure, err, want[n])
 		}
 	}
-	wantFine(t, verify(t, f.export(t, ledger.Selection{}), f.signer.Verifier), int(f.ledger.Size(0)))
+	report := verify(t, f.export(t, ledger.Selection{}), f.signer.Verifier)
+	wantFine(t, report, int(f.ledger.Size(0)))
+	words := []ledger.Word{{By: "ana", Because: "of a test", Records: 3}, {By: "ana", Because: "of another", Records: 1}}
+	if !slices.Equal(report.Words, words) || report.Erased != 4 || report.Unsaid != 0 {
+		t.Errorf("got %+v of %d erased, %d unsaid, want %+v", report.Words, report.Erased, report.Unsaid, words)
+	}
 }
 
 func TestErasingWhatIsNotThere(t *testing.T) {

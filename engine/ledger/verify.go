@@ -59,6 +59,8 @@ type Report struct {
 	Keys         []string // that signed it, of those given
 	Records      uint64
 	Erased       uint64
+	Words        []Word    // on which they are erased, the most first
+	Unsaid       uint64    // erased records of which no erasure in the file tells
 	First, Last  time.Time // of the records
 	// UnknownKinds counts records of kinds that this program does not know; the
 	// names of such kinds are not verified.
@@ -88,11 +90,12 @@ func verify(r io.Reader, exact bool, keys []string) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &verifier{report: &Report{}, keys: known, digest: sha256.New(), in: bufio.NewReaderSize(r, 64<<10), exact: exact}
+	v := &verifier{report: &Report{}, gone: gone{}, keys: known, digest: sha256.New(), in: bufio.NewReaderSize(r, 64<<10), exact: exact}
 	if err := v.run(); err != nil {
 		return nil, engine.WrapError(engine.Unavailable, err, "reading the export")
 	}
 	slices.SortStableFunc(v.report.Findings, func(a, b Finding) int { return cmp.Compare(a.Line, b.Line) })
+	v.report.sortWords()
 	return v.report, nil
 }
 
@@ -119,6 +122,7 @@ func verifiers(keys []string) (note.Verifiers, error) {
 
 // verifier reads one export.
 type verifier struct {
+	gone    gone // erased records that no erasure has named yet
 	report  *Report
 	keys    note.Verifiers
 	in      *bufio.Reader
@@ -324,9 +328,7 @@ func (v *verifier) checkKind(l *recordLine) {
 func (v *verifier) count(l *recordLine) {
 	r := v.report
 	r.Records++
-	if l.Erased {
-		r.Erased++
-	}
+	v.heed(l)
 	if r.First.IsZero() || l.Time.Before(r.First) {
 		r.First = l.Time
 	}
