@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/chromedp"
+
 	"larkspur/engine"
 	"larkspur/engine/ledger"
 )
@@ -66,33 +68,15 @@ func found(t *testing.T, dir, text string) (files []string) {
 func TestErasingAnIncident(t *testing.T) {
 	t.Parallel()
 	b := serve(t)
-	b.put(t, "scripts/alarm.star", visitorAsks)
 	who := marker()
-	b.eventually("the new script", func() bool {
-		var rules struct{ Items []engine.RuleStatus }
-		err := b.client().get(b.ctx, "/api/v1/rules", &rules)
-		return err == nil && slices.ContainsFunc(rules.Items, func(r engine.RuleStatus) bool { return r.Title == "Alarm of {who}" })
-	})
-	body := `{"who": "` + who + `"}`
-	status, said, _, err := b.hook("alarm", signed(hookToken, "m1", b.clock.Now(), body), strings.NewReader(body), int64(len(body)))
-	if err != nil || status != http.StatusAccepted {
-		t.Fatalf("got %d %+v, %v", status, said, err)
-	}
-	asked := b.until("question", func(i *incident) bool { return len(i.Questions) == 1 && i.run("playbook").Status == engine.RunWaiting })
-	path := "/api/v1/incidents/" + asked.ID
-	b.post(path+"/note", map[string]any{"text": "seen " + who})
-	b.refused("/api/v1/erasures", map[string]any{"incident": asked.ID, "because": "x"}, http.StatusConflict, "is open: close it first")
-	b.post("/api/v1/questions/"+asked.Questions[0].ID+"/answer", map[string]any{"choice": "Leave " + who, "reason": "why, " + who})
-	closed := b.until("end of all runs", func(i *incident) bool {
-		return i.Status == engine.IncidentClosed && len(i.Runs) == 3 && !slices.ContainsFunc(i.Runs, func(r engine.Run) bool { return r.Ended.IsZero() })
-	})
+	closed := b.visited(who)
 	state := filepath.Join(b.dir, "state")
 	if len(found(t, state, who)) == 0 {
 		t.Fatal("it is in no file even before")
 	}
 
 	var would, done engine.Erasure
-	request := map[string]any{"incident": asked.ID, "because": "the visitor asked for it", "dry_run": true}
+	request := map[string]any{"incident": closed.ID, "because": "the visitor asked for it", "dry_run": true}
 	b.postFor(&would, "/api/v1/erasures", request)
 	if would.Records < 10 || would.Incidents != 1 || len(would.Waits) > 0 || len(found(t, state, who)) == 0 {
 		t.Errorf("got the plan %+v", would)
@@ -111,6 +95,61 @@ func TestErasingAnIncident(t *testing.T) {
 	}
 	b.showsErased(closed, who)
 	b.exportVerifies(who)
+}
+
+// TestErasingInABrowser: an administrator sees what would go, and then that it is
+// gone.
+func TestErasingInABrowser(t *testing.T) {
+	b := serve(t)
+	v := newVisitor(t)
+	who := marker()
+	closed := b.visited(who)
+	var link struct{ URL string }
+	b.postFor(&link, "/api/v1/login", map[string]any{"person": "dave"})
+	v.open(link.URL)
+	v.do(chromedp.Click(chromedp.CSS("main button")), chromedp.WaitVisible(chromedp.CSS("nav")))
+	page := b.url + "/incidents/" + closed.ID
+	v.open(page)
+	v.see("before", "Alarm of "+who, "Show what would go")
+	v.do(chromedp.SetValue(chromedp.CSS("#because"), "the visitor asked for it"), chromedp.Click(chromedp.CSS("form[action$='/erase'] button")), chromedp.WaitVisible(chromedp.CSS("#erase")))
+	v.see("plan", "Erase this incident?", "records lose their content", "erased because the visitor asked for it")
+	v.do(chromedp.Click(chromedp.CSS("#erase button")), chromedp.WaitVisible(chromedp.CSS("nav")))
+	b.eventually("end of the erasure", func() bool {
+		var all list[engine.Erasure]
+		return b.client().get(b.ctx, "/api/v1/erasures", &all) == nil && len(all.Items) == 1 && all.Items[0].Status == engine.ErasureDone
+	})
+	for name, address := range map[string]string{"incident": page, "run": b.url + "/runs/" + closed.run("playbook").ID, "audit": b.url + "/audit", "question": b.url + "/questions/" + closed.Questions[0].ID, "list": b.url + "/?status=all"} {
+		v.open(address)
+		v.see("erased-"+name, "because the visitor asked for it")
+		if _, text, err := visit(b.ctx, "GET", address, nil); err != nil || strings.Contains(text, who) {
+			t.Errorf("%s: the page still holds it (%v)", name, err)
+		}
+	}
+}
+
+// visited plays an incident about somebody until it is closed.
+func (b *box) visited(who string) *incident {
+	t := b.t
+	t.Helper()
+	b.put(t, "scripts/alarm.star", visitorAsks)
+	b.eventually("the new script", func() bool {
+		var rules struct{ Items []engine.RuleStatus }
+		err := b.client().get(b.ctx, "/api/v1/rules", &rules)
+		return err == nil && slices.ContainsFunc(rules.Items, func(r engine.RuleStatus) bool { return r.Title == "Alarm of {who}" })
+	})
+	body := `{"who": "` + who + `"}`
+	status, said, _, err := b.hook("alarm", signed(hookToken, "m1", b.clock.Now(), body), strings.NewReader(body), int64(len(body)))
+	if err != nil || status != http.StatusAccepted {
+		t.Fatalf("got %d %+v, %v", status, said, err)
+	}
+	asked := b.until("question", func(i *incident) bool { return len(i.Questions) == 1 && i.run("playbook").Status == engine.RunWaiting })
+	path := "/api/v1/incidents/" + asked.ID
+	b.post(path+"/note", map[string]any{"text": "seen " + who})
+	b.refused("/api/v1/erasures", map[string]any{"incident": asked.ID, "because": "x"}, http.StatusConflict, "is open: close it first")
+	b.post("/api/v1/questions/"+asked.Questions[0].ID+"/answer", map[string]any{"choice": "Leave " + who, "reason": "why, " + who})
+	return b.until("end of all runs", func(i *incident) bool {
+		return i.Status == engine.IncidentClosed && len(i.Runs) == 3 && !slices.ContainsFunc(i.Runs, func(r engine.Run) bool { return r.Ended.IsZero() })
+	})
 }
 
 // post does an act by the interface, which must work.

@@ -33,8 +33,7 @@ func (s *State) Timeline(incident, cursor string, limit int) (entries []engine.T
 func entryOf(r store.Reader, rec ledger.Record) (engine.TimelineEntry, error) {
 	e := engine.TimelineEntry{Record: rec.Header.Record, Time: rec.Header.Time, Kind: rec.Header.Kind.String()}
 	if rec.Erased {
-		e.Erased = erasedBy(rec)
-		e.Text = e.Erased.String()
+		tellErased(rec, &e)
 		return e, nil
 	}
 	return e, describe(r, rec, &e)
@@ -69,6 +68,31 @@ func describe(r store.Reader, rec ledger.Record, e *engine.TimelineEntry) error 
 		return tell(rec, e, func(p record.IncidentAct) { e.By, e.Text = p.By, actText(&p) })
 	}
 	return nil
+}
+
+// tellErased says of an erased record what it was, and that it is gone.
+func tellErased(rec ledger.Record, e *engine.TimelineEntry) {
+	e.Erased = erasedBy(rec)
+	left, err := unmarshalIf[struct {
+		Act, Builtin, Path, Run string
+		N                       int
+	}](remaining(rec))
+	if err != nil {
+		e.Text = e.Erased.String()
+		return
+	}
+	e.Run = left.Run
+	if left.N > 0 {
+		e.Step = engine.StepID(left.Path, left.N)
+	}
+	what := left.Builtin
+	switch {
+	case left.Act != "":
+		what = left.Act
+	case what == "":
+		what = strings.ReplaceAll(e.Kind, "_", " ")
+	}
+	e.Text = what + ": " + e.Erased.String()
 }
 
 func tell[P any](rec ledger.Record, e *engine.TimelineEntry, fn func(P)) error {
