@@ -173,6 +173,9 @@ func (a *Appliance) openStores(c *config.Config) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := a.noteRotation(context.Background(), filepath.Join(keys, "checkpoint")); err != nil {
+		return err
+	}
 	a.state = state.Open(a.store, blobs, a.ledger)
 	a.blobs = blobs
 	a.eraser = eraser.New(eraser.Config{

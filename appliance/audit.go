@@ -2,10 +2,12 @@ package appliance
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"larkspur/engine"
@@ -89,6 +91,34 @@ func (x *auditor) Run(ctx context.Context) error {
 			slog.Error("the ledger could not be signed; trying again", "error", err)
 		}
 	}
+}
+
+// noteRotation records that the keys of checkpoints are others than those of the
+// last start, which lie beside them. A crash in between notes it twice.
+func (a *Appliance) noteRotation(ctx context.Context, path string) error {
+	keys, err := ledger.VerifierKeys(path)
+	if err != nil {
+		return err
+	}
+	now := strings.Join(keys, "\n") + "\n"
+	known, err := os.ReadFile(path + ".known")
+	if err == nil && string(known) != now {
+		by, _ := os.ReadFile(path + ".by") // who says larkspur audit rotate-key
+		said := record.KeyRotated{By: strings.TrimSpace(string(by)), New: keys, Old: strings.Fields(string(known))}
+		if err := a.note(ctx, record.KeyRotatedKind, said); err != nil {
+			return err
+		}
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return engine.WrapError(engine.Unavailable, err, "checkpoint key")
+	}
+	if string(known) == now {
+		return nil
+	}
+	if err := writeSurely(path+".known", []byte(now)); err != nil {
+		return engine.WrapError(engine.Unavailable, err, "checkpoint key")
+	}
+	return nil
 }
 
 func readCheckpoint(dir string) (path string, text []byte) {

@@ -6,7 +6,9 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"os/user"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -158,6 +160,7 @@ func printReport(w io.Writer, path string, r *ledger.Report) {
 	}
 	if !r.OK() {
 		fmt.Fprintf(w, "\nNOT verified: %d findings in %d records\n", uint64(len(r.Findings))+r.More, r.Records)
+		explain(w, r)
 		return
 	}
 	fmt.Fprintf(w, "verified: %d records of %d, %s to %s, %d erased\n", r.Records, r.Covered, utcTime(r.First), utcTime(r.Last), r.Erased)
@@ -176,8 +179,36 @@ func printReport(w io.Writer, path string, r *ledger.Report) {
 	case ledger.ScopeSelected:
 		fmt.Fprintf(w, "records of %s, as the box selected and signed them: that it selected all cannot be shown\n", r.Incident)
 	}
+	for _, k := range r.Rotations {
+		fmt.Fprintf(w, "on %s the keys were changed by %s: before %s; then %s\n", utcTime(k.Time), k.By, keyNames(k.Old), keyNames(k.New))
+	}
 	if r.UnknownKinds > 0 {
 		fmt.Fprintf(w, "%d records are of kinds that this program does not know; the names of such kinds were not verified\n", r.UnknownKinds)
+	}
+}
+
+// keyNames shortens public keys to what signatures name: NAME+HASH.
+func keyNames(keys []string) string {
+	var names []string
+	for _, key := range keys {
+		parts := strings.SplitN(key, "+", 3)
+		names = append(names, strings.Join(parts[:min(len(parts), 2)], "+"))
+	}
+	return strings.Join(names, ", ")
+}
+
+// explain says in plain words what a finding at the beginning means.
+func explain(w io.Writer, r *ledger.Report) {
+	switch f := r.Findings[0]; {
+	case f.Subject == "checkpoint" && strings.Contains(f.Why, "none of the given keys"):
+		fmt.Fprintln(w, "The file was signed with another key than the one you gave. Either it is of another box, or the box's key was changed since: ask its operator for\n"+
+			"the present key (larkspur audit key), and for an export up to the change, which still verifies with your key and holds the record of it.")
+	case slices.ContainsFunc(r.Findings, func(f ledger.Finding) bool { return f.Kind == ledger.Truncated }):
+		fmt.Fprintln(w, "The end of the file is missing: it was not copied or downloaded to its end, or somebody cut it off. Ask for it again.")
+	case f.Line == 1 && f.Kind == ledger.Malformed:
+		fmt.Fprintln(w, "This is not a file that larkspur audit export wrote, or its beginning was changed.")
+	default:
+		fmt.Fprintln(w, "The file is not what the box signed. Ask for the export again; if that one verifies, this copy was changed on its way.")
 	}
 }
 
@@ -203,6 +234,19 @@ func (c *call) printKeys(o auditOptions) error {
 	return err
 }
 
+// noteWho leaves beside the keys who changes them, for the record that the
+// appliance makes of it at its next start.
+func noteWho(path string) error {
+	who := "larkspur audit rotate-key"
+	if u, err := user.Current(); err == nil {
+		who = u.Username + " (" + who + ")"
+	}
+	if err := os.WriteFile(path+".by", []byte(who+"\n"), 0o600); err != nil {
+		return engine.WrapError(engine.Unavailable, err, "checkpoint key")
+	}
+	return nil
+}
+
 func (c *call) rotateKey(o auditOptions) error {
 	path := keyFile(o.dir)
 	if _, err := ledger.VerifierKeys(path); err != nil {
@@ -212,6 +256,9 @@ func (c *call) rotateKey(o auditOptions) error {
 	next := "the old key goes on signing beside it; give auditors the new one, then: larkspur audit rotate-key --end"
 	if o.end {
 		change, next = func() (*ledger.Signer, error) { return ledger.EndRotation(path) }, "only this key signs from now on"
+	}
+	if err := noteWho(path); err != nil {
+		return err
 	}
 	s, err := change()
 	if err != nil {

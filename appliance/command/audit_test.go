@@ -69,3 +69,46 @@ func TestAuditKeyRotateAndVerify(t *testing.T) {
 		}
 	}
 }
+
+// TestRotationIsRecorded changes the key of a workspace, starts it, and reads in
+// an export who changed it.
+func TestRotationIsRecorded(t *testing.T) {
+	dir := oldWorkspace(t)
+	must(t, os.RemoveAll(filepath.Join(dir, "state", "ledger")))
+	for _, args := range []string{"rebuild ", "audit rotate-key -C ", "rebuild ", "rebuild ", "audit rotate-key --end -C ", "rebuild "} {
+		if code, _, said := larkspur(t, strings.Fields(args+dir)...); code != exitFine {
+			t.Fatalf("%s: %s", args, said)
+		}
+	}
+	signer, err := ledger.LoadSigner(filepath.Join(dir, "state", "keys", "checkpoint"), "larkspur")
+	must(t, err)
+	s, err := store.OpenLedger(filepath.Join(dir, "state", "ledger"))
+	must(t, err)
+	defer s.Close()
+	l, err := ledger.Open(ledger.Config{Store: s, Projector: state.NewProjector(nil), Clock: engine.SystemClock{}, Signer: signer})
+	must(t, err)
+	defer l.Close()
+	var file bytes.Buffer
+	must(t, l.Export(context.Background(), &file, ledger.Selection{}))
+	export := filepath.Join(dir, "all.jsonl")
+	must(t, os.WriteFile(export, file.Bytes(), 0o600))
+	code, out, said := larkspur(t, "audit", "verify", export, "--key", signer.Verifier)
+	if code != exitFine || strings.Count(out, "the keys were changed by ") != 2 || !strings.Contains(out, "(larkspur audit rotate-key): before larkspur+") {
+		t.Errorf("got %d, %q, %q, want two changes", code, out, said)
+	}
+	other, err := ledger.LoadSigner(filepath.Join(dir, "other"), "larkspur")
+	must(t, err)
+	cut := filepath.Join(dir, "cut.jsonl")
+	must(t, os.WriteFile(cut, file.Bytes()[:file.Len()-100], 0o600))
+	page := filepath.Join(dir, "page.html")
+	must(t, os.WriteFile(page, []byte("<!doctype html>\n<p>Sign in\n"), 0o600))
+	for _, c := range []struct{ file, key, want string }{
+		{export, other.Verifier, "signed with another key than the one you gave"},
+		{cut, signer.Verifier, "The end of the file is missing"},
+		{page, signer.Verifier, "larkspur audit export wrote"},
+	} {
+		if code, out, _ := larkspur(t, "audit", "verify", c.file, "--key", c.key); code != exitProblems || !strings.Contains(out, c.want) {
+			t.Errorf("%s: got %d, %q, want %q", filepath.Base(c.file), code, out, c.want)
+		}
+	}
+}

@@ -331,7 +331,7 @@ func (p *planner) owners(r ledger.Record) (list []string) {
 	}
 	o := outcomeOf(r)
 	switch r.Header.Kind {
-	case record.LoggedInKind, record.LoggedOutKind, record.ExportedKind:
+	case record.LoggedInKind, record.LoggedOutKind, record.ExportedKind, record.KeyRotatedKind:
 		return nil
 	case record.EventSeenKind:
 		add(o.Event)

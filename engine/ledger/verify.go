@@ -18,6 +18,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"larkspur/engine"
+	"larkspur/engine/record"
 )
 
 // What can be wrong with an export.
@@ -62,12 +63,23 @@ type Report struct {
 	Words        []Word    // on which they are erased, the most first
 	Unsaid       uint64    // erased records of which no erasure in the file tells
 	First, Last  time.Time // of the records
+	// Rotations of the box's keys that the export tells of, oldest first.
+	Rotations []Rotation
 	// UnknownKinds counts records of kinds that this program does not know; the
 	// names of such kinds are not verified.
 	UnknownKinds uint64
 	Findings     []Finding // by line
 	More         uint64    // findings that are not listed
 }
+
+// Rotation is a record of a change of the box's keys.
+type Rotation struct {
+	Time time.Time
+	record.KeyRotated
+}
+
+// maxRotations bounds those that a report lists.
+const maxRotations = 100
 
 // OK reports whether the export is what the box signed.
 func (r *Report) OK() bool { return len(r.Findings) == 0 }
@@ -309,6 +321,7 @@ func (v *verifier) readRecord(l *line) {
 	v.checkKind(&l.record)
 	if !l.record.Edge {
 		v.count(&l.record)
+		v.rotation(&l.record)
 	}
 	v.checker.record(&l.record, l.leaf)
 }
@@ -334,6 +347,17 @@ func (v *verifier) count(l *recordLine) {
 	}
 	if l.Time.After(r.Last) {
 		r.Last = l.Time
+	}
+}
+
+// rotation keeps what a record tells of the box's keys; it means something when
+// the report is without findings.
+func (v *verifier) rotation(l *recordLine) {
+	if l.Kind != record.KeyRotatedKind || l.Erased || len(v.report.Rotations) == maxRotations {
+		return
+	}
+	if p, err := record.Unmarshal[record.KeyRotated](l.Payload); err == nil {
+		v.report.Rotations = append(v.report.Rotations, Rotation{l.Time, p})
 	}
 }
 

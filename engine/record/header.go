@@ -193,6 +193,7 @@ const (
 	LoggedOutKind       Kind = 4
 	ExportedKind        Kind = 5
 	ErasedKind          Kind = 6
+	KeyRotatedKind      Kind = 7
 
 	EventSeenKind    Kind = 10
 	EventMatchedKind Kind = 11
@@ -216,7 +217,7 @@ const (
 
 var kindNames = map[Kind]string{
 	EpochOpenedKind: "epoch_opened", BundleActivatedKind: "bundle_activated",
-	LoggedInKind: "logged_in", LoggedOutKind: "logged_out", ExportedKind: "exported", ErasedKind: "erased",
+	LoggedInKind: "logged_in", LoggedOutKind: "logged_out", ExportedKind: "exported", KeyRotatedKind: "key_rotated", ErasedKind: "erased",
 	EventSeenKind: "event_seen", EventMatchedKind: "event_matched", EventRoutedKind: "event_routed", JobFiredKind: "job_fired",
 	StepStartedKind: "step_started", StepDoneKind: "step_done", RunParkedKind: "run_parked",
 	RunEndedKind: "run_ended", WorkerDiedKind: "worker_died",

@@ -87,6 +87,14 @@ type Waiting struct {
 	Why string `json:"why"`
 }
 
+// KeyRotated says that the keys that sign checkpoints changed: noted at the first
+// start with the new ones. While keys overlap there are several, the newest first.
+type KeyRotated struct {
+	By  string   `json:"by"`
+	New []string `json:"new"` // public keys that sign from now on
+	Old []string `json:"old"` // that signed before
+}
+
 // EventSeen is an event that entered. Offer makes it idempotent.
 type EventSeen struct {
 	Cursor    string           `json:"cursor,omitempty"`

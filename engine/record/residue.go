@@ -55,6 +55,8 @@ func residues(k Kind) (r residue, known bool) {
 		return of(func(LoggedOut) LoggedOut { return LoggedOut{} }, func(p *LoggedOut, s string) { p.Who = s }), true
 	case ExportedKind:
 		return of(leftOfExported, func(p *Exported, s string) { p.By = s }), true
+	case KeyRotatedKind:
+		return of(func(p KeyRotated) KeyRotated { return KeyRotated{New: p.New, Old: p.Old} }, func(p *KeyRotated, s string) { p.By = s }), true
 	case EventSeenKind:
 		return of(leftOfEvent, nil), true
 	case EventMatchedKind:

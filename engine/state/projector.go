@@ -76,6 +76,8 @@ func verbs(k record.Kind) (verb, bool) {
 		return verbOf(always[record.LoggedOut], nothing[record.LoggedOut]), true
 	case record.ExportedKind:
 		return verbOf(always[record.Exported], nothing[record.Exported]), true
+	case record.KeyRotatedKind:
+		return verbOf(always[record.KeyRotated], nothing[record.KeyRotated]), true
 	case record.ErasedKind:
 		return verbOf(decideErased, applyErased), true
 	case record.EventSeenKind:

@@ -195,6 +195,9 @@ func (w *workload) rare() ledger.New {
 	case 2:
 		return rec(record.LoggedOutKind, record.LoggedOut{Who: "dave"})
 	case 3:
+		if w.often(2) {
+			return rec(record.KeyRotatedKind, record.KeyRotated{By: "ana", New: []string{"k2"}, Old: []string{"k1"}})
+		}
 		return rec(record.ExportedKind, record.Exported{By: "ana"})
 	}
 	return rec(record.JobFiredKind, record.JobFired{

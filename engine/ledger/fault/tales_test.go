@@ -156,7 +156,8 @@ func (c *caller) house() {
 		Blob: sum([]byte(c.name)), Bundle: fmt.Sprintf("b%d", c.rng.IntN(5)), Files: []string{"netflix.star " + sum(nil)}, Rules: []string{"rule1"},
 	})
 	c.append(0, rec(record.LoggedInKind, record.LoggedIn{How: "login link", Who: "dave"}))
-	c.append(0, rec(record.LoggedOutKind, record.LoggedOut{Who: "dave"}), rec(record.ExportedKind, record.Exported{By: "dave", Since: c.clock.Now()}))
+	c.append(0, rec(record.LoggedOutKind, record.LoggedOut{Who: "dave"}), rec(record.ExportedKind, record.Exported{By: "dave", Since: c.clock.Now()}),
+		rec(record.KeyRotatedKind, record.KeyRotated{By: "dave", New: []string{"k2"}, Old: []string{"k1"}}))
 }
 
 func (c *caller) sign() {
