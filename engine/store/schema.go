@@ -43,6 +43,8 @@ func schemaOf(dir string) (int, error) {
 	return n, nil
 }
 
+func schemaText() []byte { return fmt.Appendf(nil, "%d\n", Schema) }
+
 // TooNew is the error of a store of a schema that this program does not know.
 func TooNew(what string, schema int) *engine.Error {
 	return engine.Errorf(engine.Invalid, "%s: it has schema %d, and this program knows schemas up to %d; nothing was changed", what, schema, Schema).
@@ -99,7 +101,7 @@ func (u *upgrade) run() error {
 	if err := u.reached("schema"); err != nil {
 		return err
 	}
-	if err := writeSynced(filepath.Join(u.dir, schemaName), fmt.Appendf(nil, "%d\n", Schema)); err != nil {
+	if err := writeSynced(filepath.Join(u.dir, schemaName), schemaText()); err != nil {
 		return engine.WrapError(engine.Unavailable, err, "store")
 	}
 	return nil

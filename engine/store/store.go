@@ -104,6 +104,11 @@ func OpenScratch(dir string) (*Store, error) {
 	if err := refuseNewer(dir); err != nil {
 		return nil, err
 	}
+	if schema, err := schemaOf(dir); err == nil && schema == 0 {
+		if err := errors.Join(os.MkdirAll(dir, 0o700), writeSynced(filepath.Join(dir, schemaName), schemaText())); err != nil {
+			return nil, engine.WrapError(engine.Unavailable, err, "store")
+		}
+	}
 	return open(&reserve{what: "scratch store", dir: dir, logs: true}, openCacheBytes, false)
 }
 
