@@ -60,7 +60,9 @@ func TestTheCacheIsDeletedWhileServing(t *testing.T) {
 	if got := b.status(dave); got != http.StatusOK {
 		t.Errorf("the status page: got %d after signing in again", got)
 	}
-	var report struct{ Children []struct{ Name, Message string } }
+	var report struct {
+		Children []struct{ Name, Message string }
+	}
 	must(t, b.client().get(b.ctx, "/healthz", &report))
 	said := ""
 	for _, c := range report.Children {
