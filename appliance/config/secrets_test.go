@@ -82,6 +82,7 @@ func TestCheckWithoutTheBox(t *testing.T) {
 		"scripts/a.star": "",
 	}
 	for box, want := range map[string]string{"": "warning", "name": "error"} {
+		delete(files, BoxFile)
 		if box != "" {
 			files[BoxFile] = "web:\n  tokens: {ci: {secret: secret:ci, role: viewer}}"
 		}

@@ -116,7 +116,7 @@ func entryIn(b []byte) (n int, ends bool) {
 
 // transactionsIn counts the ends of transactions that are whole somewhere in b.
 func transactionsIn(b []byte) (count int) {
-	for at := 0; at < len(b); {
+	for at, end := 0, endOf(b); at < end; {
 		if !mayBegin(b[at:]) {
 			at++
 			continue
@@ -127,6 +127,16 @@ func transactionsIn(b []byte) (count int) {
 		}
 	}
 	return count
+}
+
+// endOf is where the zeros begin that end b: most of a log is allocated and not
+// yet written. The first of them may still belong to an entry.
+func endOf(b []byte) int {
+	var zeros [4096]byte
+	for len(b) >= len(zeros) && bytes.Equal(b[len(b)-len(zeros):], zeros[:]) {
+		b = b[:len(b)-len(zeros)]
+	}
+	return len(bytes.TrimRight(b, "\x00"))
 }
 
 // mayBegin tells whether b may begin with an entry: of a transaction, with a key

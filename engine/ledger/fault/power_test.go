@@ -164,7 +164,7 @@ func TestFailingDisk(t *testing.T) {
 		cmd, lines, _ := o.start(plan{
 			Dir: o.dir, Shards: o.shards, Callers: 6, Frames: 100_000, Seed: o.rng.Uint64(), Base: bases(0), Stubborn: 300,
 		})
-		o.nothingAfterAFailure(lines)
+		o.nothingAfterAFailure(lines, cmd)
 		_ = cmd.Wait() // how it ends is its own affair
 		sum.add("failed writes and flushes", o.disk.failed)
 		o.disk.end()
@@ -176,11 +176,15 @@ func TestFailingDisk(t *testing.T) {
 	}
 }
 
+// unharmed is after how many lines of a process without a failure the disk's
+// failures have hit something that no append waits for.
+const unharmed = 8000
+
 // nothingAfterAFailure hears a process to its end. What was committed before the
 // failure may be told by others after it: one line of each.
-func (o *outage) nothingAfterAFailure(lines *bufio.Reader) {
+func (o *outage) nothingAfterAFailure(lines *bufio.Reader, cmd *exec.Cmd) {
 	o.t.Helper()
-	late, failed := 0, false
+	late, heard, failed := 0, 0, false
 	for {
 		text, err := lines.ReadBytes('\n')
 		if err != nil {
@@ -190,6 +194,9 @@ func (o *outage) nothingAfterAFailure(lines *bufio.Reader) {
 		must(o.t, json.Unmarshal(text, &l))
 		o.tally.add(l.Say, 1)
 		failed = failed || l.Say == "failed"
+		if heard++; heard == unharmed && !failed {
+			must(o.t, cmd.Process.Kill())
+		}
 		if l.Say != "ack" || !failed {
 			continue
 		}
