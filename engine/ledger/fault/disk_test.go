@@ -239,6 +239,15 @@ func (d *disk) revive() {
 	d.dead, d.failing, d.later, d.due = false, 0, 0, nil
 }
 
+// count adds what was done to the disk.
+func (d *disk) count(sum *tally) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	sum.add("flushes", d.flushes)
+	sum.add("writes", d.writes)
+	sum.add("failed writes and flushes", d.failed)
+}
+
 // diskRoot is the folder with the one file.
 type diskRoot struct {
 	fs.Inode

@@ -38,15 +38,20 @@ func TestPowerCuts(t *testing.T) {
 // outage is a life on a disk whose power goes.
 type outage struct {
 	*life
-	disk   *disk
-	file   string // the disk
-	mount  string
-	frames int
+	disk     *disk
+	file     string // the disk
+	mount    string
+	attached bool
 }
 
 func powerLife(t *testing.T, n, seed int, sum *tally) *outage {
 	o := &outage{life: newLife(t, n, seed+1000, sum), disk: newDisk(), mount: t.TempDir()}
 	o.file = o.disk.serve(t)
+	t.Cleanup(func() {
+		if o.attached {
+			_ = exec.Command("umount", "-l", "-d", o.mount).Run() // the test has failed already
+		}
+	})
 	command(t, "mkfs.ext4", "-q", "-F", "-m", "0", "-b", strconv.Itoa(pageBytes), "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard", o.file)
 	o.attach()
 	must(t, os.Mkdir(o.dir, 0o700))
@@ -54,8 +59,10 @@ func powerLife(t *testing.T, n, seed int, sum *tally) *outage {
 	return o
 }
 
+// attach mounts the disk; a test that gives up leaves no mount behind.
 func (o *outage) attach() {
 	o.t.Helper()
+	o.attached = true
 	if out, err := exec.Command("e2fsck", "-p", o.file).CombinedOutput(); err != nil { // as every boot does
 		o.tally.add(fmt.Sprintf("mended by e2fsck (exit %d)", err.(*exec.ExitError).ExitCode()), 1)
 		if err.(*exec.ExitError).ExitCode() > 2 {
@@ -80,6 +87,7 @@ func oneWriteARequest(t *testing.T, file string) {
 func (o *outage) detach() {
 	o.t.Helper()
 	command(o.t, "umount", "-d", o.mount)
+	o.attached = false
 }
 
 func (o *outage) cuts(n int) {
@@ -102,8 +110,7 @@ func (o *outage) cuts(n int) {
 		}
 	}
 	o.tally.add("disks", 1)
-	o.tally.add("flushes", o.disk.flushes)
-	o.tally.add("writes", o.disk.writes)
+	o.disk.count(o.tally)
 }
 
 // until lets a process work until the power goes. What it said until then counts;
@@ -166,8 +173,8 @@ func TestFailingDisk(t *testing.T) {
 		})
 		o.nothingAfterAFailure(lines, cmd)
 		_ = cmd.Wait() // how it ends is its own affair
-		sum.add("failed writes and flushes", o.disk.failed)
 		o.disk.end()
+		o.disk.count(sum)
 		o.detach()
 	}
 	t.Log("\n" + sum.String())
