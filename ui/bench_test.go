@@ -140,7 +140,7 @@ func BenchmarkPages(b *testing.B) {
 	w.Pass(f.now.Sub(w.Now()))
 	var err error
 	w.Server, err = ui.New(ui.Config{
-		URL: address, Reader: f.state, Decider: w, Exporter: w, Rules: w, Health: w, Rebuilds: w, Hooks: http.NotFoundHandler(),
+		URL: address, Reader: f.state, Decider: w, Exporter: w, Rules: w, Health: w, Rebuilds: w, Hooks: http.NotFoundHandler(), Eraser: w, Scrubs: w,
 		People: w, Cache: w, Recorder: w, Clock: w,
 	})
 	must(b, err)
