@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
 	"github.com/dgraph-io/badger/v4/table"
 	"github.com/dgraph-io/ristretto/v2/z"
@@ -51,13 +52,35 @@ func checkForOpening(dir string) error {
 			list = append(list, check.of(path)...)
 		}
 	}
+	named := namedTables(dir)
 	for _, d := range list {
-		if d.Fatal {
+		if d.Fatal && named(d.File) {
 			return engine.Errorf(engine.Internal, "store %q: %s is damaged: %s; %s", dir, filepath.Base(d.File), d.What, d.Means).
 				WithHint("%s (larkspur scrub looks for more)", d.Do)
 		}
 	}
 	return nil
+}
+
+// namedTables tells of a file whether it is part of the store: all are but tables
+// that the manifest does not name. A crash leaves those half-written, and opening
+// deletes them.
+func namedTables(dir string) func(path string) bool {
+	all := func(string) bool { return true } // what is wrong with the manifest is told of it
+	f, err := os.Open(filepath.Join(dir, badger.ManifestFilename))
+	if err != nil {
+		return all
+	}
+	defer f.Close()
+	m, _, err := badger.ReplayManifestFile(f, 0, badgerOptions(dir, false))
+	if err != nil {
+		return all
+	}
+	return func(path string) bool {
+		id, isTable := table.ParseFileID(path)
+		_, named := m.Tables[id]
+		return !isTable || named
+	}
 }
 
 // CheckFolder reads the files of a store and tells what is damaged. inUse says
@@ -75,7 +98,9 @@ func CheckFolder(dir string, inUse bool, read func(bytes int64) error) ([]Damage
 		if len(found) > 0 && inUse { // it may have been written, or deleted, meanwhile
 			found = checkFile(path, inUse)
 		}
-		list = append(list, found...)
+		if len(found) > 0 && namedTables(dir)(path) {
+			list = append(list, found...)
+		}
 		if err := read(sizeOf(path)); err != nil {
 			return list, err
 		}
