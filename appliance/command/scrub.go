@@ -33,33 +33,16 @@ func runScrub(c *call) error {
 }
 
 func (c *call) scrubOnline(dir string) error {
-	cl, err := newClient(dir)
+	var end desk.Scrub
+	err := c.follow(dir, "/api/v1/scrub", "scrub", func(answer []byte) (running bool, done, total uint64, err error) {
+		end = desk.Scrub{}
+		err = json.Unmarshal(answer, &end)
+		return end.Running, end.Records, end.Total, err
+	})
 	if err != nil {
 		return err
 	}
-	if _, err := cl.do(c.ctx, "POST", "/api/v1/scrub", nil); err != nil && engine.KindOf(err) != engine.Conflict {
-		return err
-	} else if err != nil {
-		fmt.Fprintf(c.stderr, "%v\n", err)
-	}
-	told := progressPrinter(c.stderr)
-	for {
-		b, err := cl.do(c.ctx, "GET", "/api/v1/scrub", nil)
-		if err != nil {
-			return err
-		}
-		var now desk.Scrub
-		if err := json.Unmarshal(b, &now); err != nil {
-			return engine.WrapError(engine.Internal, err, "the appliance's answer")
-		}
-		if !now.Running {
-			return scrubbed(c.stdout, now)
-		}
-		told(now.Records, now.Total)
-		if err := (engine.SystemClock{}).Sleep(c.ctx, rebuildAskEvery); err != nil {
-			return engine.WrapError(engine.Timeout, err, "no longer waiting; the scrub goes on")
-		}
-	}
+	return scrubbed(c.stdout, end)
 }
 
 // scrubbed prints what a scrub found.

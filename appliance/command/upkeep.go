@@ -57,31 +57,46 @@ func serving(ctx context.Context, dir string) bool {
 }
 
 func (c *call) rebuildOnline(dir string) error {
+	var end desk.Rebuild
+	err := c.follow(dir, "/api/v1/rebuild", "rebuild", func(answer []byte) (running bool, done, total uint64, err error) {
+		end = desk.Rebuild{}
+		err = json.Unmarshal(answer, &end)
+		return end.Running, end.Done, end.Total, err
+	})
+	if err != nil {
+		return err
+	}
+	return rebuilt(c.stdout, end)
+}
+
+// follow has a running appliance begin a piece of upkeep, unless it is at it, and
+// tells how far it is until it ends. read decodes what the appliance answers.
+func (c *call) follow(dir, path, what string, read func([]byte) (running bool, done, total uint64, err error)) error {
 	cl, err := newClient(dir)
 	if err != nil {
 		return err
 	}
-	if _, err := cl.do(c.ctx, "POST", "/api/v1/rebuild", nil); err != nil && engine.KindOf(err) != engine.Conflict {
+	if _, err := cl.do(c.ctx, "POST", path, nil); err != nil && engine.KindOf(err) != engine.Conflict {
 		return err
 	} else if err != nil {
 		fmt.Fprintf(c.stderr, "%v\n", err)
 	}
 	told := progressPrinter(c.stderr)
 	for {
-		b, err := cl.do(c.ctx, "GET", "/api/v1/rebuild", nil)
+		answer, err := cl.do(c.ctx, "GET", path, nil)
 		if err != nil {
 			return err
 		}
-		var now desk.Rebuild
-		if err := json.Unmarshal(b, &now); err != nil {
+		running, done, total, err := read(answer)
+		if err != nil {
 			return engine.WrapError(engine.Internal, err, "the appliance's answer")
 		}
-		if !now.Running {
-			return rebuilt(c.stdout, now)
+		if !running {
+			return nil
 		}
-		told(now.Done, now.Total)
+		told(done, total)
 		if err := (engine.SystemClock{}).Sleep(c.ctx, rebuildAskEvery); err != nil {
-			return engine.WrapError(engine.Timeout, err, "no longer waiting; the rebuild goes on")
+			return engine.WrapError(engine.Timeout, err, "no longer waiting; the "+what+" goes on")
 		}
 	}
 }
