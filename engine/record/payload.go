@@ -1,7 +1,6 @@
 package record
 
 import (
-	"encoding/json"
 	"time"
 
 	"larkspur/engine"
@@ -330,10 +329,16 @@ type Outcome struct {
 	Woken     []string `json:"woken,omitempty"` // runs whose waiting it ended
 }
 
+// coded are the payloads and outcomes that are written and read most.
+var coded = engine.NewCodec(
+	Outcome{}, EventSeen{}, EventMatched{}, EventRouted{}, StepStarted{}, StepDone{}, RunParked{}, RunEnded{}, TimerFired{},
+	QuestionAnswered{}, IncidentAct{}, JobFired{}, UndoRequested{},
+)
+
 // Marshal encodes a payload or outcome canonically. It panics on a type that
 // JSON cannot hold, which no payload is.
 func Marshal(v any) []byte {
-	b, err := engine.MarshalJSON(v)
+	b, err := coded.Marshal(v)
 	if err != nil {
 		panic("record: " + err.Error())
 	}
@@ -343,7 +348,7 @@ func Marshal(v any) []byte {
 // Unmarshal decodes a payload or outcome.
 func Unmarshal[T any](b []byte) (T, error) {
 	var v T
-	if err := json.Unmarshal(b, &v); err != nil {
+	if err := coded.Unmarshal(b, &v); err != nil {
 		return v, engine.WrapError(engine.Internal, err, "record: decoding")
 	}
 	return v, nil

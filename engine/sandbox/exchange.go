@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -61,7 +60,7 @@ func (x *exchange) reply(e wire.Envelope, signatures map[string]engine.Signature
 	if x.phase != computing && x.phase != cancelled {
 		return nil, fmt.Errorf("%s out of turn on call %d", e.Kind, x.number)
 	}
-	if err := json.Unmarshal(e.Body, body); err != nil {
+	if err := wire.Decode(e.Body, body); err != nil {
 		return nil, fmt.Errorf("decoding %s: %w", e.Kind, err)
 	}
 	if step, ok := body.(*wire.Step); ok {

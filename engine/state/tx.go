@@ -3,11 +3,9 @@ package state
 import (
 	"bytes"
 	"encoding/binary"
-	"encoding/json"
 	"time"
 
 	"larkspur/engine"
-	"larkspur/engine/record"
 	"larkspur/engine/store"
 )
 
@@ -44,12 +42,27 @@ func (m memo) keep(k, encoded []byte, r engine.Run) {
 	m[string(k)] = remembered{encoded, r}
 }
 
+// nouns are the values that are written and read most.
+var nouns = engine.NewCodec(
+	engine.Incident{}, engine.Run{}, engine.Question{}, engine.Change{}, engine.Timer{}, engine.Counts{},
+	offered{}, RuleHits{}, link{}, activated{},
+)
+
+// encode encodes a noun; it panics on a type that JSON cannot hold, which none is.
+func encode(v any) []byte {
+	b, err := nouns.Marshal(v)
+	if err != nil {
+		panic("state: " + err.Error())
+	}
+	return b
+}
+
 func get[T any](r store.Reader, k []byte) (v T, ok bool) {
 	b, ok := r.Get(k)
 	if !ok {
 		return v, false
 	}
-	if err := json.Unmarshal(b, &v); err != nil {
+	if err := nouns.Unmarshal(b, &v); err != nil {
 		panic(corrupt{k, err})
 	}
 	return v, true
@@ -76,7 +89,7 @@ func guard(err *error) {
 	}
 }
 
-func (t *tx) put(k []byte, v any) { t.Set(k, record.Marshal(v)) }
+func (t *tx) put(k []byte, v any) { t.Set(k, encode(v)) }
 func (t *tx) mark(k []byte)       { t.Set(k, nil) }
 
 // ids hands out ids of one record in the order of asking; took makes them
@@ -151,7 +164,7 @@ func (t *tx) run(id string) (engine.Run, bool) {
 // putRun stores a run and keeps the index of runs that want a worker.
 func (t *tx) putRun(r engine.Run, before string) {
 	_, n, _ := engine.ParseID('r', r.ID)
-	k, encoded := nounKey(classRun, t.shard, n), record.Marshal(r)
+	k, encoded := nounKey(classRun, t.shard, n), encode(r)
 	t.Set(k, encoded)
 	t.runs.keep(k, encoded, r)
 	if before == "" {

@@ -184,22 +184,28 @@ type Verdict struct {
 	Error *engine.Error `json:"error,omitempty"`
 }
 
+// coded are the messages of runs.
+var coded = engine.NewCodec(Envelope{}, Run{}, Step{}, Answer{}, Ended{}, Evaluate{}, Evaluated{})
+
+// Decode decodes the body of a message into what into points to, which is zero.
+func Decode(body []byte, into any) error { return coded.Unmarshal(body, into) }
+
 // Write sends one message. Not safe for concurrent use on one writer.
 func Write(w io.Writer, kind string, call uint64, body any) error {
-	b, err := engine.MarshalJSON(struct {
-		Kind string `json:"kind"`
-		Call uint64 `json:"call,omitempty"`
-		Body any    `json:"body,omitempty"`
-	}{kind, call, body})
+	frame, err := coded.Append(make([]byte, 4, 1024), Envelope{Kind: kind, Call: call})
+	if err == nil && body != nil {
+		frame, err = coded.Append(append(frame[:len(frame)-1], `,"body":`...), body)
+		frame = append(frame, '}')
+	}
 	if err != nil {
 		return fmt.Errorf("wire: encoding %s: %w", kind, err)
 	}
-	if len(b) > MaxMessageBytes {
-		return engine.Errorf(engine.Invalid, "wire: a %s message of %d bytes, at most %d", kind, len(b), MaxMessageBytes)
+	size := len(frame) - 4
+	if size > MaxMessageBytes {
+		return engine.Errorf(engine.Invalid, "wire: a %s message of %d bytes, at most %d", kind, size, MaxMessageBytes)
 	}
-	frame := make([]byte, 4, 4+len(b))
-	binary.BigEndian.PutUint32(frame, uint32(len(b)))
-	_, err = w.Write(append(frame, b...))
+	binary.BigEndian.PutUint32(frame, uint32(size))
+	_, err = w.Write(frame)
 	return err
 }
 
@@ -218,7 +224,7 @@ func Read(r io.Reader) (Envelope, error) {
 		return Envelope{}, io.ErrUnexpectedEOF
 	}
 	var e Envelope
-	if err := json.Unmarshal(b, &e); err != nil {
+	if err := coded.Unmarshal(b, &e); err != nil {
 		return Envelope{}, fmt.Errorf("wire: decoding: %w", err)
 	}
 	return e, nil

@@ -184,7 +184,7 @@ func (s *server) evaluate(number uint64, e wire.Evaluate) {
 // run opens a call; it is known before the next message is read.
 func (s *server) run(e wire.Envelope) error {
 	var run wire.Run
-	if err := json.Unmarshal(e.Body, &run); err != nil {
+	if err := wire.Decode(e.Body, &run); err != nil {
 		return fmt.Errorf("worker: %s: %w", e.Kind, err)
 	}
 	b := s.bundle(run.Bundle)
@@ -223,7 +223,7 @@ func (s *server) execute(number uint64, c *call) {
 // answer hands over the result of the step that a call waits for.
 func (s *server) answer(e wire.Envelope) error {
 	var a wire.Answer
-	if err := json.Unmarshal(e.Body, &a); err != nil {
+	if err := wire.Decode(e.Body, &a); err != nil {
 		return fmt.Errorf("worker: %s: %w", e.Kind, err)
 	}
 	s.mu.Lock()
