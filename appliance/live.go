@@ -99,6 +99,7 @@ func (a *Appliance) activate(ctx context.Context, s *engine.Snapshot) error {
 	if err != nil {
 		return err
 	}
+	defer a.state.ReleaseBlob(blob)
 	p := record.BundleActivated{Blob: blob, Bundle: s.Hash, Commit: s.Commit}
 	for _, name := range sortedKeys(s.Bundle.Files) {
 		p.Files = append(p.Files, name)

@@ -130,6 +130,7 @@ func (b *box) story(text string) (incident, run string) {
 	large := data(strings.Repeat(text+" ", 2000))
 	sum, err := b.state.KeepBlob(large)
 	must(b.t, err)
+	defer b.state.ReleaseBlob(sum)
 	b.append(
 		rec(record.StepDoneKind, record.StepDone{Run: run, Generation: 1, Number: 1, Builtin: "http.get", At: "a.star:1:1", Args: data(values), Blob: sum}),
 		rec(record.StepDoneKind, record.StepDone{Run: run, Generation: 1, Number: 2, Builtin: "email.send", At: "a.star:2:1", Class: engine.Once, Args: data(values),
@@ -280,46 +281,6 @@ func TestAnErasedIncidentIsInNoFile(t *testing.T) {
 	}
 	b.verify()
 	b.equalsItsRebuild()
-}
-
-// TestAnInterruptedErasureIsFinished: at every step the process ends; the next
-// one finishes what was asked.
-func TestAnInterruptedErasureIsFinished(t *testing.T) {
-	for stop := 1; ; stop++ {
-		b := open(t, t.TempDir())
-		gone := marker()
-		incident, _ := b.story(gone)
-		b.shut(incident, gone)
-		asked, err := b.eraser.Erase(t.Context(), engine.ErasureRequest{Incident: incident, Because: because, By: "ana", How: "page"})
-		must(t, err)
-		ctx, cancel := context.WithCancel(t.Context())
-		steps, last := 0, ""
-		b.eraser.onStep = func(step string) {
-			if kind, _, _ := strings.Cut(step, ":"); kind != last { // progress of one is one step
-				steps, last = steps+1, kind
-			}
-			if steps == stop {
-				cancel()
-			}
-		}
-		_ = b.eraser.work(ctx, asked.ID)
-		cancel()
-		b.close()
-		b = open(t, b.dir)
-		must(t, b.eraser.resume())
-		b.finish()
-		if files := b.found(gone); len(files) > 0 {
-			t.Errorf("stopped at step %d: it is still in %v", stop, files)
-		}
-		if x, err := b.eraser.Erasure(asked.ID); err != nil || x.Status != engine.ErasureDone {
-			t.Errorf("stopped at step %d: got %+v, %v", stop, x, err)
-		}
-		b.verify()
-		b.close()
-		if steps < stop {
-			return
-		}
-	}
 }
 
 func TestErasingAPerson(t *testing.T) {

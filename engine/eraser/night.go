@@ -74,6 +74,8 @@ func (e *Eraser) retire(ctx context.Context) error {
 // Collect removes the blobs that no record names: what a crash left, and those
 // of erased records.
 func (e *Eraser) Collect(ctx context.Context) error {
+	sweep := e.cfg.Blobs.Sweep()
+	defer sweep.End()
 	used := map[string]bool{}
 	p := &planner{e: e}
 	err := p.each(ctx, func(r ledger.Record) error {
@@ -85,7 +87,7 @@ func (e *Eraser) Collect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	held, err := e.cfg.Blobs.Collect(used)
+	held, err := sweep.Collect(used)
 	if err != nil {
 		return err
 	}

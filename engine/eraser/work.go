@@ -40,6 +40,7 @@ func (e *Eraser) work(ctx context.Context, id string) error {
 	if err := e.remove(ctx, x, parts); err != nil {
 		return err
 	}
+	e.say("writing down that it is done")
 	for _, part := range parts {
 		if err := e.note(ctx, part.Shard, x, true); err != nil {
 			return err
@@ -51,27 +52,23 @@ func (e *Eraser) work(ctx context.Context, id string) error {
 // eraseAll erases what may be erased, and returns the last plan, in which nothing
 // is left to take.
 func (e *Eraser) eraseAll(ctx context.Context, x engine.Erasure) (*plan, error) {
-	blobs := map[string]int{}
 	for {
 		e.say("planning")
 		p, err := e.plan(ctx, x)
 		if err != nil {
 			return nil, err
 		}
-		for sum, n := range p.blobs {
-			blobs[sum] = n
-		}
 		took := 0
 		for _, g := range groups(p) {
+			e.say("erasing: %d of %d records", took, len(p.take))
 			n, err := e.eraseGroup(ctx, x, g)
 			if err != nil {
 				return nil, err
 			}
 			took += n
-			e.say("erasing: %d of %d records", took, len(p.take))
 		}
 		if took == 0 {
-			return p, e.removeBlobs(blobs)
+			return p, nil
 		}
 	}
 }
@@ -145,18 +142,10 @@ func (e *Eraser) eraseGroup(ctx context.Context, x engine.Erasure, g *group) (to
 	return took, err
 }
 
-func (e *Eraser) removeBlobs(blobs map[string]int) error {
-	for sum, records := range blobs {
-		if _, err := e.cfg.Blobs.Remove(sum, records); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // remove takes away what is left of erased payloads besides the ledger: former
 // projections, and what lies in files.
 func (e *Eraser) remove(ctx context.Context, x engine.Erasure, parts []state.Part) error {
+	e.say("making the pages' data anew")
 	for _, part := range parts {
 		if err := e.cfg.Ledger.Blank(part.Shard, part.Records); err != nil {
 			return err
@@ -168,6 +157,7 @@ func (e *Eraser) remove(ctx context.Context, x engine.Erasure, parts []state.Par
 	if err != nil {
 		return err
 	}
+	e.say("removing from files")
 	for _, part := range parts {
 		err := e.cfg.Ledger.Purge(part.Shard, part.Records, func(done int) error {
 			e.say("removing from files: %d records", done)

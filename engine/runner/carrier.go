@@ -34,6 +34,7 @@ type carrier struct {
 	held    int                    // bytes of pending
 	facts   int                    // bytes of facts in pending
 	effects bool                   // pending holds the result of an effect
+	blobs   []string               // that records in pending name
 	started map[string]engine.Step // steps with a start and no result, by place
 	steps   int                    // in the journal
 	last    time.Time              // what now() returned last
@@ -233,6 +234,7 @@ func (c *carrier) answer(done record.StepDone, value engine.Value, failure *engi
 			return wire.Answer{}, parked, err
 		}
 		done.Blob, done.Result = sum, nil
+		c.blobs = append(c.blobs, sum)
 	}
 	c.hold(newRecord(record.StepDoneKind, done))
 	return a, goOn, nil
@@ -241,6 +243,14 @@ func (c *carrier) answer(done record.StepDone, value engine.Value, failure *engi
 func (c *carrier) hold(n ledger.New) {
 	c.pending = append(c.pending, n)
 	c.held += len(n.Payload)
+}
+
+// forget drops what is pending: it is written, or never will be.
+func (c *carrier) forget() {
+	for _, sum := range c.blobs {
+		c.r.cfg.State.ReleaseBlob(sum)
+	}
+	c.pending, c.held, c.blobs = nil, 0, nil
 }
 
 // write appends what is pending and more, as one frame, and returns the outcome
@@ -260,7 +270,8 @@ func (c *carrier) write(ctx context.Context, more ...ledger.New) (record.Outcome
 	if err != nil {
 		return record.Outcome{}, err
 	}
-	c.pending, c.held, c.facts, c.effects = nil, 0, 0, false
+	c.forget()
+	c.facts, c.effects = 0, false
 	return outcomeOf(written[len(written)-1])
 }
 
@@ -281,7 +292,7 @@ func (c *carrier) died(ctx context.Context, cause error) error {
 		return nil // another run's fault: replay
 	}
 	if !c.effects {
-		c.pending, c.held = nil, 0 // reads are done again
+		c.forget() // reads are done again
 	}
 	_, err := c.write(ctx, newRecord(record.WorkerDiedKind, record.WorkerDied{
 		Run: c.run.ID, Generation: c.run.Generation, Why: cause.Error(),
@@ -302,7 +313,7 @@ func (c *carrier) leave(ctx context.Context, cause error) error {
 	if cause == nil || engine.KindOf(cause) != engine.Invalid {
 		return cause
 	}
-	c.pending, c.held = nil, 0
+	c.forget()
 	_, err := c.end(ctx, engine.RunFailed, engine.AsError(cause), "")
 	return err
 }

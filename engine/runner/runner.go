@@ -217,6 +217,7 @@ func (r *Runner) carry(ctx context.Context, id string) (again bool, err error) {
 		return false, err
 	}
 	c := &carrier{r: r, run: run, started: map[string]engine.Step{}}
+	defer c.forget()
 	start, err := c.begin(ctx)
 	if err != nil {
 		return false, c.cannotBegin(ctx, err)

@@ -21,14 +21,18 @@ type bundleFile struct {
 }
 
 // KeepBundle stores a bundle's content, before the record that activates it, and
-// returns the sum under which it lies.
+// returns the sum under which it lies. Release it like any blob.
 func (s *State) KeepBundle(b engine.Bundle) (string, error) {
 	return s.blobs.Put(record.Marshal(bundleFile{b.Commit, b.Files}))
 }
 
 // KeepBlob stores what is too large for a record, before the record that names
-// it by the sum returned.
+// it by the sum returned. It stays until ReleaseBlob, named or not.
 func (s *State) KeepBlob(content []byte) (string, error) { return s.blobs.Put(content) }
+
+// ReleaseBlob says that the record for which a blob was kept is written, or will
+// never be: from now on it stays as long as a record names it.
+func (s *State) ReleaseBlob(sum string) { s.blobs.Release(sum) }
 
 // Bundle reads a bundle that was activated once; not_found for an unknown hash.
 func (s *State) Bundle(hash string) (b engine.Bundle, err error) {

@@ -5,12 +5,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
-	"time"
 
 	"larkspur/engine"
 )
@@ -22,19 +20,15 @@ type Blobs struct {
 	reserve *reserve
 
 	mu sync.Mutex // guards what follows, and removing against keeping
-	// fresh are blobs that this process kept lately, by when: the record that
-	// names one may still be on its way.
-	fresh   map[string]fresh
-	writing int // Puts under way, each with a temporary file
+	// kept are blobs whose record is still on its way, by how often they were put.
+	kept map[string]int
+	// late are blobs that were released while somebody sweeps, by the release's
+	// number: the records that were read then may not show who names them.
+	late     map[string]int
+	releases int
+	sweeps   int // under way
+	writing  int // Puts under way, each with a temporary file
 }
-
-type fresh struct {
-	last time.Time
-	puts int
-}
-
-// freshFor is how long a blob is safe without a record that names it.
-const freshFor = 24 * time.Hour
 
 // MaxBlobBytes bounds one blob.
 const MaxBlobBytes = 64 << 20
@@ -44,13 +38,14 @@ func OpenBlobs(dir string) (*Blobs, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, engine.WrapError(engine.Unavailable, err, "blobs")
 	}
-	return &Blobs{dir: dir, reserve: &reserve{what: "blobs", dir: dir}, fresh: map[string]fresh{}}, nil
+	return &Blobs{dir: dir, reserve: &reserve{what: "blobs", dir: dir}, kept: map[string]int{}, late: map[string]int{}}, nil
 }
 
 func (b *Blobs) path(sum string) string { return filepath.Join(b.dir, sum[:2], sum) }
 
 // Put stores content and returns its hex SHA-256. The file and its folder are
-// synced when it returns. On a nearly full disk it is refused like a commit.
+// synced when it returns. On a nearly full disk it is refused like a commit. No
+// sweep removes it before Release was called as often as Put.
 func (b *Blobs) Put(content []byte) (string, error) {
 	if len(content) > MaxBlobBytes {
 		return "", engine.Errorf(engine.Invalid, "blob: %d bytes, at most %d", len(content), MaxBlobBytes)
@@ -62,22 +57,24 @@ func (b *Blobs) Put(content []byte) (string, error) {
 	if _, err := os.Stat(b.path(sum)); err == nil {
 		return sum, nil
 	}
-	if err := b.reserve.admit(false); err != nil {
-		return "", err
+	err := b.reserve.admit(false)
+	if err == nil {
+		if err = b.write(sum, content); err != nil {
+			err = engine.WrapError(engine.Unavailable, err, "blob "+sum[:12])
+		}
 	}
-	if err := b.write(sum, content); err != nil {
-		return "", engine.WrapError(engine.Unavailable, err, "blob "+sum[:12])
+	if err != nil {
+		b.Release(sum)
+		return "", err
 	}
 	return sum, nil
 }
 
-// begin makes a blob safe from collection, and forgets which were so long ago.
+// begin makes a blob safe from sweeps, before it is known whether it is there.
 func (b *Blobs) begin(sum string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	now := time.Now()
-	maps.DeleteFunc(b.fresh, func(_ string, f fresh) bool { return now.Sub(f.last) > freshFor })
-	b.fresh[sum] = fresh{now, b.fresh[sum].puts + 1}
+	b.kept[sum]++
 	b.writing++
 }
 
@@ -85,6 +82,20 @@ func (b *Blobs) end() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.writing--
+}
+
+// Release says that the record for which a blob was put is written, or will never
+// be. One that is not released stays until the process ends.
+func (b *Blobs) Release(sum string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.kept[sum]--; b.kept[sum] <= 0 {
+		delete(b.kept, sum)
+	}
+	if b.sweeps > 0 {
+		b.releases++
+		b.late[sum] = b.releases
+	}
 }
 
 func (b *Blobs) write(sum string, content []byte) error {
@@ -118,12 +129,35 @@ type Held struct {
 	Freed   int64 `json:"freed"`
 }
 
+// Sweep is one look for blobs that nobody needs. Begin it before the records are
+// read that say which are needed, and end it.
+type Sweep struct {
+	blobs *Blobs
+	began int // releases before it
+}
+
+// Sweep begins one.
+func (b *Blobs) Sweep() *Sweep {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.sweeps++
+	return &Sweep{b, b.releases}
+}
+
+// End ends a sweep.
+func (w *Sweep) End() {
+	w.blobs.mu.Lock()
+	defer w.blobs.mu.Unlock()
+	if w.blobs.sweeps--; w.blobs.sweeps == 0 {
+		clear(w.blobs.late)
+	}
+}
+
 // Collect removes every file that no record names: blobs that used does not
-// contain, and what a crash left of writing one. Blobs that this process kept
-// within a day stay. used must have been read after the last Put of which it
-// does not know.
-func (b *Blobs) Collect(used map[string]bool) (held Held, err error) {
-	err = filepath.WalkDir(b.dir, func(path string, d fs.DirEntry, err error) error {
+// contain, and what a crash left of writing one. Blobs whose record is on its way,
+// or came after the sweep began, stay.
+func (w *Sweep) Collect(used map[string]bool) (held Held, err error) {
+	err = filepath.WalkDir(w.blobs.dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return ignoreGone(err)
 		}
@@ -131,7 +165,7 @@ func (b *Blobs) Collect(used map[string]bool) (held Held, err error) {
 		if err != nil {
 			return ignoreGone(err)
 		}
-		gone, err := b.removeUnless(used, path, d.Name())
+		gone, err := w.removeUnless(used, path, d.Name())
 		if gone {
 			held.Removed++
 			held.Freed += fi.Size()
@@ -147,37 +181,18 @@ func (b *Blobs) Collect(used map[string]bool) (held Held, err error) {
 	return held, nil
 }
 
-func (b *Blobs) removeUnless(used map[string]bool, path, name string) (gone bool, err error) {
+func (w *Sweep) removeUnless(used map[string]bool, path, name string) (gone bool, err error) {
+	b := w.blobs
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	_, fresh := b.fresh[name]
 	temporary := strings.HasPrefix(name, incoming)
-	if used[name] || fresh || temporary && b.writing > 0 {
+	if used[name] || b.kept[name] > 0 || b.late[name] > w.began || temporary && b.writing > 0 {
 		return false, nil
 	}
 	if raw, err := hex.DecodeString(name); !temporary && (err != nil || len(raw) != sha256.Size) {
 		return false, nil // not ours
 	}
 	return true, ignoreGone(os.Remove(path))
-}
-
-// Remove deletes a blob that only erased records named, so many of them; a
-// missing one is no error. One that was put more often lately stays, and false
-// comes back: a record that names it may be on its way. A later Collect decides.
-func (b *Blobs) Remove(sum string, records int) (gone bool, err error) {
-	if raw, err := hex.DecodeString(sum); err != nil || len(raw) != sha256.Size {
-		return false, engine.Errorf(engine.Invalid, "blob: %q is not a SHA-256", sum)
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.fresh[sum].puts > records {
-		return false, nil
-	}
-	if err := ignoreGone(os.Remove(b.path(sum))); err != nil {
-		return false, engine.WrapError(engine.Unavailable, err, "blob "+sum[:12])
-	}
-	delete(b.fresh, sum)
-	return true, nil
 }
 
 func ignoreGone(err error) error {
