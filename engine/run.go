@@ -47,6 +47,10 @@ type Run struct {
 	Saves time.Duration `json:"saves,omitempty"`
 	// Deaths counts workers that died on it; three quarantine it.
 	Deaths int `json:"deaths,omitempty"`
+	// Doubts counts its steps in doubt: while there is one, the run is.
+	Doubts int `json:"doubts,omitempty"`
+	// Skipped is the step that a person skipped of an undo.
+	Skipped string `json:"skipped,omitempty"`
 	// Erased says that its arguments are gone.
 	Erased *Erased `json:"erased,omitempty"`
 }
@@ -79,8 +83,43 @@ type Step struct {
 	Error   *Error    `json:"error,omitempty"`
 	Started time.Time `json:"started"`
 	Ended   time.Time `json:"ended,omitzero"`
+	// Order is the place of its result in the run's journal, or, without one, of
+	// its start: a number of the ledger.
+	Order uint64 `json:"order,omitempty"`
+	// Resolved says what a person said of it when it was in doubt.
+	Resolved *Resolution `json:"resolved,omitempty"`
 	// Erased says that arguments or result are gone, when and why.
 	Erased string `json:"erased,omitempty"`
+}
+
+// Outcomes of a step in doubt, as a person says them.
+const (
+	OutcomeHappened = "happened" // with a value
+	OutcomeAgain    = "again"    // do it once more
+	OutcomeSkip     = "skip"     // go on without it
+)
+
+// SayOutcome says one of them in words.
+func SayOutcome(outcome string) string {
+	switch outcome {
+	case OutcomeHappened:
+		return "it happened"
+	case OutcomeAgain:
+		return "do it again"
+	}
+	return "skip it"
+}
+
+// Resolution is what a person said of a step in doubt.
+type Resolution struct {
+	Step    string    `json:"step"` // PATH/N
+	Outcome string    `json:"outcome"`
+	By      string    `json:"by"`
+	At      time.Time `json:"at"`
+	Why     string    `json:"why,omitempty"`
+	How     string    `json:"how,omitempty"` // page, api, command
+	// Value is what a step that happened returned.
+	Value Data `json:"value,omitempty"`
 }
 
 // Statuses of a question.

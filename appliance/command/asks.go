@@ -79,7 +79,23 @@ func runRuns(c *call) error {
 	return c.client([]ask{
 		{"list", "", func(q *question) error { return get(q, "runs"+q.query(), showRuns) }},
 		{"show", "ID", func(q *question) error { return get(q, "runs/"+q.id(), showRun) }},
+		{"resolve", "ID STEP", resolveStep},
 	})
+}
+
+// resolveStep says of a step in doubt what became of it.
+func resolveStep(q *question) error {
+	if q.opts.outcome == "" {
+		return usagef("resolve wants an outcome: larkspur runs resolve %s %s --outcome happened, again or skip", q.args[0], q.args[1])
+	}
+	body := map[string]any{"step": q.args[1], "outcome": q.opts.outcome, "reason": q.opts.reason}
+	if q.opts.value != "" {
+		if !json.Valid([]byte(q.opts.value)) {
+			return usagef("--value: want JSON, got %q", q.opts.value)
+		}
+		body["value"] = json.RawMessage(q.opts.value)
+	}
+	return post(q, "runs/"+q.id()+"/resolve", body, decided)
 }
 
 func showRuns(w io.Writer, p page[engine.Run]) {

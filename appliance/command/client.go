@@ -141,6 +141,7 @@ type question struct {
 type options struct {
 	dir, status, reason, code, fields string
 	incident, because                 string
+	outcome, value                    string
 	json, dryRun                      bool
 	limit                             int
 }
@@ -154,6 +155,8 @@ func (c *call) client(asks []ask) error {
 		f.StringVar(&o.code, "code", "", "of a close")
 		f.StringVar(&o.fields, "fields", "", "JSON object of an answer's fields")
 		f.StringVar(&o.incident, "incident", "", "only of this incident")
+		f.StringVar(&o.outcome, "outcome", "", "of a step in doubt: happened, again or skip")
+		f.StringVar(&o.value, "value", "", "JSON of what a step returned that happened")
 		f.StringVar(&o.because, "because", "", "why something is erased")
 		f.BoolVar(&o.dryRun, "dry-run", false, "only tell what would be erased")
 		f.BoolVar(&o.json, "json", false, "print what the API answers")

@@ -52,7 +52,7 @@ func commands() []command {
 		{"replay", "[DIR] FILE…", "captures or events (- reads standard input) against the rules, offline; --json, --run, --answers FILE", runReplay},
 		{"dns", "FILE | -i IFACE", "print DNS messages as JSON lines", nil},
 		{"incidents", "[list | show ID | close ID | reopen ID | note ID TEXT]", "incidents of a running appliance", runIncidents},
-		{"runs", "[list | show ID]", "runs and their steps", runRuns},
+		{"runs", "[list | show ID | resolve ID STEP]", "runs and their steps", runRuns},
 		{"questions", "[list | show ID | answer ID CHOICE]", "what people are asked", runQuestions},
 		{"changes", "[list | undo ID]", "changes in force", runChanges},
 		{"rules", "[list]", "rules, their hits and errors", runRules},

@@ -205,6 +205,9 @@ const (
 	RunParkedKind   Kind = 22
 	RunEndedKind    Kind = 23
 	WorkerDiedKind  Kind = 24
+	StepDoubtedKind Kind = 25
+	// StepResolvedKind is what a person says of a step in doubt.
+	StepResolvedKind Kind = 26
 
 	QuestionAnsweredKind Kind = 30
 
@@ -220,7 +223,7 @@ var kindNames = map[Kind]string{
 	LoggedInKind: "logged_in", LoggedOutKind: "logged_out", ExportedKind: "exported", KeyRotatedKind: "key_rotated", ErasedKind: "erased",
 	EventSeenKind: "event_seen", EventMatchedKind: "event_matched", EventRoutedKind: "event_routed", JobFiredKind: "job_fired",
 	StepStartedKind: "step_started", StepDoneKind: "step_done", RunParkedKind: "run_parked",
-	RunEndedKind: "run_ended", WorkerDiedKind: "worker_died",
+	RunEndedKind: "run_ended", WorkerDiedKind: "worker_died", StepDoubtedKind: "step_doubted", StepResolvedKind: "step_resolved",
 	QuestionAnsweredKind: "question_answered",
 	TimerFiredKind:       "timer_fired", UndoRequestedKind: "undo_requested", IncidentChangedKind: "incident_changed",
 }

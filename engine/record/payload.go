@@ -233,6 +233,30 @@ type WorkerDied struct {
 	Why        string `json:"why"`
 }
 
+// StepDoubted says that nobody knows whether a step of class once happened: it
+// was started, and has no result.
+type StepDoubted struct {
+	Error      *engine.Error `json:"error"`
+	Generation int           `json:"generation"`
+	Number     int           `json:"n"`
+	Path       string        `json:"path,omitempty"`
+	Run        string        `json:"run"`
+}
+
+// StepResolved offers what a person says of a step in doubt. Result is the
+// step's, unless it is to be done again.
+type StepResolved struct {
+	By         string      `json:"by"`
+	Generation int         `json:"generation"`
+	How        string      `json:"how"`
+	Number     int         `json:"n"`
+	Outcome    string      `json:"outcome"`
+	Path       string      `json:"path,omitempty"`
+	Result     engine.Data `json:"result,omitempty"`
+	Run        string      `json:"run"`
+	Why        string      `json:"why,omitempty"`
+}
+
 // Question is what an ask asks.
 type Question struct {
 	Choices    []engine.Choice    `json:"choices,omitempty"`

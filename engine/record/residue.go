@@ -73,6 +73,10 @@ func residues(k Kind) (r residue, known bool) {
 		return of(leftOfEnded, func(p *RunEnded, s string) { sayError(p.Error, s) }), true
 	case WorkerDiedKind:
 		return of(leftOfDied, func(p *WorkerDied, s string) { p.Why = s }), true
+	case StepDoubtedKind:
+		return of(leftOfDoubted, func(p *StepDoubted, s string) { sayError(p.Error, s) }), true
+	case StepResolvedKind:
+		return of(leftOfResolved, func(p *StepResolved, s string) { p.By = s }), true
 	case QuestionAnsweredKind:
 		return of(leftOfAnswer, func(p *QuestionAnswered, s string) { p.By = s }), true
 	case UndoRequestedKind:
@@ -209,6 +213,14 @@ func leftOfEnded(p RunEnded) RunEnded {
 
 func leftOfDied(p WorkerDied) WorkerDied {
 	return WorkerDied{Generation: p.Generation, Run: p.Run}
+}
+
+func leftOfDoubted(p StepDoubted) StepDoubted {
+	return StepDoubted{Error: leftOfError(p.Error), Generation: p.Generation, Number: p.Number, Path: p.Path, Run: p.Run}
+}
+
+func leftOfResolved(p StepResolved) StepResolved {
+	return StepResolved{Generation: p.Generation, How: p.How, Number: p.Number, Outcome: p.Outcome, Path: p.Path, Run: p.Run}
 }
 
 func leftOfAnswer(p QuestionAnswered) QuestionAnswered {

@@ -20,6 +20,7 @@ var kinds = map[record.Kind]any{
 	record.EventRoutedKind: record.EventRouted{}, record.JobFiredKind: record.JobFired{}, record.StepStartedKind: record.StepStarted{},
 	record.StepDoneKind: record.StepDone{}, record.RunParkedKind: record.RunParked{}, record.RunEndedKind: record.RunEnded{},
 	record.WorkerDiedKind: record.WorkerDied{}, record.QuestionAnsweredKind: record.QuestionAnswered{},
+	record.StepDoubtedKind: record.StepDoubted{}, record.StepResolvedKind: record.StepResolved{},
 	record.TimerFiredKind: record.TimerFired{}, record.UndoRequestedKind: record.UndoRequested{}, record.IncidentChangedKind: record.IncidentAct{},
 }
 
@@ -38,6 +39,8 @@ var stays = map[record.Kind]string{
 	record.RunParkedKind:        "path run",
 	record.RunEndedKind:         "error.at error.cause error.kind run status",
 	record.WorkerDiedKind:       "run",
+	record.StepDoubtedKind:      "error.at error.cause error.kind path run",
+	record.StepResolvedKind:     "how outcome path run",
 	record.QuestionAnsweredKind: "how question",
 	record.UndoRequestedKind:    "change",
 	record.IncidentChangedKind:  "act incident",

@@ -55,7 +55,7 @@ func (c *carrier) begin(ctx context.Context) (wire.Run, error) {
 	if err := c.r.bundle(ctx, c.run.Bundle); err != nil {
 		return wire.Run{}, err
 	}
-	journal, err := c.r.cfg.State.Journal(c.run.ID)
+	journal, err := c.journal(ctx)
 	if err != nil {
 		return wire.Run{}, err
 	}

@@ -71,10 +71,7 @@ func (c *carrier) key(s *wire.Step) string {
 func (c *carrier) effect(ctx context.Context, s *wire.Step, b engine.Builtin, args map[string]engine.Value) (wire.Answer, verdict, error) {
 	call := c.call(s, b, args)
 	_, again := c.started[engine.StepID(s.Path, s.Number)]
-	if again && s.Class == engine.Once {
-		return c.resolve(ctx, s, b, call, args)
-	}
-	if !again {
+	if !again { // of those that were, doubts are settled
 		if ctx.Err() != nil {
 			return wire.Answer{}, parked, ctx.Err()
 		}
@@ -179,47 +176,4 @@ func (c *carrier) expiry(v engine.Value) time.Time {
 		return v.UTC()
 	}
 	return time.Time{}
-}
-
-// resolve settles a step of class once that was started and has no result: the
-// world is asked whether it happened; without a probe a person is.
-func (c *carrier) resolve(ctx context.Context, s *wire.Step, b engine.Builtin, call *engine.Call, args map[string]engine.Value) (wire.Answer, verdict, error) {
-	if b.Probe == nil {
-		return c.inDoubt(ctx, s, nil)
-	}
-	happened, res, err := c.r.cfg.Builtins.Probe(ctx, call)
-	switch {
-	case err != nil && ctx.Err() != nil:
-		return wire.Answer{}, parked, ctx.Err()
-	case err != nil && retriable(err):
-		// The world does not answer: the run is tried again in a moment, until
-		// it does.
-		return wire.Answer{}, parked, engine.WrapError(engine.Unavailable, err, s.Builtin+": asking whether it happened")
-	case err != nil:
-		return c.inDoubt(ctx, s, err)
-	case !happened:
-		return c.touch(ctx, s, call, args)
-	}
-	done := c.brief(s)
-	done.Probed = true
-	return c.settle(done, s, res, args, nil)
-}
-
-func retriable(err error) bool {
-	k := engine.KindOf(err)
-	return k == engine.Timeout || k == engine.Unavailable
-}
-
-// inDoubt stops the run: whether the step happened only a person can say.
-func (c *carrier) inDoubt(ctx context.Context, s *wire.Step, cause error) (wire.Answer, verdict, error) {
-	e := &engine.Error{
-		Kind: engine.Internal, At: s.At, Maybe: true,
-		Message: s.Builtin + " was started, and nothing says whether it happened: the power went out, or the program was ended, in between",
-		Hint:    "look at the system that it changes, then say here: it happened, do it again, or skip",
-	}
-	if cause != nil {
-		e.Message += " (" + cause.Error() + ")"
-	}
-	_, err := c.end(ctx, engine.RunInDoubt, e, "")
-	return wire.Answer{}, parked, err
 }

@@ -250,7 +250,7 @@ func simSignatures() []engine.Signature {
 		return engine.Signature{Name: name, Class: class, Positional: len(params), Params: params, Version: 1}
 	}
 	block := sim("sim.block", engine.Once, need("mac"))
-	block.Change = true
+	block.Change, block.Result, block.Type = true, "mac", "sim.blocked"
 	deliver := sim("smtp.deliver", engine.Repeatable, engine.Param{Name: "connection", Kind: "connection"}, engine.Param{Name: "mail", Kind: "dict", Required: true})
 	deliver.Connection, deliver.Internal = "smtp", true
 	return []engine.Signature{

@@ -36,8 +36,10 @@ func performChange(ctx context.Context, c *carrier, s *wire.Step, args map[strin
 
 // changeName names the change of a step before the ledger has given it an id.
 func (c *carrier) changeName(s *wire.Step) string {
-	return c.run.ID + "/" + engine.StepID(s.Path, s.Number)
+	return changeName(c.run.ID, s.Path, s.Number)
 }
+
+func changeName(run, path string, n int) string { return run + "/" + engine.StepID(path, n) }
 
 // now writes what is pending at once: others should see it.
 func (c *carrier) now(ctx context.Context, a wire.Answer, v verdict, err error) (wire.Answer, verdict, error) {

@@ -219,6 +219,9 @@ func (r *Runner) carry(ctx context.Context, id string) (again bool, err error) {
 	c := &carrier{r: r, run: run, started: map[string]engine.Step{}}
 	defer c.forget()
 	start, err := c.begin(ctx)
+	if errors.Is(err, errInDoubt) {
+		return false, nil
+	}
 	if err != nil {
 		return false, c.cannotBegin(ctx, err)
 	}

@@ -58,7 +58,7 @@ func decideStarted(t *tx, p record.StepStarted) record.Outcome {
 	if _, why := t.live(p.Run, p.Generation); why != "" {
 		return refuse(why)
 	}
-	if _, ok := t.step(p.Run, p.Generation, p.Path, p.Number); ok {
+	if e, ok := t.step(p.Run, p.Generation, p.Path, p.Number); ok && e.Via != viaAgain {
 		return refuse("the step was started before")
 	}
 	o := record.Outcome{Applied: true, Run: p.Run}
@@ -88,7 +88,8 @@ func reachable(q *record.Question) []engine.Addressee {
 
 func applyStarted(t *tx, p record.StepStarted, o record.Outcome) {
 	r, _ := t.run(p.Run)
-	t.putStep(p.Run, p.Generation, p.Path, p.Number, stepEntry{Started: t.rec + 1})
+	before, _ := t.step(p.Run, p.Generation, p.Path, p.Number)
+	t.putStep(p.Run, p.Generation, p.Path, p.Number, stepEntry{Started: t.rec + 1, Note: before.Note})
 	step := engine.StepID(p.Path, p.Number)
 	if !p.Until.IsZero() {
 		t.setTimer(engine.Timer{ID: o.Timer, Due: p.Until, For: "sleep", Target: p.Run, Step: step})
@@ -311,15 +312,18 @@ func (t *tx) settleChange(r engine.Run) {
 		return
 	}
 	before := c.Status
-	if r.Status == engine.RunDone {
+	if r.Status == engine.RunDone && r.Skipped == "" {
 		c.Status, c.Undone = engine.ChangeUndone, t.now
 		t.putChange(c, before)
 		t.tally(t.aspectOfRun(r), func(x *engine.Tally) { x.Undone++ })
 		return
 	}
 	c.Status, c.Error = engine.ChangeUndoFailed, "the undo is "+r.Status
-	if r.Error != nil {
+	switch {
+	case r.Error != nil:
 		c.Error = r.Error.Message
+	case r.Skipped != "":
+		c.Error = "step " + r.Skipped + " of the undo was skipped"
 	}
 	t.putChange(c, before)
 	t.tally(t.aspectOfRun(r), func(x *engine.Tally) { x.UndoFailed++ })

@@ -98,6 +98,10 @@ func verbs(k record.Kind) (verb, bool) {
 		return verbOf(decideEnded, applyEnded), true
 	case record.WorkerDiedKind:
 		return verbOf(decideDied, applyDied), true
+	case record.StepDoubtedKind:
+		return verbOf(decideDoubted, applyDoubted), true
+	case record.StepResolvedKind:
+		return verbOf(decideResolved, applyResolved), true
 	case record.QuestionAnsweredKind:
 		return verbOf(decideAnswer, applyAnswer), true
 	case record.TimerFiredKind:

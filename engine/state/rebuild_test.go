@@ -21,6 +21,8 @@ type workload struct {
 	shard uint16
 	ids   map[byte][]string // by letter, what outcomes named
 	seen  map[record.Kind]int
+
+	begun record.StepStarted // the last one
 }
 
 func (w *workload) id(letter byte) string {
@@ -112,6 +114,7 @@ func (w *workload) started() ledger.New {
 			s.Question.Due = w.b.clock.now.Add(time.Hour)
 		}
 	}
+	w.begun = s
 	return rec(record.StepStartedKind, s)
 }
 
@@ -152,7 +155,13 @@ func (w *workload) act() record.IncidentAct {
 
 func (w *workload) ofRun() ledger.New {
 	run := w.id('r')
-	switch w.rnd.IntN(6) {
+	switch w.rnd.IntN(9) {
+	case 6, 7:
+		return rec(record.StepDoubtedKind, record.StepDoubted{
+			Run: w.begun.Run, Generation: 1, Path: w.begun.Path, Number: w.begun.Number, Error: engine.Errorf(engine.Internal, "who knows"),
+		})
+	case 8:
+		return w.resolution()
 	case 0, 1, 2:
 		return rec(record.RunParkedKind, record.RunParked{Run: run, Generation: 1, Number: 1 + w.rnd.IntN(8), Waits: "something"})
 	case 3:
@@ -165,8 +174,17 @@ func (w *workload) ofRun() ledger.New {
 	return rec(record.RunEndedKind, e)
 }
 
+func (w *workload) resolution() ledger.New {
+	return rec(record.StepResolvedKind, record.StepResolved{
+		Run: w.begun.Run, Generation: 1, Path: w.begun.Path, Number: w.begun.Number, By: "ana", How: "page", Why: "I looked",
+		Outcome: w.pick(engine.OutcomeHappened, engine.OutcomeAgain, engine.OutcomeSkip), Result: engine.MustEncode("ok"),
+	})
+}
+
 func (w *workload) fromOutside() ledger.New {
-	switch w.rnd.IntN(4) {
+	switch w.rnd.IntN(5) {
+	case 4:
+		return w.resolution()
 	case 0:
 		return rec(record.QuestionAnsweredKind, record.QuestionAnswered{Question: w.id('q'), By: w.pick("dave", "ana"), Choice: "yes", How: "page"})
 	case 1:

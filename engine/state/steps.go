@@ -56,7 +56,13 @@ func fillStep(r store.Reader, blobs *store.Blobs, shard uint16, e stepEntry, tim
 		step.Builtin, step.Version, step.Class, step.At = started.Builtin, started.Version, started.Class, started.At
 		step.Args, step.Hash, step.Ticks = started.Args, started.Hash, started.Ticks
 	}
-	if e.Via != viaNothing {
+	step.Order = e.order()
+	switch {
+	case e.Via == viaDoubt:
+		step.Status = engine.StepInDoubt
+	case e.Via == viaAgain:
+		step.Status = engine.StepNotStarted
+	case e.ended():
 		if err := fillResult(r, blobs, shard, e, &started, step); err != nil {
 			return err
 		}
@@ -103,6 +109,8 @@ func fillResult(r store.Reader, blobs *store.Blobs, shard uint16, e stepEntry, s
 		step.Error = &engine.Error{Kind: engine.Closed, Message: "the incident was closed"}
 	case viaTimer:
 		return fillTimeout(started, step)
+	case viaHappened, viaSkipped:
+		return fillResolved(rec, e, step)
 	case viaAnswer:
 		if rec.Erased {
 			step.Erased = erasedBy(rec).String()
@@ -200,5 +208,5 @@ func fillTimes(r store.Reader, shard uint16, e stepEntry, step *engine.Step) err
 		}
 		part.into(rec)
 	}
-	return nil
+	return fillNote(r, shard, e, step)
 }

@@ -56,6 +56,10 @@ func describe(r store.Reader, rec ledger.Record, e *engine.TimelineEntry) error 
 		return tell(rec, e, func(p record.RunEnded) { tellEnded(r, p, e) })
 	case record.WorkerDiedKind:
 		return tell(rec, e, func(p record.WorkerDied) { e.Run, e.Text = p.Run, "the worker that carried the run died: "+p.Why })
+	case record.StepDoubtedKind:
+		return tell(rec, e, func(p record.StepDoubted) { tellDoubted(p, e) })
+	case record.StepResolvedKind:
+		return tell(rec, e, func(p record.StepResolved) { tellResolved(p, e) })
 	case record.QuestionAnsweredKind:
 		return tell(rec, e, func(p record.QuestionAnswered) { tellAnswer(p, e) })
 	case record.TimerFiredKind:

@@ -319,6 +319,7 @@ type stepEntry struct {
 	Started uint64 // record number + 1; 0 is none
 	Done    uint64
 	Via     byte
+	Note    uint64 // record number + 1 of its doubt, or of what resolved it; 0 is none
 }
 
 const (
@@ -328,7 +329,24 @@ const (
 	viaAnswer  = 'a' // question_answered
 	viaTimer   = 't' // timer_fired
 	viaClosed  = 'c' // the incident was closed from outside
+
+	// Of a step that was in doubt, see Note.
+	viaDoubt    = 'u' // not ended: nobody knows
+	viaAgain    = 'g' // not ended: a person wants it done again
+	viaHappened = 'h' // step_resolved
+	viaSkipped  = 's' // step_resolved
 )
+
+// ended says whether the step has a result.
+func (e stepEntry) ended() bool { return e.Done != 0 }
+
+// order is the step's place in the journal.
+func (e stepEntry) order() uint64 {
+	if e.ended() {
+		return e.Done
+	}
+	return e.Started
+}
 
 func (t *tx) step(run string, generation int, path string, n int) (stepEntry, bool) {
 	b, ok := t.Get(stepKey(run, generation, path, n))
@@ -340,12 +358,22 @@ func (t *tx) step(run string, generation int, path string, n int) (stepEntry, bo
 
 func (t *tx) putStep(run string, generation int, path string, n int, e stepEntry) {
 	b := binary.BigEndian.AppendUint64(nil, e.Started)
-	b = binary.BigEndian.AppendUint64(b, e.Done)
-	t.Set(stepKey(run, generation, path, n), append(b, e.Via))
+	b = append(binary.BigEndian.AppendUint64(b, e.Done), e.Via)
+	if e.Note != 0 {
+		b = binary.BigEndian.AppendUint64(b, e.Note)
+	}
+	t.Set(stepKey(run, generation, path, n), b)
 }
 
+// stepEntryBytes is the length of an entry without a note.
+const stepEntryBytes = 17
+
 func decodeStep(b []byte) stepEntry {
-	return stepEntry{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:]), b[16]}
+	e := stepEntry{Started: binary.BigEndian.Uint64(b), Done: binary.BigEndian.Uint64(b[8:]), Via: b[16]}
+	if len(b) > stepEntryBytes {
+		e.Note = binary.BigEndian.Uint64(b[stepEntryBytes:])
+	}
+	return e
 }
 
 // endStep ends a step that waits, by a record other than step_done, and wakes

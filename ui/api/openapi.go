@@ -38,6 +38,7 @@ func Operations() []Operation {
 		{Method: "POST", Path: "/api/v1/incidents/{id}/note", Summary: "Write a note on an incident", Body: NoteBody{}, Answer: engine.Decision{}},
 		{Method: "GET", Path: "/api/v1/runs", Summary: "List runs, newest first", Query: with("status", "incident", "rule"), Answer: List[engine.Run]{}},
 		{Method: "GET", Path: "/api/v1/runs/{id}", Summary: "One run with its steps", Answer: Run{}},
+		{Method: "POST", Path: "/api/v1/runs/{id}/resolve", Summary: "Say of a step in doubt: happened (with a value), again or skip", Body: ResolveBody{}, Answer: engine.Decision{}},
 		{Method: "GET", Path: "/api/v1/questions", Summary: "List questions, newest first", Query: with("status", "incident"), Answer: List[engine.Question]{}},
 		{Method: "GET", Path: "/api/v1/questions/{id}", Summary: "One question", Answer: engine.Question{}},
 		{Method: "POST", Path: "/api/v1/questions/{id}/answer", Summary: "Answer a question", Body: AnswerBody{}, Answer: engine.Decision{}},

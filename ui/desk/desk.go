@@ -62,6 +62,8 @@ type Decider interface {
 	ReopenIncident(ctx context.Context, id, reason, by string) (engine.Decision, error)
 	Note(ctx context.Context, id, text, by string) (engine.Decision, error)
 	UndoChange(ctx context.Context, id, by, why string) (engine.Decision, error)
+	// ResolveStep says of a step in doubt what became of it.
+	ResolveStep(ctx context.Context, run string, in engine.Resolution) (engine.Decision, error)
 }
 
 // Exporter writes the audit log for auditors.

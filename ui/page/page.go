@@ -89,7 +89,7 @@ func newPages(c Config, templates, assets fs.FS) (*Pages, error) {
 	if err := declared(templates); err != nil {
 		return nil, err
 	}
-	base := template.New("").Funcs(template.FuncMap{"tone": tone, "words": desk.Status})
+	base := template.New("").Funcs(template.FuncMap{"tone": tone, "words": desk.Status, "said": engine.SayOutcome})
 	for _, name := range shared() {
 		if err := parse(base, templates, name); err != nil {
 			return nil, err
@@ -278,6 +278,7 @@ func notice(done string) string {
 		"erasing":   "It is being erased. Pages show it in a moment.",
 		"noted":     "Your note is on the incident.",
 		"answered":  "Your answer is recorded.",
+		"resolved":  "That is recorded, and the run goes on once nothing of it is in doubt.",
 		"undoing":   "The change is being taken back.",
 		"signed-in": "You are signed in on this device for 30 days.",
 	}[done]

@@ -3,8 +3,13 @@ package page
 import (
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/labstack/echo/v4"
+
+	"larkspur/engine"
+	"larkspur/ui/desk"
+	"larkspur/ui/login"
 )
 
 type runPage struct {
@@ -39,4 +44,25 @@ func (p *Pages) Run(c echo.Context) error {
 		v.After = "?from=" + strconv.Itoa(last+1)
 	}
 	return p.render(c, http.StatusOK, "run", v)
+}
+
+// ResolveStep serves POST /runs/:id/resolve.
+func (p *Pages) ResolveStep(c echo.Context) error {
+	why, err := formValue(c, "reason")
+	if err != nil {
+		return err
+	}
+	form := c.Request().PostForm
+	in := engine.Resolution{Step: form.Get("step"), Outcome: form.Get("outcome"), Why: why}
+	if in.Outcome == engine.OutcomeHappened {
+		in.Value = engine.Data(strings.TrimSpace(form.Get("value")))
+	}
+	d, err := p.Desk.Resolve(c.Request().Context(), login.From(c.Request().Context()).Identity, c.Param("id"), in)
+	if err != nil {
+		return err
+	}
+	if !d.Applied {
+		return desk.NotApplied(d)
+	}
+	return p.back(c, "/runs/"+c.Param("id"), "resolved")
 }

@@ -46,3 +46,32 @@ func TestRunPagesLongJournals(t *testing.T) {
 	dave.Get(path+"?from=999999").Want(200, `id="step-10000"`)
 	dave.Get(path+"?from=-1").Want(200, `id="step-10000"`)
 }
+
+func TestADoubtIsResolvedOnThePage(t *testing.T) {
+	w := uitest.Sample(t, address)
+	path := "/larkspur/runs/" + uitest.BadRunID
+	eng := w.Visit(t, "eng")
+	p := eng.Get(path).Want(200, "It happened", "Do it again", "Skip it", "How you know")
+	form := p.Form()
+	form.Set("step", "2")
+	form.Set("outcome", "happened")
+	form.Set("value", ` {"exit": 0} `)
+	form.Set("reason", "the log says so")
+	if to := eng.Post(path+"/resolve", form).Want(303).Header.Get("Location"); to != path+"?done=resolved" {
+		t.Errorf("got a redirect to %q", to)
+	}
+	form.Set("outcome", "skip")
+	eng.Post(path+"/resolve", form).Want(303)
+	want := `login eng link; resolve r0-16 2 happened {"exit": 0} by eng "the log says so"; resolve r0-16 2 skip  by eng "the log says so"`
+	if got := w.Logged(); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	w.Late = "it was resolved by dave: skip it"
+	eng.Post(path+"/resolve", form).Want(409, "it was resolved by dave: skip it")
+	ana := w.Visit(t, "ana")
+	ana.Get(path).Want(200, "not repeated until a person says so").Lacks("Do it again")
+	form.Set("form_token", ana.Get("/larkspur/changes").Form().Get("form_token"))
+	ana.Post(path+"/resolve", form).Want(403, "It takes the role engineer or admin")
+	w.Has.Journals[uitest.BadRunID][1].Resolved = &engine.Resolution{Step: "2", Outcome: engine.OutcomeAgain, By: "dave", At: uitest.Start(), Why: "it was off"}
+	ana.Get(path).Want(200, "do it again, because it was off")
+}

@@ -144,6 +144,13 @@ type StepView struct {
 	Out    Shown
 	Began  Moment
 	Took   string
+	Said   Moment // when it was resolved
+	Doubt  *Doubt // the form, for those who may resolve it
+}
+
+// Doubt is the form of a step in doubt.
+type Doubt struct {
+	Action, Token, Step string
 }
 
 // RunView is a run with its steps as pages show it.
@@ -190,7 +197,11 @@ func (p *Pages) runView(f frame, r engine.Run, steps []engine.Step, first, most 
 	v.First = first + 1
 	sources := p.Desk.Sources(r.Bundle)
 	for _, s := range steps[first:min(len(steps), first+most)] {
-		v.Steps = append(v.Steps, stepView(f, s, sources))
+		step := stepView(f, s, sources)
+		if s.Status == engine.StepInDoubt && f.MaySteer() {
+			step.Doubt = &Doubt{Action: f.Base + "/runs/" + r.ID + "/resolve", Token: f.FormToken, Step: step.Key}
+		}
+		v.Steps = append(v.Steps, step)
 	}
 	if r.Error != nil {
 		v.Blame = sources.At(r.Error.At, 3)
@@ -205,6 +216,9 @@ func stepView(f frame, s engine.Step, sources *desk.Sources) StepView {
 	}
 	if s.Path == "" {
 		v.Key = strconv.Itoa(s.Number)
+	}
+	if s.Resolved != nil {
+		v.Said = f.When(s.Resolved.At)
 	}
 	if s.Ended.After(s.Started) { // a read has one record: how long it took is not known
 		v.Took = took(s.Ended.Sub(s.Started))
@@ -250,6 +264,9 @@ func purpose(r engine.Run) string {
 
 // MayWork reports whether forms that act on incidents and changes are shown.
 func (f frame) MayWork() bool { return f.Who.May(login.Work) }
+
+// MaySteer reports whether forms that act on runs are shown.
+func (f frame) MaySteer() bool { return f.Who.May(login.Steer) }
 
 // MayErase reports whether the form that erases is shown.
 func (f frame) MayErase() bool { return f.Who.May(login.Govern) }

@@ -225,6 +225,12 @@ func (w *World) UndoChange(_ context.Context, id, by, why string) (engine.Decisi
 	return w.decide("undo %s by %s %q", id, by, why)
 }
 
+func (w *World) ResolveStep(_ context.Context, run string, in engine.Resolution) (engine.Decision, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.decide("resolve %s %s %s %s by %s %q", run, in.Step, in.Outcome, in.Value, in.By, in.Why)
+}
+
 func (w *World) Export(_ context.Context, out io.Writer, f engine.AuditFilter, by string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()

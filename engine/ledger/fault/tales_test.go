@@ -208,6 +208,9 @@ type run struct {
 }
 
 func (r *run) play() {
+	if r.chance(3) {
+		r.doubt()
+	}
 	change := r.effect()
 	question, timer, outbox := r.ask()
 	r.answer(question, timer)
@@ -278,6 +281,25 @@ func (r *run) effect() (change string) {
 		done.Change.Expires = r.clock.Now().Add(time.Hour)
 	}
 	return r.append(r.shard, r.done(done))[0].Change
+}
+
+// doubt is a step that a death left without a result, which a person resolves.
+func (r *run) doubt() {
+	r.append(r.shard, r.started(record.StepStarted{Builtin: "http.post", Class: engine.Once, Args: r.data()}))
+	r.one(r.shard, record.StepDoubtedKind, record.StepDoubted{
+		Error: &engine.Error{Kind: engine.Internal, Message: "nothing says whether it happened"}, Generation: 1, Number: r.n, Run: r.id,
+	})
+	said := record.StepResolved{By: "ana", Generation: 1, How: "page", Number: r.n, Run: r.id, Why: r.text()}
+	said.Outcome = []string{engine.OutcomeHappened, engine.OutcomeAgain, engine.OutcomeSkip}[r.rng.IntN(3)]
+	if said.Outcome != engine.OutcomeAgain {
+		said.Result = r.data()
+	}
+	r.one(r.shard, record.StepResolvedKind, said)
+	if said.Outcome == engine.OutcomeAgain {
+		r.n--
+		r.append(r.shard, r.started(record.StepStarted{Builtin: "http.post", Class: engine.Once, Args: r.data()}))
+		r.append(r.shard, r.done(record.StepDone{Number: r.n, Result: r.data()}))
+	}
 }
 
 func (r *run) ask() (question, timer string, outbox []string) {
