@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"time"
 
@@ -239,9 +240,13 @@ func (a *Appliance) notice(n []state.Notice) {
 	}
 }
 
+// maxWorkers: more processes would take memory and give nothing; each interprets
+// on all processors.
+const maxWorkers = 4
+
 func (a *Appliance) openRunner() (err error) {
 	keys, current := a.ledger.HashKeys()
-	a.pool, err = sandbox.Open(sandbox.Config{Binary: a.cfg.Worker, Hello: wire.Hello{
+	a.pool, err = sandbox.Open(sandbox.Config{Binary: a.cfg.Worker, Workers: min(runtime.NumCPU(), maxWorkers), Hello: wire.Hello{
 		Engine: Version, Signatures: signatures(), HashKeys: keys, HashKey: current,
 	}})
 	if err != nil {

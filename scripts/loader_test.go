@@ -272,7 +272,7 @@ func TestLoadNoWorkspace(t *testing.T) {
 
 func TestLoadOfDeadlyScripts(t *testing.T) {
 	dir := t.TempDir()
-	death := &sandbox.Death{Why: sandbox.DiedMemory, Detail: "out of memory", Computing: true}
+	death := &sandbox.Death{Why: sandbox.DiedMemory, Detail: "out of memory", Suspect: true}
 	w := &reader{deaths: []error{death}}
 	live, err := newLoader(dir, w).Load(context.Background())
 	if err != nil || !live.OK() {

@@ -228,6 +228,8 @@ type RunEnded struct {
 
 // WorkerDied counts a worker's death against the run that it carried.
 type WorkerDied struct {
+	At         string `json:"at,omitempty"`    // where the script was, if that is known
+	Cause      string `json:"cause,omitempty"` // memory, time, killed, exit, protocol
 	Generation int    `json:"generation"`
 	Run        string `json:"run"`
 	Why        string `json:"why"`

@@ -212,7 +212,7 @@ func leftOfEnded(p RunEnded) RunEnded {
 }
 
 func leftOfDied(p WorkerDied) WorkerDied {
-	return WorkerDied{Generation: p.Generation, Run: p.Run}
+	return WorkerDied{At: p.At, Cause: p.Cause, Generation: p.Generation, Run: p.Run}
 }
 
 func leftOfDoubted(p StepDoubted) StepDoubted {

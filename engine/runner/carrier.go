@@ -285,17 +285,17 @@ func (c *carrier) flush(ctx context.Context) (bool, error) {
 	return o.Applied, err
 }
 
-// died counts a worker's death against the run, if the run was computing.
+// died counts a worker's death against the run, if the run is suspected of it.
 func (c *carrier) died(ctx context.Context, cause error) error {
 	var death *sandbox.Death
-	if errors.As(cause, &death) && !death.Computing {
+	if !errors.As(cause, &death) || !death.Suspect {
 		return nil // another run's fault: replay
 	}
 	if !c.effects {
 		c.forget() // reads are done again
 	}
 	_, err := c.write(ctx, newRecord(record.WorkerDiedKind, record.WorkerDied{
-		Run: c.run.ID, Generation: c.run.Generation, Why: cause.Error(),
+		Run: c.run.ID, Generation: c.run.Generation, Why: cause.Error(), At: death.At, Cause: death.Why,
 	}))
 	return err
 }

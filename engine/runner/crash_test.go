@@ -336,11 +336,14 @@ func TestAJournalOfAnotherScriptDiverges(t *testing.T) {
 func TestThreeDeathsQuarantine(t *testing.T) {
 	t.Parallel()
 	p := ownPool(t, func(c *sandbox.Config) { c.Silence = 5 * time.Second })
-	b := playbookWith(t, boxConfig{pool: p}, "def g(i):\n    sim.put('good')\n\ndef f(i):\n    sim.put('before')\n    x = [0] * 1000000000\n    sim.put('after')\n")
+	b := playbookWith(t, boxConfig{pool: p}, "def g(i):\n    sim.put('good')\n\ndef f(i):\n    sim.put('before')\n    n = 1000000000\n    x = [0] * n\n    sim.put('after')\n")
 	incident, run := b.start()
 	r := b.status(run, engine.RunQuarantined)
 	if r.Deaths != 3 || r.Error == nil || !strings.Contains(r.Error.Message, "ended three workers") || r.Error.Hint == "" {
 		t.Errorf("got %+v: %s", r, describe(r.Error))
+	}
+	if r.Error.Kind != engine.Script || r.Error.Cause != "memory" || !strings.HasPrefix(r.Error.At, "scripts/a.star:7:") {
+		t.Errorf("got kind %s, cause %q at %q, want script, memory, line 7", r.Error.Kind, r.Error.Cause, r.Error.At)
 	}
 	equal(t, "calls", b.world.did(), []string{"sim.put before"})
 	contains(t, "story", b.story(incident), "the worker that carried the run died")

@@ -225,13 +225,22 @@ func (r *Runner) carry(ctx context.Context, id string) (again bool, err error) {
 	if err != nil {
 		return false, c.cannotBegin(ctx, err)
 	}
-	call, err := r.cfg.Pool.Start(ctx, start)
+	call, err := r.place(ctx, run, start)
 	if err != nil {
 		return false, err
 	}
 	defer call.Close()
 	again, err = c.converse(ctx, call)
 	return again, c.leave(ctx, err)
+}
+
+// place opens a run's call: in a worker with others, or, once a worker died on it,
+// alone.
+func (r *Runner) place(ctx context.Context, run engine.Run, start wire.Run) (*sandbox.Call, error) {
+	if run.Deaths > 0 {
+		return r.cfg.Pool.StartAlone(ctx, start)
+	}
+	return r.cfg.Pool.Start(ctx, start)
 }
 
 // converse performs the steps that the worker comes up with, until the run ends

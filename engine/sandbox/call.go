@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"larkspur/engine/wire"
 )
@@ -59,7 +60,7 @@ func (c *Call) Answer(a wire.Answer) error {
 		w.mu.Unlock()
 		return errors.New("sandbox: an answer without a step")
 	}
-	c.x.phase = computing
+	c.x.phase, c.x.since = computing, time.Now()
 	c.x.quiet.Reset(w.pool.cfg.Silence)
 	w.mu.Unlock()
 	w.send(wire.KindAnswer, c.x.number, a)

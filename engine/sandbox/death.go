@@ -28,9 +28,11 @@ const (
 type Death struct {
 	Why    string
 	Detail string
-	// Computing tells the calls that the worker was computing when it died, one of
-	// which killed it, from those that waited for an answer and are innocent.
-	Computing bool
+	// Suspect tells the call that the worker had computed for longest when it
+	// died from the others, which are innocent.
+	Suspect bool
+	// At is where the script was ("scripts/a.star:3:9"), of a call that was alone.
+	At string
 }
 
 // Error says why, and what the process said last.

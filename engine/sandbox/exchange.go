@@ -28,6 +28,7 @@ type exchange struct {
 	events chan any
 
 	phase phase
+	since time.Time   // when the worker got its turn
 	quiet *time.Timer // kills a worker that computes for too long
 }
 

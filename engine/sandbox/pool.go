@@ -18,8 +18,12 @@ type Config struct {
 	// Binary is the executable that has the two hidden commands; this very
 	// program by default.
 	Binary string
-	// Workers is the number of processes; 1 by default.
-	Workers int
+	// Workers is the number of processes that calls share at most; 1 by default.
+	// The first is always there; another is started when all have Crowd calls, and
+	// ended when it had none for IdleAfter. A cell for a suspect comes besides.
+	Workers   int
+	Crowd     int
+	IdleAfter time.Duration
 	// MaxDataBytes is the memory that a worker may use (RLIMIT_DATA).
 	MaxDataBytes uint64
 	// Processors is how many threads a worker computes with at once.
@@ -36,6 +40,8 @@ type Config struct {
 const (
 	DefaultMaxDataBytes = 256 << 20
 	DefaultMaxCalls     = 512
+	DefaultCrowd        = 16
+	DefaultIdleAfter    = time.Minute
 	DefaultSilence      = 10 * time.Second
 	// Limits of interpreter steps, where Hello has none: some seconds between two
 	// calls of the world on a Pi, and some 10 ms for one where.
@@ -63,6 +69,7 @@ type Pool struct {
 	running bool
 	slots   []slot
 	bundles map[string]wire.Load
+	cell    chan struct{} // has room for the one cell
 	// changed is closed and replaced whenever a waiting Start may look again.
 	changed chan struct{}
 }
@@ -70,6 +77,7 @@ type Pool struct {
 // slot is the place of one worker after another. Guarded by Pool.mu.
 type slot struct {
 	worker  *worker // nil unless ready
+	wanted  bool    // a process is to be here
 	deaths  int
 	last    *Death
 	failure error // why the last start failed
@@ -83,9 +91,10 @@ func Open(cfg Config) (*Pool, error) {
 	}
 	p := &Pool{
 		cfg: cfg, signatures: map[string]engine.Signature{}, ended: make(chan struct{}),
-		slots: make([]slot, cfg.Workers), bundles: map[string]wire.Load{}, changed: make(chan struct{}),
+		slots: make([]slot, cfg.Workers), bundles: map[string]wire.Load{}, cell: make(chan struct{}, 1), changed: make(chan struct{}),
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.slots[0].wanted = true
 	for _, s := range cfg.Hello.Signatures {
 		p.signatures[s.Name] = s
 	}
@@ -107,6 +116,12 @@ func defaults(cfg Config) Config {
 	}
 	if cfg.MaxCalls == 0 {
 		cfg.MaxCalls = DefaultMaxCalls
+	}
+	if cfg.Crowd == 0 {
+		cfg.Crowd = min(DefaultCrowd, cfg.MaxCalls)
+	}
+	if cfg.IdleAfter == 0 {
+		cfg.IdleAfter = DefaultIdleAfter
 	}
 	if cfg.Silence == 0 {
 		cfg.Silence = DefaultSilence
@@ -137,6 +152,7 @@ func (p *Pool) Run(ctx context.Context) error {
 		slots.Go(func() { p.supervise(i) })
 	}
 	slots.Wait()
+	p.cell <- struct{}{} // the last cell is reaped, and there will be none
 	close(p.ended)
 	return nil
 }
@@ -161,7 +177,7 @@ func (p *Pool) supervise(i int) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	pause := firstPause
-	for p.ctx.Err() == nil {
+	for p.awaitWanted(i) {
 		err := p.oneLife(i)
 		if err == nil || p.ctx.Err() != nil {
 			pause = firstPause
@@ -177,6 +193,23 @@ func (p *Pool) supervise(i int) {
 	}
 }
 
+// awaitWanted waits until a worker is wanted in a slot; false when the pool ends.
+func (p *Pool) awaitWanted(i int) bool {
+	for p.ctx.Err() == nil {
+		p.mu.Lock()
+		wanted, changed := p.slots[i].wanted, p.changed
+		p.mu.Unlock()
+		if wanted {
+			return true
+		}
+		select {
+		case <-changed:
+		case <-p.ctx.Done():
+		}
+	}
+	return false
+}
+
 // oneLife runs one worker to its end. The error says why it never became ready.
 func (p *Pool) oneLife(i int) error {
 	w, err := newWorker(p, i)
@@ -184,10 +217,17 @@ func (p *Pool) oneLife(i int) error {
 		return err
 	}
 	w.run(p.ctx)
+	dismissed := false
 	p.update(func() {
+		if dismissed = w.dismissed; dismissed {
+			return
+		}
 		p.slots[i].deaths++
 		p.slots[i].last = w.death
 	})
+	if dismissed {
+		return nil
+	}
 	if w.ready == nil {
 		return w.death
 	}
@@ -199,11 +239,17 @@ func (p *Pool) oneLife(i int) error {
 
 // enter puts a worker that is ready into its slot.
 func (p *Pool) enter(w *worker) {
+	if w.slot == cellSlot {
+		return
+	}
 	p.update(func() { p.slots[w.slot].worker, p.slots[w.slot].failure = w, nil })
 }
 
 // retire takes a worker that is dead, or as good as dead, out of its slot.
 func (p *Pool) retire(w *worker) {
+	if w.slot == cellSlot {
+		return
+	}
 	p.mu.Lock()
 	seated := p.slots[w.slot].worker == w
 	p.mu.Unlock()
@@ -233,6 +279,7 @@ func (p *Pool) pick(ctx context.Context) (*worker, error) {
 		w, failure := p.freest()
 		if w != nil {
 			w.open++
+			p.wantMore(w)
 		}
 		changed := p.changed
 		p.mu.Unlock()
@@ -253,12 +300,30 @@ func (p *Pool) pick(ctx context.Context) (*worker, error) {
 	}
 }
 
+// wantMore asks for another worker when the freest has a crowd. mu is held.
+func (p *Pool) wantMore(freest *worker) {
+	if freest.open < p.cfg.Crowd {
+		return
+	}
+	for i := range p.slots {
+		if !p.slots[i].wanted {
+			p.slots[i].wanted = true
+			close(p.changed)
+			p.changed = make(chan struct{})
+			return
+		}
+	}
+}
+
 // freest returns a worker with room, or why no slot has any.
 func (p *Pool) freest() (*worker, error) {
 	var best *worker
 	var failure error
-	failed := 0
+	failed, wanted := 0, 0
 	for _, s := range p.slots {
+		if s.wanted {
+			wanted++
+		}
 		if s.failure != nil {
 			failed, failure = failed+1, s.failure
 		}
@@ -266,14 +331,38 @@ func (p *Pool) freest() (*worker, error) {
 			best = s.worker
 		}
 	}
-	if failed < len(p.slots) {
+	if failed < wanted {
 		failure = nil
 	}
 	return best, failure
 }
 
-// leave gives a place back.
-func (p *Pool) leave(w *worker) { p.update(func() { w.open-- }) }
+// leave gives a place back. A cell ends with its call.
+func (p *Pool) leave(w *worker) {
+	if w.slot == cellSlot {
+		w.kill(nil)
+		return
+	}
+	p.update(func() { w.open, w.left = w.open-1, time.Now() })
+	if w.slot > 0 {
+		time.AfterFunc(p.cfg.IdleAfter, func() { p.dismiss(w) })
+	}
+}
+
+// dismiss ends a worker that is one too many: it has had nothing to do for a
+// while.
+func (p *Pool) dismiss(w *worker) {
+	idle := false
+	p.update(func() {
+		s := &p.slots[w.slot]
+		if idle = s.worker == w && w.open == 0 && time.Since(w.left) >= p.cfg.IdleAfter; idle {
+			s.worker, s.wanted, w.dismissed = nil, false, true
+		}
+	})
+	if idle {
+		w.kill(nil)
+	}
+}
 
 func (p *Pool) bundle(hash string) (wire.Load, bool) {
 	p.mu.Lock()

@@ -205,8 +205,8 @@ func TestDeaths(t *testing.T) {
 			if !errors.Is(err, sandbox.ErrDied) || !errors.As(err, &death) {
 				t.Fatalf("got %v, %v, want a death", e, err)
 			}
-			if death.Why != tt.why || !death.Computing {
-				t.Errorf("got %+v (computing: %v), want %s while computing", death, death.Computing, tt.why)
+			if death.Why != tt.why || !death.Suspect {
+				t.Errorf("got %+v (suspect: %v), want %s and a suspect", death, death.Suspect, tt.why)
 			}
 			if _, ended := finish(t, begin(t, p, run(calm)), echo); ended.Status != "done" {
 				t.Errorf("afterwards: got %+v", ended)
@@ -231,8 +231,8 @@ func TestKilledBetweenSteps(t *testing.T) {
 		t.Fatal(err)
 	}
 	var death *sandbox.Death
-	if _, err := c.Next(t.Context()); !errors.As(err, &death) || death.Why != sandbox.DiedKilled || death.Computing {
-		t.Fatalf("got %v, want killed and not computing", err)
+	if _, err := c.Next(t.Context()); !errors.As(err, &death) || death.Why != sandbox.DiedKilled || death.Suspect {
+		t.Fatalf("got %v, want killed and no suspect", err)
 	}
 	if err := c.Answer(echo(step)); !errors.Is(err, sandbox.ErrDied) {
 		t.Errorf("answering: got %v, want %v", err, sandbox.ErrDied)

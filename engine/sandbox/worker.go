@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/exec"
 	"strconv"
@@ -34,18 +35,25 @@ type worker struct {
 	said *said
 	// gone is closed once the process is reaped; death is set before.
 	gone chan struct{}
+	// entered is closed once the worker is ready.
+	entered chan struct{}
+	trace   *os.File // where a cell writes down where its script is
 
 	sending sync.Mutex // one message at a time; never held with mu
 
 	mu        sync.Mutex
 	ready     *wire.Ready
 	death     *Death
+	suspect   *exchange // which computed for longest when it died
 	killed    bool
 	next      uint64
 	exchanges map[uint64]*exchange
 	bundles   map[string]*loading
 
-	open int // calls picked for it; guarded by pool.mu
+	// Guarded by pool.mu:
+	open      int       // calls picked for it
+	left      time.Time // when the last of them ended
+	dismissed bool      // it was one too many
 }
 
 // loading is a bundle on its way into a worker. err is set before done closes.
@@ -62,7 +70,7 @@ func newWorker(p *Pool, slot int) (*worker, error) {
 		return nil, err
 	}
 	defer theirs.Close()
-	w := &worker{pool: p, slot: slot, conn: ours, said: &said{}, gone: make(chan struct{}), exchanges: map[uint64]*exchange{}, bundles: map[string]*loading{}}
+	w := &worker{pool: p, slot: slot, conn: ours, said: &said{}, gone: make(chan struct{}), entered: make(chan struct{}), exchanges: map[uint64]*exchange{}, bundles: map[string]*loading{}}
 	w.cmd = &exec.Cmd{
 		Path:       p.cfg.Binary,
 		Args:       []string{"larkspur", LaunchCommand, strconv.FormatUint(p.cfg.MaxDataBytes, 10)},
@@ -76,8 +84,15 @@ func newWorker(p *Pool, slot int) (*worker, error) {
 			Pdeathsig: syscall.SIGKILL,
 		},
 	}
+	if slot == cellSlot {
+		if err := w.traced(); err != nil {
+			ours.Close()
+			return nil, err
+		}
+	}
 	if err := w.cmd.Start(); err != nil {
 		ours.Close()
+		w.trace.Close()
 		return nil, fmt.Errorf("starting %s: %w", p.cfg.Binary, err)
 	}
 	return w, nil
@@ -127,6 +142,11 @@ func (w *worker) run(ctx context.Context) {
 	if w.death == nil {
 		w.death = exitDeath(w.cmd.ProcessState, string(w.said.text))
 	}
+	w.suspect = longest(w.exchanges)
+	if w.trace != nil {
+		w.death.At = lastTrace(w.trace)
+		w.trace.Close()
+	}
 	for _, x := range w.exchanges {
 		if x.quiet != nil {
 			x.quiet.Stop()
@@ -135,6 +155,17 @@ func (w *worker) run(ctx context.Context) {
 	w.mu.Unlock()
 	w.pool.retire(w)
 	close(w.gone)
+}
+
+// longest returns the exchange that has computed for longest, nil if none does.
+func longest(exchanges map[uint64]*exchange) *exchange {
+	var first *exchange
+	for _, x := range exchanges {
+		if x.phase == computing && (first == nil || x.since.Before(first.since)) {
+			first = x
+		}
+	}
+	return first
 }
 
 // kill ends the process. why is nil when the pool
@@ -222,6 +253,10 @@ func (w *worker) becomeReady(e wire.Envelope) error {
 	if again {
 		return fmt.Errorf("%s for a second time", e.Kind)
 	}
+	if len(ready.Missing) > 0 {
+		slog.Warn("a worker is contained by less than it should be: its kernel lacks something", "missing", ready.Missing, "contained", ready.Contained)
+	}
+	close(w.entered)
 	w.pool.enter(w)
 	return nil
 }
@@ -246,7 +281,7 @@ func (w *worker) send(kind string, call uint64, body any) {
 func (w *worker) begin(kind string, body any) *exchange {
 	w.mu.Lock()
 	w.next++
-	x := &exchange{number: w.next, opened: kind, events: make(chan any, 1)}
+	x := &exchange{number: w.next, opened: kind, events: make(chan any, 1), since: time.Now()}
 	x.quiet = time.AfterFunc(w.pool.cfg.Silence, func() { w.kill(w.silent(kind)) })
 	if w.killed {
 		x.phase = waiting // it is not what killed the worker
@@ -299,7 +334,7 @@ func (w *worker) died(x *exchange) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	death := *w.death
-	death.Computing = x != nil && x.phase == computing
+	death.Suspect = x != nil && x == w.suspect
 	return &death
 }
 

@@ -350,7 +350,7 @@ func applyDied(t *tx, p record.WorkerDied, o record.Outcome) {
 		return
 	}
 	t.endRun(r, engine.RunQuarantined, &engine.Error{
-		Kind: engine.Script, Message: "the run ended three workers and is stopped: " + p.Why,
+		Kind: engine.Script, Cause: p.Cause, At: p.At, Message: "the run ended three workers and is stopped: " + p.Why,
 		Hint: "look for a value that grows without bound at the place shown; save the script, then restart the run",
 	})
 }

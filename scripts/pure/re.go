@@ -29,6 +29,10 @@ type regexpKey struct {
 // anew.
 const maxCompiled = 256
 
+// maxPatternBytes bounds a pattern: compiled, it takes some hundred times its
+// length.
+const maxPatternBytes = 16 << 10
+
 // Python's flags.
 const (
 	flagIgnoreCase = 2
@@ -57,6 +61,10 @@ func (r *regexps) compile(fn, pattern string, flags int, full bool) (*regexp.Reg
 	defer r.mu.Unlock()
 	if re := r.compiled[key]; re != nil {
 		return re, nil
+	}
+	if len(pattern) > maxPatternBytes {
+		return nil, engine.Errorf(engine.Script, "%s: a pattern of %d bytes, at most %d", fn, len(pattern), maxPatternBytes).WithCause("limit").
+			WithHint("a long list of words is looked up faster in a set or a dict")
 	}
 	letters := ""
 	for flag, letter := range map[int]string{flagIgnoreCase: "i", flagMultiLine: "m", flagDotAll: "s"} {

@@ -46,7 +46,7 @@ func newCall(env *environment, b *bundle, run wire.Run, ask func(wire.Step) erro
 	c.thread.SetLocal(callKey, c)
 	c.thread.SetLocal(bundleKey, b)
 	pure.SetZone(c.thread, b.zone)
-	c.ticks = limitThread(c.thread, env.hello.MaxTicks, "between two calls of the world")
+	c.ticks = limitThread(c.thread, env.hello.MaxTicks, "between two calls of the world", env.trace)
 	return c
 }
 

@@ -139,7 +139,7 @@ func (c *converter) acceptList(v starlark.Value) (engine.Value, bool, error) {
 	if _, isDict := v.(starlark.IterableMapping); !ok || isDict {
 		return nil, false, nil
 	}
-	values, err := c.toList(list, 0)
+	values, err := c.listOf(list)
 	return values, err == nil, err
 }
 
@@ -180,7 +180,7 @@ func (c *converter) acceptPairs(v starlark.Value) (engine.Value, bool, error) {
 func (c *converter) toPairs(items []starlark.Tuple) ([]engine.Value, error) {
 	pairs := make([]engine.Value, len(items))
 	for i, item := range items {
-		pair, err := c.toList(item, 0)
+		pair, err := c.listOf(item)
 		if err != nil {
 			return nil, err
 		}
@@ -206,13 +206,45 @@ func handlerStruct(h engine.Handler) engine.Struct {
 	return engine.Struct{Type: handlerType, Fields: map[string]engine.Value{"file": h.File, "name": h.Name}}
 }
 
+// maxValueBytes bounds what one value of a script may come to as plain data. A
+// step takes far less (LANGUAGE section 3), and says so; this keeps a value that
+// shares its parts, or a range, from growing over the memory of the worker.
+const maxValueBytes = 1 << 20
+
 // toValue makes plain data of a value of a script. Errors (kind invalid) name
 // what cannot be recorded.
-func (c *converter) toValue(v starlark.Value) (engine.Value, error) { return c.value(v, 0) }
+func (c *converter) toValue(v starlark.Value) (engine.Value, error) {
+	p := plainer{room: maxValueBytes}
+	return p.value(v, 0)
+}
 
-func (c *converter) value(v starlark.Value, depth int) (engine.Value, error) {
+// listOf makes plain data of what can be iterated.
+func (c *converter) listOf(v starlark.Iterable) ([]engine.Value, error) {
+	p := plainer{room: maxValueBytes}
+	return p.list(v, 0)
+}
+
+// plainer makes plain data, as long as it has room.
+type plainer struct{ room int } // bytes
+
+// valueBytes is what any value takes besides its text.
+const valueBytes = 8
+
+// take gives room to a value.
+func (p *plainer) take(n int) error {
+	if p.room -= n + valueBytes; p.room < 0 {
+		return engine.Errorf(engine.Invalid, "a value of more than %d KB cannot be recorded", maxValueBytes>>10).
+			WithHint("hand over the part that counts")
+	}
+	return nil
+}
+
+func (p *plainer) value(v starlark.Value, depth int) (engine.Value, error) {
 	if depth > engine.MaxDepth {
 		return nil, engine.Errorf(engine.Invalid, "a value nested deeper than %d cannot be recorded", engine.MaxDepth)
+	}
+	if err := p.take(textBytes(v)); err != nil {
+		return nil, err
 	}
 	switch v := v.(type) {
 	case starlark.NoneType:
@@ -238,23 +270,38 @@ func (c *converter) value(v starlark.Value, depth int) (engine.Value, error) {
 	case *incidentValue:
 		return engine.IncidentRef{ID: v.id}, nil
 	}
-	return c.container(v, depth)
+	return p.container(v, depth)
 }
 
-func (c *converter) container(v starlark.Value, depth int) (engine.Value, error) {
+// textBytes is the size of what has no parts.
+func textBytes(v starlark.Value) int {
+	switch v := v.(type) {
+	case starlark.String:
+		return len(v)
+	case starlark.Bytes:
+		return len(v)
+	case starlark.Int:
+		if _, small := v.Int64(); !small {
+			return v.BigInt().BitLen() / 3 // as decimal digits
+		}
+	}
+	return 0
+}
+
+func (p *plainer) container(v starlark.Value, depth int) (engine.Value, error) {
 	switch v := v.(type) {
 	case starlark.Tuple:
-		list, err := c.toList(v, depth)
+		list, err := p.list(v, depth)
 		return engine.Tuple(list), err
 	case *starlark.Set:
-		list, err := c.toList(v, depth)
+		list, err := p.list(v, depth)
 		return engine.Set(list), err
 	case *starlark.List:
-		return c.toList(v, depth)
+		return p.list(v, depth)
 	case *pure.Struct:
 		fields := make(map[string]engine.Value, len(v.Fields()))
 		for name, f := range v.Fields() {
-			value, err := c.value(f, depth+1)
+			value, err := p.value(f, depth+1)
 			if err != nil {
 				return nil, err
 			}
@@ -264,12 +311,12 @@ func (c *converter) container(v starlark.Value, depth int) (engine.Value, error)
 	case *eventValue:
 		return v.data, nil
 	case starlark.IterableMapping:
-		return c.toDict(v.Items(), depth)
+		return p.dict(v, depth)
 	case starlark.Callable:
 		return nil, engine.Errorf(engine.Invalid, "a function (%s) cannot be recorded", v.Name()).
 			WithHint("what may run later is given as do or undo, which take a top-level def")
 	case starlark.Iterable:
-		return c.toList(v, depth)
+		return p.list(v, depth)
 	}
 	return nil, engine.Errorf(engine.Invalid, "a %s cannot be recorded", v.Type())
 }
@@ -281,13 +328,13 @@ func intValue(v starlark.Int) engine.Value {
 	return new(big.Int).Set(v.BigInt())
 }
 
-func (c *converter) toList(v starlark.Iterable, depth int) ([]engine.Value, error) {
+func (p *plainer) list(v starlark.Iterable, depth int) ([]engine.Value, error) {
 	list := []engine.Value{}
 	it := v.Iterate()
 	defer it.Done()
 	var x starlark.Value
 	for it.Next(&x) {
-		value, err := c.value(x, depth+1)
+		value, err := p.value(x, depth+1)
 		if err != nil {
 			return nil, err
 		}
@@ -296,15 +343,22 @@ func (c *converter) toList(v starlark.Iterable, depth int) ([]engine.Value, erro
 	return list, nil
 }
 
-func (c *converter) toDict(items []starlark.Tuple, depth int) (engine.Value, error) {
-	d := make(engine.Dict, 0, len(items))
+func (p *plainer) dict(v starlark.IterableMapping, depth int) (engine.Value, error) {
+	d := engine.Dict{}
 	plain := true
-	for _, item := range items {
-		key, err := c.value(item[0], depth+1)
+	it := v.Iterate()
+	defer it.Done()
+	var k starlark.Value
+	for it.Next(&k) {
+		key, err := p.value(k, depth+1)
 		if err != nil {
 			return nil, err
 		}
-		value, err := c.value(item[1], depth+1)
+		x, _, err := v.Get(k)
+		if err != nil {
+			return nil, err
+		}
+		value, err := p.value(x, depth+1)
 		if err != nil {
 			return nil, err
 		}

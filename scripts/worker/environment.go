@@ -21,6 +21,7 @@ type environment struct {
 	words       map[string]*word    // by wire name
 	scripts     starlark.StringDict // what files of a workspace see
 	library     starlark.StringDict // what files of the shipped library see besides
+	trace       []byte              // where a worker with one call writes down where it is; see wire.PutTrace
 }
 
 // libraryPrefix begins the paths of the shipped library.

@@ -48,7 +48,11 @@ func scriptError(err error) *engine.Error {
 		e = *engine.AsError(err) // with what was wrapped around it
 	default:
 		e = engine.Error{Kind: engine.Script, Message: err.Error()}
+		if strings.Contains(e.Message, "maximum recursion depth") { // the interpreter's word on nested values
+			e.Cause = causeLimit
+		}
 	}
+	e.Message = cut(e.Message, maxMessageBytes)
 	var eval *starlark.EvalError
 	if errors.As(err, &eval) && e.At == "" {
 		e.At = formatPosition(scriptPosition(eval.CallStack))
@@ -73,8 +77,11 @@ func backtrace(err error) string {
 	return cut(eval.Backtrace(), maxBacktraceBytes)
 }
 
-// maxBacktraceBytes bounds what a deep recursion says.
-const maxBacktraceBytes = 8 << 10
+// What a deep recursion says is bounded, and so is what anything else says.
+const (
+	maxBacktraceBytes = 8 << 10
+	maxMessageBytes   = 4 << 10
+)
 
 // cut shortens text in its middle, where a backtrace repeats itself.
 func cut(text string, most int) string {

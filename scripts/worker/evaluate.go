@@ -67,7 +67,7 @@ func ask(env *environment, b *bundle, fn starlark.Callable, event *eventValue) (
 	thread := &starlark.Thread{Name: "where"}
 	thread.SetLocal(bundleKey, b)
 	pure.SetZone(thread, b.zone)
-	limits := limitThread(thread, env.hello.MaxEvaluateTicks, "in "+fn.Name())
+	limits := limitThread(thread, env.hello.MaxEvaluateTicks, "in "+fn.Name(), env.trace)
 	v, err := starlark.Call(thread, fn, starlark.Tuple{event}, nil)
 	if limits.broken != nil {
 		return nil, limits.broken

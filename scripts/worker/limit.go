@@ -2,8 +2,10 @@ package worker
 
 import (
 	"go.starlark.net/starlark"
+	"go.starlark.net/syntax"
 
 	"larkspur/engine"
+	"larkspur/engine/wire"
 )
 
 const (
@@ -21,12 +23,16 @@ type limiter struct {
 	doing  string // "between two calls of the world"
 	most   uint64
 	end    uint64
+	// trace is where the thread's place is written before each instruction; nil
+	// for none.
+	trace []byte
+	last  syntax.Position // that was written there
 	// broken is set when a bound was met; the thread is cancelled then.
 	broken *engine.Error
 }
 
-func limitThread(thread *starlark.Thread, most uint64, doing string) *limiter {
-	l := &limiter{thread: thread, doing: doing, most: most}
+func limitThread(thread *starlark.Thread, most uint64, doing string, trace []byte) *limiter {
+	l := &limiter{thread: thread, doing: doing, most: most, trace: trace}
 	thread.OnMaxSteps = l.look
 	l.renew()
 	return l
@@ -39,11 +45,19 @@ func (l *limiter) renew() {
 }
 
 func (l *limiter) next() {
+	if l.trace != nil {
+		l.thread.SetMaxExecutionSteps(l.thread.Steps + 1)
+		return
+	}
 	l.thread.SetMaxExecutionSteps(min(l.end, l.thread.Steps+ticksBetweenLooks))
 }
 
 // look is called by the interpreter every so many ticks.
 func (l *limiter) look(thread *starlark.Thread) {
+	if at := here(thread); l.trace != nil && at != l.last {
+		l.last = at
+		wire.PutTrace(l.trace, formatPosition(at))
+	}
 	switch {
 	case l.broken != nil:
 		return

@@ -184,7 +184,7 @@ func (l *loader) execute(m *module) error {
 	thread.SetLocal(loaderKey, l)
 	thread.SetLocal(bundleKey, l.bundle)
 	pure.SetZone(thread, l.bundle.zone)
-	limits := limitThread(thread, l.env.hello.MaxEvaluateTicks, "at the top level")
+	limits := limitThread(thread, l.env.hello.MaxEvaluateTicks, "at the top level", l.env.trace)
 	thread.Load = func(_ *starlark.Thread, target string) (starlark.StringDict, error) {
 		if l.bundle.modules[target] == nil {
 			return nil, errLoadFailed // inspect reported that it is missing

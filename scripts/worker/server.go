@@ -31,11 +31,18 @@ type server struct {
 // after the first message, before anything of a script is touched; it says what
 // is contained and what is missing.
 func Serve(conn io.ReadWriter, contain func() (contained, missing []string)) error {
+	return serve(conn, contain, nil)
+}
+
+// serve is Serve of a worker that writes to trace, if there is one, where its
+// scripts are.
+func serve(conn io.ReadWriter, contain func() (contained, missing []string), trace []byte) error {
 	s := &server{conn: conn, calls: map[uint64]*call{}, bundles: map[string]*bundle{}}
 	r := bufio.NewReaderSize(conn, 64<<10)
 	if err := s.greet(r, contain); err != nil {
 		return err
 	}
+	s.env.trace = trace
 	defer s.end()
 	for {
 		e, err := wire.Read(r)

@@ -16,7 +16,7 @@ func failWord(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwar
 	if err := starlark.UnpackArgs("fail", args, kwargs, "message", &message); err != nil {
 		return nil, err
 	}
-	return nil, engine.Errorf(engine.Script, "%s", string(message)).WithCause(causeFailed)
+	return nil, engine.Errorf(engine.Script, "%s", cut(string(message), maxMessageBytes)).WithCause(causeFailed)
 }
 
 // secretWord names a secret; its value never comes here.
