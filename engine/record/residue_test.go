@@ -38,7 +38,7 @@ var stays = map[record.Kind]string{
 	record.StepDoneKind:         "at builtin change.inverse change.undo.file change.undo.name class error.at error.cause error.kind incident.act incident.incident link.question link.token path run starts.handler.file starts.handler.name starts.purpose undo",
 	record.RunParkedKind:        "path run",
 	record.RunEndedKind:         "error.at error.cause error.kind run status",
-	record.WorkerDiedKind:       "run",
+	record.WorkerDiedKind:       "at cause run",
 	record.StepDoubtedKind:      "error.at error.cause error.kind path run",
 	record.StepResolvedKind:     "how outcome path run",
 	record.QuestionAnsweredKind: "how question",
