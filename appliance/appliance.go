@@ -258,7 +258,7 @@ func (a *Appliance) openRunner() (err error) {
 		Zone: func() *time.Location { return a.current().Zone },
 	})
 	a.rules = &rulebook{state: a.state}
-	in := intake.Config{Ledger: a.ledger, State: a.state, Evaluator: evaluator{a.pool}, Live: a.rules.rules, Clock: a.clock}
+	in := intake.Config{Ledger: a.ledger, State: a.state, Evaluator: Evaluator(a.pool, a.clock), Live: a.rules.rules, Clock: a.clock}
 	a.intake, a.schedule = intake.New(in), intake.NewSchedule(in, a.jobs)
 	a.rules.intake = a.intake
 	return nil

@@ -2,7 +2,6 @@ package appliance
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -12,10 +11,7 @@ import (
 	"larkspur/engine/intake"
 	"larkspur/engine/ledger"
 	"larkspur/engine/record"
-	"larkspur/engine/runner"
-	"larkspur/engine/sandbox"
 	"larkspur/engine/state"
-	"larkspur/engine/wire"
 	"larkspur/scripts"
 )
 
@@ -109,52 +105,6 @@ func (a *Appliance) activate(ctx context.Context, s *engine.Snapshot) error {
 	}
 	_, err = a.ledger.Append(ctx, 0, ledger.New{Kind: record.BundleActivatedKind, Payload: record.Marshal(p)})
 	return err
-}
-
-// Evaluator asks the workers of a pool for where and dedup functions.
-func Evaluator(pool *sandbox.Pool) intake.Evaluator { return evaluator{pool} }
-
-// evaluator asks the worker for where and dedup functions.
-type evaluator struct{ pool *sandbox.Pool }
-
-// Where implements intake.Evaluator.
-func (e evaluator) Where(ctx context.Context, bundle string, items []intake.Item) ([]intake.Verdict, error) {
-	ask := wire.Evaluate{Bundle: bundle}
-	for _, item := range items {
-		data, err := runner.EventData(item.Event)
-		if err != nil {
-			return nil, err
-		}
-		ask.Items = append(ask.Items, wire.Item{Rule: item.Rule, Trigger: item.Trigger, Event: data})
-	}
-	got, err := e.pool.Evaluate(ctx, ask)
-	if errors.Is(err, sandbox.ErrDied) {
-		return diedOn(items, err), nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	if got.Unknown {
-		return nil, engine.Errorf(engine.Internal, "the worker does not know bundle %.12s", bundle)
-	}
-	out := make([]intake.Verdict, len(got.Verdicts))
-	for i, v := range got.Verdicts {
-		out[i] = intake.Verdict{Match: v.Match, Key: string(v.Key)}
-		if v.Error != nil {
-			out[i].Err = v.Error
-		}
-	}
-	return out, nil
-}
-
-// diedOn counts a where that killed its worker as matched: nothing is lost
-// because a filter is broken.
-func diedOn(items []intake.Item, err error) []intake.Verdict {
-	out := make([]intake.Verdict, len(items))
-	for i := range out {
-		out[i] = intake.Verdict{Died: true, Err: err}
-	}
-	return out
 }
 
 // door is the builtins of the configuration in force, behind one pointer: the

@@ -139,7 +139,7 @@ func (c *call) replay(pool *sandbox.Pool, how replayed) error {
 		playbooks = &trial.Playbooks{Pool: pool, Config: settings, Answers: how.answers, Version: appliance.Version, Tell: tell, Ended: ended}
 	}
 	rules := trial.Rules{Bundle: live.Snapshot.Hash, Commit: live.Snapshot.Commit, Set: live.Rules}
-	r, err := trial.Open(rules, appliance.Evaluator(pool), c.tellMatch(how.asJSON), playbooks)
+	r, err := trial.Open(rules, appliance.Evaluator(pool, engine.SystemClock{}), c.tellMatch(how.asJSON), playbooks)
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -298,15 +297,18 @@ func (in *Intake) route(ctx context.Context, batch []engine.Event) ([]ledger.Rec
 	if live == nil {
 		return nil, engine.Errorf(engine.Unavailable, "no rules are live yet")
 	}
+	hits, err := in.matching(ctx, live, batch)
+	if err != nil {
+		return nil, err
+	}
+	if err := in.dedup(ctx, live, hits); err != nil {
+		return nil, err
+	}
 	matches, ends := map[uint16][]ledger.New{}, map[uint16][]ledger.New{}
-	for _, e := range batch {
+	for i, e := range batch {
 		routed := record.EventRouted{Event: e.ID}
-		hits, err := in.matching(ctx, live, e)
-		if err != nil {
-			return nil, err
-		}
-		for _, h := range hits {
-			m, err := in.match(ctx, live, h.Rule, e)
+		for _, h := range hits[i] {
+			m, err := h.match(live)
 			if err != nil {
 				return nil, err
 			}
@@ -348,110 +350,4 @@ func (in *Intake) appendAll(ctx context.Context, byShard map[uint16][]ledger.New
 		}
 	}
 	return done, nil
-}
-
-// matching returns the hits whose where agrees, each rule once.
-func (in *Intake) matching(ctx context.Context, live *Live, e engine.Event) ([]rules.Hit, error) {
-	var plain []rules.Hit
-	var asked []rules.Hit
-	taken := map[string]bool{}
-	for _, h := range live.Set.Match(&e) {
-		if h.Rule.When[h.Trigger].Where {
-			asked = append(asked, h)
-		} else if !taken[h.Rule.Name] {
-			taken[h.Rule.Name] = true
-			plain = append(plain, h)
-		}
-	}
-	if len(asked) == 0 {
-		return plain, nil
-	}
-	items := make([]Item, len(asked))
-	for i, h := range asked {
-		items[i] = Item{h.Rule.Name, h.Trigger, e}
-	}
-	verdicts, err := in.cfg.Evaluator.Where(ctx, live.Bundle, items)
-	if err != nil {
-		return nil, err
-	}
-	for i, v := range verdicts {
-		h := asked[i]
-		if v.Err != nil || v.Died {
-			in.fail(h.Rule.Name, v)
-		}
-		if (v.Match || v.Died) && !taken[h.Rule.Name] {
-			taken[h.Rule.Name] = true
-			plain = append(plain, h)
-		}
-	}
-	return plain, nil
-}
-
-// match makes the record of one rule's match.
-func (in *Intake) match(ctx context.Context, live *Live, rule *engine.Rule, e engine.Event) (record.EventMatched, error) {
-	fields, err := engine.Encode(e.Fields)
-	if err != nil {
-		return record.EventMatched{}, err
-	}
-	m := record.EventMatched{
-		Args: rule.Args, Bundle: live.Bundle, Commit: live.Commit, Do: rule.Do, Event: e.ID, EventKind: e.Kind,
-		EventTime: e.Time.UTC(), Fields: fields, Mode: rule.Mode, Offer: e.ID + "/" + rule.Name, Quiet: rule.Quiet,
-		Rule: rule.Name, Severity: rule.Severity, Source: e.Source, Team: rule.Team, Throttle: rule.ThrottleCount,
-		ThrottleIn: rule.ThrottleSpan, Title: title(rule.Title, e), Type: rule.Type, Visible: rule.Visible,
-		Saves: rule.Saves,
-	}
-	m.DedupSet = rule.DedupSet || rule.DedupFunc
-	m.Dedup, err = in.dedup(ctx, live, rule, e)
-	return m, err
-}
-
-// dedup returns the dedup key of an event: the canonical JSON of the fields'
-// values, or of what the rule's function returned. A rule without dedup spreads
-// its incidents over the shards by event.
-func (in *Intake) dedup(ctx context.Context, live *Live, rule *engine.Rule, e engine.Event) (string, error) {
-	switch {
-	case rule.DedupFunc:
-		verdicts, err := in.cfg.Evaluator.Where(ctx, live.Bundle, []Item{{rule.Name, -1, e}})
-		if err != nil {
-			return "", err
-		}
-		if v := verdicts[0]; v.Err != nil || v.Died {
-			in.fail(rule.Name, v)
-			return "failed", nil // one incident for all events that it fails on
-		}
-		return verdicts[0].Key, nil
-	case rule.DedupSet:
-		values := make([]engine.Value, len(rule.Dedup))
-		for i, name := range rule.Dedup {
-			values[i] = Field(e, name)
-		}
-		d, err := engine.Encode(values)
-		return string(d), err
-	}
-	return e.ID, nil
-}
-
-// Field returns what e.NAME is: a word of every event, or one of its fields,
-// nested ones by dots; nil when it is absent.
-func Field(e engine.Event, name string) engine.Value {
-	switch name {
-	case "time":
-		return e.Time
-	case "kind":
-		return e.Kind
-	case "source":
-		return e.Source
-	}
-	if v, ok := e.Fields[name]; ok {
-		return v
-	}
-	var v engine.Value = e.Fields
-	for _, part := range strings.Split(name, ".") {
-		m, ok := v.(map[string]engine.Value)
-		if !ok {
-			return nil
-		}
-		v = m[part]
-	}
-	return v
 }

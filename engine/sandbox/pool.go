@@ -30,8 +30,10 @@ type Config struct {
 	Processors int
 	// MaxCalls is how many calls a worker holds at once; more wait.
 	MaxCalls int
-	// Silence is how long a worker may compute without a message.
-	Silence time.Duration
+	// Silence is how long a worker may compute without a message; a question of
+	// where and dedup functions has SilenceOfWhere and as much as its items may take.
+	Silence        time.Duration
+	SilenceOfWhere time.Duration
 	// Hello is what every worker is told first.
 	Hello wire.Hello
 }
@@ -43,6 +45,7 @@ const (
 	DefaultCrowd        = 16
 	DefaultIdleAfter    = time.Minute
 	DefaultSilence      = 10 * time.Second
+	DefaultWhere        = time.Second
 	// Limits of interpreter steps, where Hello has none: some seconds between two
 	// calls of the world on a Pi, and some 10 ms for one where.
 	DefaultMaxTicks         = 50_000_000
@@ -125,6 +128,9 @@ func defaults(cfg Config) Config {
 	}
 	if cfg.Silence == 0 {
 		cfg.Silence = DefaultSilence
+	}
+	if cfg.SilenceOfWhere == 0 {
+		cfg.SilenceOfWhere = DefaultWhere
 	}
 	if cfg.Hello.MaxTicks == 0 {
 		cfg.Hello.MaxTicks = DefaultMaxTicks

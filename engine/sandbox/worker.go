@@ -282,7 +282,8 @@ func (w *worker) begin(kind string, body any) *exchange {
 	w.mu.Lock()
 	w.next++
 	x := &exchange{number: w.next, opened: kind, events: make(chan any, 1), since: time.Now()}
-	x.quiet = time.AfterFunc(w.pool.cfg.Silence, func() { w.kill(w.silent(kind)) })
+	patience := w.pool.cfg.patience(body)
+	x.quiet = time.AfterFunc(patience, func() { w.kill(w.silent(kind, patience)) })
 	if w.killed {
 		x.phase = waiting // it is not what killed the worker
 	}
@@ -292,10 +293,22 @@ func (w *worker) begin(kind string, body any) *exchange {
 	return x
 }
 
+// spanOfWhere is what one where or dedup function may take: several times what
+// its interpreter steps do, on a Pi.
+const spanOfWhere = 50 * time.Millisecond
+
+// patience is how long a worker may compute on a message before it says something.
+func (c *Config) patience(body any) time.Duration {
+	if q, ok := body.(wire.Evaluate); ok {
+		return min(c.SilenceOfWhere+time.Duration(len(q.Items))*spanOfWhere, max(c.Silence, c.SilenceOfWhere))
+	}
+	return c.Silence
+}
+
 // silent is the death of a worker that computes for too long. Out of memory the
 // runtime may hang rather than die.
-func (w *worker) silent(kind string) *Death {
-	d := &Death{Why: DiedTime, Detail: fmt.Sprintf("a %s computed for more than %v without a step", kind, w.pool.cfg.Silence)}
+func (w *worker) silent(kind string, patience time.Duration) *Death {
+	d := &Death{Why: DiedTime, Detail: fmt.Sprintf("a %s computed for more than %v without a step", kind, patience)}
 	if data := statm(w.cmd.Process.Pid, statmData); uint64(data) > memoryTarget(w.pool.cfg) {
 		d.Why = DiedMemory
 		d.Detail += fmt.Sprintf(", with %d MiB of memory", data>>20)
