@@ -32,6 +32,16 @@ type Problem struct {
 	Hint     string `json:"hint,omitempty"`
 }
 
+// Test is a test function of a *_test.star file.
+type Test struct {
+	Name string `json:"name"`
+	File string `json:"file"` // from the workspace's root
+	Line int    `json:"line"`
+}
+
+// IsTestFile says whether a path is that of a script that holds tests.
+func IsTestFile(path string) bool { return strings.HasSuffix(path, "_test.star") }
+
 // Bundle is all scripts of one moment, with the shipped library, the rules and
 // the `playbooks` block. Immutable.
 type Bundle struct {

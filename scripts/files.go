@@ -68,12 +68,20 @@ func openFolder(dir string) (*folder, error) {
 func (f *folder) bundleFiles() map[string]string {
 	files := map[string]string{}
 	f.walk("scripts", func(name string) bool {
-		return strings.HasSuffix(name, ".star") && !strings.HasSuffix(name, "_test.star")
+		return strings.HasSuffix(name, ".star") && !engine.IsTestFile(name)
 	}, func(name string) { f.take(files, name) })
 	f.walk("rules", func(name string) bool {
 		return strings.HasSuffix(name, ".yml") || strings.HasSuffix(name, ".yaml")
 	}, func(name string) { f.take(files, name) })
 	f.refuseRules(files)
+	return files
+}
+
+// testFiles reads the tests. They are no part of the bundle: a saved test neither
+// makes another version of the scripts nor, with a mistake, an unusable one.
+func (f *folder) testFiles() map[string]string {
+	files := map[string]string{}
+	f.walk("scripts", engine.IsTestFile, func(name string) { f.take(files, name) })
 	return files
 }
 
@@ -257,4 +265,19 @@ func (f *folder) unreadable(name string, err error) {
 		return
 	}
 	f.problem("error", "read", name, "%s", err)
+}
+
+// Lines returns the lines of a file of a workspace, for messages; none when it
+// cannot be read.
+func Lines(dir, name string) []string {
+	f, err := openFolder(dir)
+	if err != nil {
+		return nil
+	}
+	defer f.root.Close()
+	text, ok := f.read(name, MaxFileBytes)
+	if !ok {
+		return nil
+	}
+	return strings.Split(text, "\n")
 }

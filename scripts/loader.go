@@ -34,6 +34,7 @@ type Settings struct {
 type Live struct {
 	Snapshot *engine.Snapshot
 	Rules    *rules.Set
+	Tests    []engine.Test // with Loader.Tests: those of files without errors
 }
 
 // OK tells whether the newest files have no error.
@@ -48,6 +49,9 @@ type Loader struct {
 	// Settings reads the configuration anew, with its problems.
 	Settings func() (Settings, []engine.Problem)
 	Clock    engine.Clock
+	// Tests has the worker load the workspace's tests, too. Their problems are
+	// among the others.
+	Tests bool
 
 	known map[string]*keptList
 }
@@ -57,6 +61,7 @@ type input struct {
 	bundle   engine.Bundle
 	settings Settings
 	lists    map[string]*keptList
+	tests    map[string]string
 	problems []engine.Problem
 	dirs     []string
 }
@@ -89,6 +94,9 @@ func (l *Loader) read() (*input, error) {
 	in := &input{}
 	in.settings, in.problems = l.Settings()
 	files := f.bundleFiles()
+	if l.Tests {
+		in.tests = f.testFiles()
+	}
 	maps.Copy(files, l.Library)
 	if in.settings.Playbooks != "" {
 		files[playbooksFile] = in.settings.Playbooks
@@ -103,7 +111,7 @@ func (l *Loader) read() (*input, error) {
 
 // make has the worker look at the bundle and compiles its rules.
 func (l *Loader) make(ctx context.Context, in *input) (*Live, error) {
-	loaded, err := l.load(ctx, wire.Load{Bundle: in.bundle, Names: in.settings.Names, Timezone: in.settings.Timezone})
+	loaded, err := l.load(ctx, wire.Load{Bundle: in.bundle, Names: in.settings.Names, Timezone: in.settings.Timezone, Tests: in.tests})
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +123,7 @@ func (l *Loader) make(ctx context.Context, in *input) (*Live, error) {
 			Bundle: in.bundle, Hash: in.bundle.Hash, Commit: in.bundle.Commit, Since: l.Clock.Now(),
 			Declarations: loaded.Declarations, Problems: problems,
 		},
-		Rules: set,
+		Rules: set, Tests: loaded.Tests,
 	}, nil
 }
 
@@ -131,15 +139,49 @@ func (l *Loader) load(ctx context.Context, load wire.Load) (wire.Loaded, error) 
 		if !errors.As(err, &death) || ctx.Err() != nil {
 			return loaded, err
 		}
-		if try == loadTries {
-			return wire.Loaded{Declarations: engine.Declarations{Problems: []engine.Problem{deadly(death)}}}, nil
+		switch {
+		case try < loadTries:
+		case len(load.Tests) > 0:
+			return l.blame(ctx, load)
+		default:
+			return wire.Loaded{Declarations: engine.Declarations{Problems: []engine.Problem{deadly("scripts", death)}}}, nil
 		}
 	}
 }
 
+// blame finds the files of tests that kill the worker, and loads without them.
+func (l *Loader) blame(ctx context.Context, load wire.Load) (wire.Loaded, error) {
+	tests := load.Tests
+	load.Tests = nil
+	loaded, err := l.load(ctx, load)
+	if err != nil || !loaded.Good() {
+		return loaded, err
+	}
+	var deaths []engine.Problem
+	for _, path := range slices.Sorted(maps.Keys(tests)) {
+		with := maps.Clone(load.Tests)
+		if with == nil {
+			with = map[string]string{}
+		}
+		with[path] = tests[path]
+		next, err := l.Worker.Load(ctx, wire.Load{Bundle: load.Bundle, Names: load.Names, Timezone: load.Timezone, Tests: with})
+		var death *sandbox.Death
+		switch {
+		case errors.As(err, &death):
+			deaths = append(deaths, deadly(path, death))
+		case err != nil:
+			return loaded, err
+		default:
+			loaded, load.Tests = next, with
+		}
+	}
+	loaded.Declarations.Problems = append(loaded.Declarations.Problems, deaths...)
+	return loaded, nil
+}
+
 // deadly says that the scripts' top level costs too much.
-func deadly(death *sandbox.Death) engine.Problem {
-	p := engine.Problem{File: "scripts", Line: 1, Col: 1, Severity: "error", Check: "load",
+func deadly(file string, death *sandbox.Death) engine.Problem {
+	p := engine.Problem{File: file, Line: 1, Col: 1, Severity: "error", Check: "load",
 		Message: "the top level of a script ended the process that loaded it: " + death.Detail}
 	switch death.Why {
 	case sandbox.DiedMemory:

@@ -49,6 +49,7 @@ func commands() []command {
 		{"serve", "[DIR]", "the appliance: engine, sensors, web page, API", runServe},
 		{"demo", "", "the whole story in a browser, with simulated devices; nothing to set up", runDemo},
 		{"check", "[DIR]", "every problem of a workspace, as file:line:col: message; --json", runCheck},
+		{"test", "[DIR]", "run the tests of a workspace (scripts/**/*_test.star); -run REGEXP, --json, --cover", runTest},
 		{"replay", "[DIR] FILE…", "captures or events (- reads standard input) against the rules, offline; --json, --run, --answers FILE", runReplay},
 		{"dns", "FILE | -i IFACE", "print DNS messages as JSON lines", nil},
 		{"incidents", "[list | show ID | close ID | reopen ID | note ID TEXT]", "incidents of a running appliance", runIncidents},
@@ -156,7 +157,7 @@ func printUsage(w io.Writer) {
 // later are commands that come with later versions, and what does for now.
 func later() map[string]string {
 	return map[string]string{
-		"fmt": "", "test": "larkspur replay tries rules", "pause": "", "resume": "", "backup": "stop it and copy the state folder", "restore": "",
+		"fmt": "", "pause": "", "resume": "", "backup": "stop it and copy the state folder", "restore": "",
 		"token": "name tokens in box.yaml under web.tokens",
 	}
 }

@@ -23,7 +23,9 @@ func TestWrongUsage(t *testing.T) {
 	for line, want := range map[string]string{
 		"":                        "larkspur init DIR",
 		"chek":                    `there is no command "chek"; did you mean check?`,
-		"test":                    `it comes with a later version; larkspur replay tries rules`,
+		"test a b":                "got 2 arguments, want one folder",
+		"test -run (":             "-run: error parsing regexp",
+		"fmt":                     `it comes with a later version`,
 		"token create x":          `name tokens in box.yaml under web.tokens`,
 		"serve --bogus":           `there is no option --bogus; there is: -v`,
 		"init":                    "got 0 arguments, want the folder of the new workspace",

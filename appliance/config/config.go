@@ -234,7 +234,7 @@ func (c *Config) place(message string) engine.Position {
 func Check(ctx context.Context, dir string, library map[string]string, worker scripts.Worker) ([]engine.Problem, error) {
 	c, problems := Load(dir)
 	l := scripts.Loader{
-		Dir: dir, Worker: worker, Library: library, Clock: engine.SystemClock{},
+		Dir: dir, Worker: worker, Library: library, Clock: engine.SystemClock{}, Tests: true,
 		Settings: func() (scripts.Settings, []engine.Problem) { return c.Settings(), nil },
 	}
 	live, err := l.Load(ctx)

@@ -15,14 +15,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"larkspur/engine"
 	"larkspur/engine/capture"
 	"larkspur/engine/intake"
-	"larkspur/engine/ledger"
 	"larkspur/engine/state"
-	"larkspur/engine/store"
 	"larkspur/engine/trigger"
 	"larkspur/rules"
 )
@@ -60,59 +59,25 @@ type Bare struct {
 
 // Replay is one replay. Open it, feed it files, close it.
 type Replay struct {
+	*stand
 	rules  Rules
-	intake *intake.Intake
-	clock  *clock
 	tell   func(Match) error
 	player *player // nil: no playbook runs
 	counts Counts
-	close  func() error
 }
-
-// clock shows the time of the event in hand, or of the step.
-type clock struct{ now time.Time }
-
-// pass moves the clock forward; the zero time leaves it.
-func (c *clock) pass(to time.Time) {
-	if to.After(c.now) {
-		c.now = to.UTC()
-	}
-}
-
-func (c *clock) Now() time.Time                                   { return c.now }
-func (c *clock) Sleep(ctx context.Context, _ time.Duration) error { return ctx.Err() }
 
 // Open makes a replay that calls tell for each match. With playbooks it carries
 // their runs; nil leaves incidents open.
-func Open(r Rules, evaluator intake.Evaluator, tell func(Match) error, playbooks *Playbooks) (_ *Replay, err error) {
-	dir, err := os.MkdirTemp("", "larkspur-replay-")
+func Open(r Rules, evaluator intake.Evaluator, tell func(Match) error, playbooks *Playbooks) (*Replay, error) {
+	// The present time is that of events that state none, until one does.
+	s, err := openStand(r, func(engine.Clock) intake.Evaluator { return evaluator }, time.Now().UTC())
 	if err != nil {
-		return nil, engine.WrapError(engine.Unavailable, err, "replay")
+		return nil, err
 	}
-	remove := func() error { return os.RemoveAll(dir) }
-	s, err := store.OpenScratch(filepath.Join(dir, "ledger"))
-	if err != nil {
-		return nil, errors.Join(err, remove())
-	}
-	x := &Replay{rules: r, clock: &clock{}, tell: tell, counts: Counts{Skipped: map[string]Skipped{}, Undecodable: map[string]uint64{}}}
-	x.close = func() error { return errors.Join(s.Close(), remove()) }
-	l, err := ledger.Open(ledger.Config{Store: s, Projector: state.NewProjector(nil), Clock: x.clock, Node: "replay"})
-	if err != nil {
-		return nil, errors.Join(err, x.close())
-	}
-	x.clock.now = time.Now().UTC() // of events that state no time, until one does
-	blobs, err := store.OpenBlobs(filepath.Join(dir, "blobs"))
-	if err != nil {
-		return nil, errors.Join(err, x.close())
-	}
-	live := &intake.Live{Bundle: r.Bundle, Commit: r.Commit, Set: r.Set}
-	seen := state.Open(s, blobs, l)
-	x.intake = intake.New(intake.Config{
-		Ledger: l, State: seen, Evaluator: evaluator, Clock: x.clock,
-		Live: func() *intake.Live { return live },
-	})
+	x := &Replay{stand: s, rules: r, tell: tell, counts: Counts{Skipped: map[string]Skipped{}, Undecodable: map[string]uint64{}}}
 	if playbooks != nil {
-		x.player = newPlayer(*playbooks, l, seen, x.clock)
+		x.player = newPlayer(*playbooks, s, newFakes(fileFakes(playbooks.Answers.Fakes)))
+		x.player.people = slices.Clone(playbooks.Answers.People)
 	}
 	return x, nil
 }

@@ -9,7 +9,7 @@ import (
 	"larkspur/engine/wire"
 )
 
-// Call is one run in a worker. Next and Answer alternate; they are for one
+// Call is one run, or one test, in a worker. Next and Answer alternate; they are for one
 // goroutine, Close may be called from any.
 type Call struct {
 	worker *worker
@@ -18,8 +18,8 @@ type Call struct {
 	over   bool // Next returned the end
 }
 
-// Event is what a call comes up with next: a *wire.Step that wants an answer, or
-// *wire.Ended.
+// Event is what a call comes up with next: a *wire.Step that wants an answer, a
+// *wire.Faked in answer to Fake, or *wire.Ended.
 type Event any
 
 // Start opens a call. The bundle must have been loaded.
@@ -29,6 +29,16 @@ func (p *Pool) Start(ctx context.Context, run wire.Run) (*Call, error) {
 		return nil, err
 	}
 	return &Call{worker: w, x: w.begin(wire.KindRun, run)}, nil
+}
+
+// StartTest opens a call that executes a test. The bundle must have been loaded
+// with its tests.
+func (p *Pool) StartTest(ctx context.Context, test wire.Test) (*Call, error) {
+	w, err := p.pickFor(ctx, test.Bundle)
+	if err != nil {
+		return nil, err
+	}
+	return &Call{worker: w, x: w.begin(wire.KindTest, test)}, nil
 }
 
 // Next waits for the next event. One that waits while the call is closed gets
@@ -47,7 +57,14 @@ func (c *Call) Next(ctx context.Context) (Event, error) {
 }
 
 // Answer answers the step that Next returned last.
-func (c *Call) Answer(a wire.Answer) error {
+func (c *Call) Answer(a wire.Answer) error { return c.reply(wire.KindAnswer, a) }
+
+// Fake asks a test for the result of a fake, in place of the answer to its step:
+// Next then returns *wire.Faked, after the steps that the fake makes.
+func (c *Call) Fake(f wire.Fake) error { return c.reply(wire.KindFake, f) }
+
+// reply gives the worker its turn back.
+func (c *Call) reply(kind string, body any) error {
 	w := c.worker
 	select {
 	case <-w.gone:
@@ -61,9 +78,12 @@ func (c *Call) Answer(a wire.Answer) error {
 		return errors.New("sandbox: an answer without a step")
 	}
 	c.x.phase, c.x.since = computing, time.Now()
+	if kind == wire.KindFake {
+		c.x.faking++
+	}
 	c.x.quiet.Reset(w.pool.cfg.Silence)
 	w.mu.Unlock()
-	w.send(wire.KindAnswer, c.x.number, a)
+	w.send(kind, c.x.number, body)
 	return nil
 }
 

@@ -36,6 +36,12 @@ type Config struct {
 	SilenceOfWhere time.Duration
 	// Hello is what every worker is told first.
 	Hello wire.Hello
+	// Trace makes every worker write down where its script is, as a cell does: its
+	// death says at which line. It costs time.
+	Trace bool
+	// Covered is told which lines of scripts were executed, where Hello.Cover is
+	// set. It is called by several goroutines.
+	Covered func(wire.Covered)
 }
 
 // Defaults of Config.
@@ -388,7 +394,7 @@ func (p *Pool) Load(ctx context.Context, l wire.Load) (wire.Loaded, error) {
 	}
 	defer p.leave(w)
 	loaded, err := w.load(ctx, l)
-	if err != nil || !good(loaded) {
+	if err != nil || !loaded.Good() {
 		return loaded, err
 	}
 	p.mu.Lock()
@@ -425,6 +431,24 @@ func (p *Pool) Forget(hash string) {
 	p.mu.Unlock()
 	for _, w := range workers {
 		w.forget(hash)
+	}
+}
+
+// Kill kills the worker of every slot; others follow. It is for tests of
+// playbooks, which want to see their runs survive that.
+func (p *Pool) Kill() {
+	var workers []*worker
+	p.update(func() {
+		for _, s := range p.slots {
+			if s.worker != nil {
+				s.worker.dismissed = true // it is not its fault
+				workers = append(workers, s.worker)
+			}
+		}
+	})
+	for _, w := range workers {
+		w.kill(&Death{Why: DiedKilled, Detail: "it was told to die"})
+		<-w.gone
 	}
 }
 

@@ -84,7 +84,7 @@ func newWorker(p *Pool, slot int) (*worker, error) {
 			Pdeathsig: syscall.SIGKILL,
 		},
 	}
-	if slot == cellSlot {
+	if slot == cellSlot || p.cfg.Trace {
 		if err := w.traced(); err != nil {
 			ours.Close()
 			return nil, err
@@ -214,8 +214,11 @@ func ended(err error) bool {
 
 // receive gives one message to its exchange.
 func (w *worker) receive(e wire.Envelope) error {
-	if e.Kind == wire.KindReady {
+	switch e.Kind {
+	case wire.KindReady:
 		return w.becomeReady(e)
+	case wire.KindCovered:
+		return w.covered(e)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -232,12 +235,30 @@ func (w *worker) receive(e wire.Envelope) error {
 	}
 	x.quiet.Stop()
 	x.give(body)
-	if e.Kind == wire.KindStep {
+	switch e.Kind {
+	case wire.KindFaked:
+		x.faking--
+		x.phase = waiting
+		return nil
+	case wire.KindStep:
 		x.phase = waiting
 		return nil
 	}
 	x.phase = over
 	delete(w.exchanges, x.number)
+	return nil
+}
+
+// covered hands on which lines a worker executed, if anybody wants to know.
+func (w *worker) covered(e wire.Envelope) error {
+	var lines wire.Covered
+	if err := json.Unmarshal(e.Body, &lines); err != nil {
+		return fmt.Errorf("decoding %s: %w", e.Kind, err)
+	}
+	if w.pool.cfg.Covered == nil {
+		return fmt.Errorf("%s, which nobody asked for", e.Kind)
+	}
+	w.pool.cfg.Covered(lines)
 	return nil
 }
 
@@ -364,7 +385,7 @@ func (w *worker) load(ctx context.Context, l wire.Load) (wire.Loaded, error) {
 		return wire.Loaded{}, err
 	}
 	loaded := *body.(*wire.Loaded)
-	if good(loaded) {
+	if loaded.Good() {
 		done := make(chan struct{})
 		close(done)
 		w.mu.Lock()
@@ -372,16 +393,6 @@ func (w *worker) load(ctx context.Context, l wire.Load) (wire.Loaded, error) {
 		w.mu.Unlock()
 	}
 	return loaded, nil
-}
-
-// good says whether a bundle was kept.
-func good(l wire.Loaded) bool {
-	for _, p := range l.Declarations.Problems {
-		if p.Severity == "error" {
-			return false
-		}
-	}
-	return true
 }
 
 // ensure has the bundle loaded; the first that needs it sends it, others wait.
@@ -414,7 +425,7 @@ func (w *worker) ensure(ctx context.Context, hash string) error {
 // because others may wait for the same bundle; the silence limit bounds it.
 func (w *worker) fill(ctx context.Context, l *loading, known wire.Load) error {
 	body, err := w.ask(context.WithoutCancel(ctx), wire.KindLoad, known)
-	if err == nil && !good(*body.(*wire.Loaded)) {
+	if err == nil && !body.(*wire.Loaded).Good() {
 		err = engine.Errorf(engine.Internal, "sandbox: bundle %.12s was good before and is not now: %v", known.Bundle.Hash, body.(*wire.Loaded).Declarations.Problems)
 	}
 	l.err = err

@@ -21,8 +21,9 @@ import (
 // MaxMessageBytes bounds one message either way.
 const MaxMessageBytes = 64 << 20
 
-// Kinds of messages. Supervisor to worker: hello, load, run, answer, evaluate,
-// cancel, forget. Worker to supervisor: ready, loaded, step, ended, evaluated.
+// Kinds of messages. Supervisor to worker: hello, load, run, test, fake, answer,
+// evaluate, cancel, forget. Worker to supervisor: ready, loaded, step, faked,
+// ended, evaluated, covered.
 const (
 	KindHello     = "hello"     // Hello; the first message
 	KindReady     = "ready"     // Ready; answers hello when the worker is contained
@@ -36,6 +37,10 @@ const (
 	KindForget    = "forget"    // Forget; on call 0
 	KindEvaluate  = "evaluate"  // Evaluate
 	KindEvaluated = "evaluated" // Evaluated
+	KindTest      = "test"      // Test; opens a call, whose steps are words of the bench
+	KindFake      = "fake"      // Fake; instead of an answer: the test's own function is asked first
+	KindFaked     = "faked"     // Faked
+	KindCovered   = "covered"   // Covered; on call 0, before the message that it goes with
 )
 
 // Envelope is one message as it travels.
@@ -57,6 +62,8 @@ type Hello struct {
 	// MaxEvaluateTicks those of one where, dedup or top level.
 	MaxTicks         uint64 `json:"max_ticks"`
 	MaxEvaluateTicks uint64 `json:"max_evaluate_ticks"`
+	// Cover makes the worker say which lines of scripts it executed.
+	Cover bool `json:"cover,omitempty"`
 }
 
 // Ready says how the worker contained itself.
@@ -74,6 +81,9 @@ type Load struct {
 	Bundle   engine.Bundle       `json:"bundle"`
 	Names    map[string][]string `json:"names,omitempty"`
 	Timezone string              `json:"timezone"`
+	// Tests are the workspace's *_test.star files by path, where they are wanted.
+	// They are no part of the bundle: a mistake in one does not spoil it.
+	Tests map[string]string `json:"tests,omitempty"`
 }
 
 // Loaded answers Load. With a problem of severity error the bundle is not kept.
@@ -81,6 +91,18 @@ type Loaded struct {
 	Declarations engine.Declarations `json:"declarations"`
 	// Unknown is set when a run or evaluate names a bundle that was not loaded.
 	Unknown bool `json:"unknown,omitempty"`
+	// Tests are the test functions of the test files that have no errors.
+	Tests []engine.Test `json:"tests,omitempty"`
+}
+
+// Good says whether the bundle was kept: it has no errors, its tests aside.
+func (l Loaded) Good() bool {
+	for _, p := range l.Declarations.Problems {
+		if p.Severity == "error" && !engine.IsTestFile(p.File) {
+			return false
+		}
+	}
+	return true
 }
 
 // Forget drops a loaded bundle; calls in flight keep theirs.
@@ -182,6 +204,40 @@ type Verdict struct {
 	Match bool          `json:"match,omitempty"`
 	Key   engine.Data   `json:"key,omitempty"`
 	Error *engine.Error `json:"error,omitempty"`
+}
+
+// Test executes a test function. Its calls of t are Steps, which the supervisor's
+// bench answers; before it answers it may ask for fakes.
+type Test struct {
+	Bundle string          `json:"bundle"` // hash of a bundle that was loaded with its tests
+	File   string          `json:"file"`
+	Name   string          `json:"name"`
+	People []engine.Person `json:"people,omitempty"`
+}
+
+// Fake asks a test for what its function number Function makes of a call.
+// Arguments are those of the builtin by name; the first Positional of Order may
+// be given by position.
+type Fake struct {
+	Function   int         `json:"function"`
+	Builtin    string      `json:"builtin"`
+	Args       engine.Data `json:"args"` // a dict
+	Order      []string    `json:"order"`
+	Positional int         `json:"positional"`
+}
+
+// Faked answers Fake.
+type Faked struct {
+	Result engine.Data   `json:"result,omitempty"`
+	Error  *engine.Error `json:"error,omitempty"` // the function failed
+	At     string        `json:"at"`              // where the function stands
+}
+
+// Covered lists lines of scripts by path: those that hold a statement, and those
+// of them that were executed since the message before.
+type Covered struct {
+	Lines   map[string][]int `json:"lines,omitempty"`
+	Reached map[string][]int `json:"reached,omitempty"`
 }
 
 // coded are the messages of runs.

@@ -9,6 +9,7 @@ import (
 	"go.starlark.net/starlark"
 
 	"larkspur/engine"
+	"larkspur/engine/wire"
 )
 
 // TestProblems holds every mistake to its exact sentence and place.
@@ -310,9 +311,41 @@ func TestNilNamesVerifyNothing(t *testing.T) {
 	}
 }
 
-func TestTestsAreParsedOnly(t *testing.T) {
-	b := loadFiles(map[string]string{"a_test.star": "fail('executed')\n", "b_test.star": "x = undefined_name\n"})
-	equal(t, "problems", formatProblems(b), []string{"scripts/b_test.star:1:5: error: undefined: undefined_name"})
+// Tests see the scripts, the other way round there is nothing, and a broken test
+// leaves the bundle good.
+func TestTestsAreBesideTheBundle(t *testing.T) {
+	files := map[string]string{
+		"scripts/a.star": "def helper(x):\n    return x + 1\n",
+		"scripts/c.star": "load('a_test.star', 'test_a')\n",
+	}
+	tests := map[string]string{
+		"scripts/a_test.star": "load('a.star', 'helper')\ndef test_a(t):\n    t.eq(helper(1), 2)\ndef helpful():\n    pass\n",
+		"scripts/b_test.star": "x = undefined_name\n",
+		"scripts/d_test.star": "rule(name = 'x', when = on.dns(), do = None)\n",
+		"scripts/e_test.star": "def test_e():\n    pass\n",
+		"scripts/f_test.star": "def test_f(t):\n    t.eqq(1, 2)\n    t.trigger('nix')\n    t.fake('unifi.blok', 1)\n    t.eq(1)\n    t.form('x')\n    t.answer('dav', 'Yes')\n    t.fails(lambda: t.job('nix'), 'nix')\n",
+	}
+	l := wireLoad(files, testNames())
+	l.Tests = tests
+	b := load(newEnvironment(testHello()), l)
+	equal(t, "problems", formatProblems(b), []string{
+		"scripts/b_test.star:1:5: error: undefined: undefined_name",
+		"scripts/c.star:1:6: error: cannot load a_test.star: no such file | did you mean a.star?",
+		"scripts/d_test.star:1:5: error: rule: a test file declares nothing: it tests what other files declare",
+		"scripts/e_test.star:1:1: error: test_e takes 0 arguments, but is called as test_e(t) | a test takes the bench alone: def test_e(t):",
+		"scripts/f_test.star:2:7: error: there is no t.eqq | did you mean eq?",
+		`scripts/f_test.star:3:15: error: t.trigger: there is no rule "nix"`,
+		`scripts/f_test.star:4:12: error: t.fake: there is no builtin "unifi.blok" | did you mean unifi.block?`,
+		"scripts/f_test.star:5:5: error: t.eq: missing argument want",
+		"scripts/f_test.star:6:7: error: t.form: this version has no forms yet",
+		`scripts/f_test.star:7:14: error: t.answer: there is no person "dav" | did you mean dave?`,
+	})
+	equal(t, "tests", b.tests(), []engine.Test{
+		{Name: "test_a", File: "scripts/a_test.star", Line: 2}, {Name: "test_e", File: "scripts/e_test.star", Line: 1}, {Name: "test_f", File: "scripts/f_test.star", Line: 1},
+	})
+	if (wire.Loaded{Declarations: engine.Declarations{Problems: []engine.Problem{{File: "scripts/b_test.star", Severity: "error"}}}}).Good() == false {
+		t.Error("a broken test spoils the bundle")
+	}
 }
 
 // FuzzLoad: no text hurts the loader; what does is the sandbox's to bear, and is

@@ -21,7 +21,8 @@ const handlerType = "handler"
 // of one call or one loading bundle.
 type converter struct {
 	bundle *bundle
-	call   *call // nil outside of a run: incidents then have no steps
+	call   *call     // nil outside of a run: incidents then have no steps
+	test   *testCall // nil outside of a test
 }
 
 // kindNames are the kinds of parameters as people read them.
@@ -269,6 +270,8 @@ func (p *plainer) value(v starlark.Value, depth int) (engine.Value, error) {
 		return engine.PersonRef(v), nil
 	case *incidentValue:
 		return engine.IncidentRef{ID: v.id}, nil
+	case *viewValue:
+		return engine.Struct{Type: viewType, Fields: map[string]engine.Value{"kind": v.kind, "id": v.id}}, nil
 	}
 	return p.container(v, depth)
 }
@@ -411,6 +414,9 @@ func (c *converter) fromValue(v engine.Value) (starlark.Value, error) {
 	case engine.PersonRef:
 		return personValue(v), nil
 	case engine.IncidentRef:
+		if c.test != nil {
+			return &viewValue{call: c.test, kind: incidentView, id: v.ID}, nil
+		}
 		return &incidentValue{id: v.ID, call: c.call}, nil
 	}
 	return c.fromContainer(v)
@@ -503,6 +509,9 @@ func sortedKeys[V any](m map[string]V) []string {
 func (c *converter) fromStruct(s engine.Struct) (starlark.Value, error) {
 	if s.Type == eventType {
 		return c.newEvent(s.Fields)
+	}
+	if s.Type == viewType && c.test != nil {
+		return c.test.view(s), nil
 	}
 	fields := make(starlark.StringDict, len(s.Fields))
 	for name, f := range s.Fields {

@@ -42,6 +42,9 @@ func declaring(thread *starlark.Thread, w *word, args starlark.Tuple, kwargs []s
 	if !ok {
 		return nil, engine.Errorf(engine.Script, "%s: only at the top level, or in a function called from there", w.Name)
 	}
+	if len(l.stack) > 0 && engine.IsTestFile(l.stack[len(l.stack)-1]) {
+		return nil, engine.Errorf(engine.Script, "%s: a test file declares nothing: it tests what other files declare", w.Name)
+	}
 	d := &declaration{loader: l, word: w.Name, at: enginePosition(here(thread))}
 	bound, err := w.bind(args, kwargs)
 	if err != nil {

@@ -143,6 +143,10 @@ func running(thread *starlark.Thread, word string) (*call, error) {
 	if c, ok := thread.Local(callKey).(*call); ok {
 		return c, nil
 	}
+	if _, testing := thread.Local(testKey).(*testCall); testing {
+		return nil, engine.Errorf(engine.Script, "%s: not in a test: only a playbook calls it", word).
+			WithHint("start the playbook with t.trigger, t.event or t.job, and look at what it did")
+	}
 	if _, loading := thread.Local(loaderKey).(*loader); loading {
 		return nil, engine.Errorf(engine.Script, "%s: not at the top level: scripts only declare there", word).
 			WithHint("call it in the function that do names")

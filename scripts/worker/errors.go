@@ -60,6 +60,15 @@ func scriptError(err error) *engine.Error {
 	return &e
 }
 
+// asEvalError returns the interpreter's error behind an error, or nil.
+func asEvalError(err error) *starlark.EvalError {
+	var eval *starlark.EvalError
+	if errors.As(err, &eval) {
+		return eval
+	}
+	return nil
+}
+
 // uncaught says whether attempt must let an error pass: the run was stopped, or
 // ended by fail().
 func uncaught(err error) bool {

@@ -95,7 +95,7 @@ func (in *inspector) text(e syntax.Expr) (string, bool) {
 // load finds files that are not there, before anything is executed.
 func (in *inspector) load(n *syntax.LoadStmt) {
 	target := n.ModuleName()
-	if in.exists(target) {
+	if in.exists(in.file, target) {
 		return
 	}
 	err := in.missing(target)

@@ -35,8 +35,8 @@ type file struct {
 	program *starlark.Program
 }
 
-// isTest says whether a script holds tests: it is parsed, not executed.
-func (f *file) isTest() bool { return strings.HasSuffix(f.path, "_test.star") }
+// isTest says whether a script holds tests.
+func (f *file) isTest() bool { return engine.IsTestFile(f.path) }
 
 func (f *file) isLibrary() bool { return strings.HasPrefix(f.path, libraryPrefix) }
 
@@ -50,13 +50,14 @@ type loader struct {
 	handlers  []pendingHandler
 	stack     []string // files being loaded
 	files     map[string]string
+	tests     map[string]string // files that only tests may load
 }
 
 // load makes a bundle of a message. With an error among its problems it must not
 // be used.
 func load(env *environment, l wire.Load) *bundle {
 	b := &bundle{hash: l.Bundle.Hash, names: l.Names, modules: map[string]*module{}, rules: map[string]*ruleFunctions{}}
-	ld := &loader{env: env, bundle: b, converter: &converter{bundle: b}, names: map[string]engine.Position{}, files: l.Bundle.Files}
+	ld := &loader{env: env, bundle: b, converter: &converter{bundle: b}, names: map[string]engine.Position{}, files: l.Bundle.Files, tests: l.Tests}
 	zone, err := zoneNamed(l.Timezone)
 	if err != nil {
 		ld.report(engine.Position{File: "larkspur.yaml", Line: 1, Col: 1}, "zone", err)
@@ -68,13 +69,17 @@ func load(env *environment, l wire.Load) *bundle {
 			ld.parse(p, l.Bundle.Files[p])
 		}
 	}
-	for _, p := range paths {
-		if m := b.modules[scriptPath(p)]; m != nil && !m.file.isTest() {
+	for _, p := range sortedKeys(l.Tests) {
+		ld.parse(p, l.Tests[p])
+	}
+	for _, p := range slices.Concat(paths, sortedKeys(l.Tests)) {
+		if m := b.modules[scriptPath(p)]; m != nil {
 			_, _ = ld.module(scriptPath(p)) // its problem is reported
 		}
 	}
 	ld.settleHandlers()
 	ld.inspectHandlers()
+	ld.settleTests()
 	slices.SortStableFunc(ld.problems, func(a, b engine.Problem) int {
 		return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col))
 	})
@@ -82,13 +87,12 @@ func load(env *environment, l wire.Load) *bundle {
 	return b
 }
 
-// hasErrors says whether a bundle must not be used.
-func (b *bundle) hasErrors() bool {
-	return slices.ContainsFunc(b.declarations.Problems, func(p engine.Problem) bool { return p.Severity == "error" })
-}
-
-// exists says whether load() can name a file, parsed or not.
-func (l *loader) exists(target string) bool {
+// exists says whether load() can name a file, parsed or not. Tests are named by
+// tests alone.
+func (l *loader) exists(from *file, target string) bool {
+	if _, test := l.tests[scriptsFolder+target]; test {
+		return from.isTest()
+	}
 	_, script := l.files[scriptsFolder+target]
 	_, library := l.files[target]
 	return strings.HasSuffix(target, ".star") && (script || library && strings.HasPrefix(target, libraryPrefix))

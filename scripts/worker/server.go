@@ -24,6 +24,7 @@ type server struct {
 
 	mu      sync.Mutex
 	calls   map[uint64]*call
+	tests   map[uint64]*testCall
 	bundles map[string]*bundle
 }
 
@@ -37,7 +38,7 @@ func Serve(conn io.ReadWriter, contain func() (contained, missing []string)) err
 // serve is Serve of a worker that writes to trace, if there is one, where its
 // scripts are.
 func serve(conn io.ReadWriter, contain func() (contained, missing []string), trace []byte) error {
-	s := &server{conn: conn, calls: map[uint64]*call{}, bundles: map[string]*bundle{}}
+	s := &server{conn: conn, calls: map[uint64]*call{}, tests: map[uint64]*testCall{}, bundles: map[string]*bundle{}}
 	r := bufio.NewReaderSize(conn, 64<<10)
 	if err := s.greet(r, contain); err != nil {
 		return err
@@ -82,6 +83,9 @@ func (s *server) end() {
 	for _, c := range s.calls {
 		c.cancel()
 	}
+	for _, c := range s.tests {
+		c.cancel()
+	}
 	s.mu.Unlock()
 	s.work.Wait()
 }
@@ -107,12 +111,19 @@ func (s *server) receive(e wire.Envelope) error {
 		return begin(s, e, s.evaluate)
 	case wire.KindRun:
 		return s.run(e)
+	case wire.KindTest:
+		return s.test(e)
 	case wire.KindAnswer:
 		return s.answer(e)
+	case wire.KindFake:
+		return s.fake(e)
 	case wire.KindCancel:
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if c := s.calls[e.Call]; c != nil {
+			c.cancel()
+		}
+		if c := s.tests[e.Call]; c != nil {
 			c.cancel()
 		}
 		return nil
@@ -156,7 +167,8 @@ func (s *server) load(number uint64, l wire.Load) {
 	}()
 	b := load(s.env, l)
 	out.Declarations = b.declarations
-	if !b.hasErrors() {
+	out.Tests = b.tests()
+	if out.Good() {
 		s.mu.Lock()
 		s.bundles[b.hash] = b
 		s.mu.Unlock()
@@ -234,10 +246,13 @@ func (s *server) answer(e wire.Envelope) error {
 		return fmt.Errorf("worker: %s: %w", e.Kind, err)
 	}
 	s.mu.Lock()
-	c := s.calls[e.Call]
+	c, t := s.calls[e.Call], s.tests[e.Call]
 	s.mu.Unlock()
-	if c == nil {
-		return nil // it ended by itself
+	switch {
+	case t != nil && !t.give(a):
+		return fmt.Errorf("worker: a second answer on call %d", e.Call)
+	case t != nil, c == nil:
+		return nil // it is given, or the call ended by itself
 	}
 	select {
 	case c.answers <- a:
@@ -245,6 +260,54 @@ func (s *server) answer(e wire.Envelope) error {
 	default:
 		return fmt.Errorf("worker: a second answer on call %d", e.Call)
 	}
+}
+
+// test opens a call that executes a test.
+func (s *server) test(e wire.Envelope) error {
+	var test wire.Test
+	if err := json.Unmarshal(e.Body, &test); err != nil {
+		return fmt.Errorf("worker: %s: %w", e.Kind, err)
+	}
+	b := s.bundle(test.Bundle)
+	if b == nil {
+		err := engine.Errorf(engine.Internal, "bundle %.12s is not loaded in this worker", test.Bundle)
+		return s.send(wire.KindEnded, e.Call, wire.Ended{Status: endedFailed, Error: err})
+	}
+	c := newTestCall(s.env, b, test, func(kind string, body any) error { return s.send(kind, e.Call, body) })
+	s.mu.Lock()
+	s.tests[e.Call] = c
+	s.mu.Unlock()
+	s.work.Go(func() { s.executeTest(e.Call, c) })
+	return nil
+}
+
+func (s *server) executeTest(number uint64, c *testCall) {
+	var ended wire.Ended
+	defer func() {
+		if r := recover(); r != nil {
+			ended = wire.Ended{Status: endedFailed, Error: panicked(r)}
+		}
+		s.mu.Lock()
+		delete(s.tests, number)
+		s.mu.Unlock()
+		_ = s.send(wire.KindEnded, number, ended) // a supervisor that is gone needs no answer
+	}()
+	ended = c.execute()
+}
+
+// fake hands over the wish for a fake, in place of an answer.
+func (s *server) fake(e wire.Envelope) error {
+	var f wire.Fake
+	if err := json.Unmarshal(e.Body, &f); err != nil {
+		return fmt.Errorf("worker: %s: %w", e.Kind, err)
+	}
+	s.mu.Lock()
+	c := s.tests[e.Call]
+	s.mu.Unlock()
+	if c != nil && !c.give(f) {
+		return fmt.Errorf("worker: a fake out of turn on call %d", e.Call)
+	}
+	return nil
 }
 
 // cancel ends the call's thread at its next instruction or step. The server's mu

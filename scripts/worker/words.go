@@ -51,6 +51,9 @@ func printWord(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple
 		l.printed(thread, text)
 		return starlark.None, nil
 	}
+	if t, testing := thread.Local(testKey).(*testCall); testing {
+		return t.perform("print", map[string]engine.Value{"text": cut(text, maxPrintBytes)})
+	}
 	c, err := running(thread, "print")
 	if err != nil {
 		return starlark.None, nil // where and dedup functions speak to nobody

@@ -1,0 +1,236 @@
+package trial
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"larkspur/appliance/config"
+	"larkspur/engine"
+	"larkspur/engine/intake"
+	"larkspur/engine/sandbox"
+	"larkspur/engine/wire"
+)
+
+// Bench executes the tests of a workspace. Each has an appliance of its own that
+// is thrown away: the real intake, runner and ledger, in virtual time, with fakes
+// in place of the world. A test runs in a worker of one pool, the playbooks that
+// it starts in another, so that it outlives the death of their worker.
+type Bench struct {
+	// Tests has loaded the bundle with its tests; Runs carries playbooks.
+	Tests, Runs  *sandbox.Pool
+	Config       *config.Config
+	Rules        Rules
+	Declarations engine.Declarations
+	Version      string
+	// Evaluator makes one for each test: what it remembers of a where is no other
+	// test's concern.
+	Evaluator func(engine.Clock) intake.Evaluator
+}
+
+// Statuses of a test.
+const (
+	Passed = "passed"
+	Failed = "failed"
+)
+
+// Result is what became of a test.
+type Result struct {
+	engine.Test
+	Status  string
+	At      string // file:line:col where it failed
+	Message string
+	Hint    string
+	Elapsed time.Duration
+	Printed []string
+}
+
+// firstMoment is when every test begins: a Monday morning in the workspace's zone.
+func firstMoment(zone *time.Location) time.Time {
+	return time.Date(2026, 1, 5, 9, 0, 0, 0, zone).UTC()
+}
+
+// Run executes one test. The error is of the bench, not of the test.
+func (b *Bench) Run(ctx context.Context, test engine.Test) (Result, error) {
+	began := time.Now()
+	at, err := openStand(b.Rules, b.Evaluator, firstMoment(b.Config.Zone))
+	if err != nil {
+		return Result{}, err
+	}
+	t := newTest(b, at)
+	failure, err := t.run(ctx, test)
+	if err = errors.Join(err, at.close()); err != nil {
+		return Result{}, err
+	}
+	r := Result{Test: test, Status: Passed, Elapsed: time.Since(began), Printed: t.printed}
+	if failure != nil {
+		r.Status, r.Message, r.Hint, r.At = Failed, failure.Message, failure.Hint, failure.At
+		if r.At == "" {
+			r.At = (engine.Position{File: test.File, Line: test.Line, Col: 1}).String()
+		}
+	}
+	return r, nil
+}
+
+// trialTest is one test in execution. For one goroutine.
+type trialTest struct {
+	*Bench
+	*stand
+	player   *player
+	call     *sandbox.Call
+	fakes    map[string]*benchFake
+	delays   map[string]time.Duration
+	builtins *fakes
+	started  []*started // what the words of t started, for live views
+	printed  []string
+	at       string // where the test stands
+	sent     int    // events and firings
+	// faking is the call whose fake is under way; crashed are the steps in which
+	// the worker died, by key.
+	faking  *engine.Call
+	crashed map[string]bool
+	// broken is what is wrong with the test's own fakes: whatever the playbook
+	// makes of it, the test fails.
+	broken *engine.Error
+}
+
+func newTest(b *Bench, at *stand) *trialTest {
+	t := &trialTest{Bench: b, stand: at, fakes: map[string]*benchFake{}, delays: map[string]time.Duration{}, crashed: map[string]bool{}}
+	t.builtins = newFakes(t)
+	t.player = newPlayer(Playbooks{Pool: b.Runs, Config: b.Config, Version: b.Version}, at, t.builtins)
+	return t
+}
+
+// run answers the words of t until the test ends.
+func (t *trialTest) run(ctx context.Context, test engine.Test) (failure *engine.Error, err error) {
+	people := make([]engine.Person, 0, len(t.Config.People))
+	for _, p := range t.Config.People {
+		people = append(people, p)
+	}
+	t.call, err = t.Tests.StartTest(ctx, wire.Test{Bundle: t.Rules.Bundle, File: test.File, Name: test.Name, People: people})
+	if err != nil {
+		return nil, err
+	}
+	defer t.call.Close()
+	event, err := t.serve(ctx)
+	var death *sandbox.Death
+	switch {
+	case errors.As(err, &death):
+		return t.death(death), nil
+	case err != nil:
+		return nil, err
+	}
+	ended := event.(*wire.Ended)
+	if ended.Status == engine.RunDone {
+		return nil, nil
+	}
+	failure = ended.Error
+	if failure == nil {
+		failure = engine.Errorf(engine.Internal, "the test was cancelled")
+	}
+	return t.explained(failure)
+}
+
+// serve answers steps until something else comes: the end, or a fake's result.
+func (t *trialTest) serve(ctx context.Context) (sandbox.Event, error) {
+	for {
+		event, err := t.call.Next(ctx)
+		if err != nil {
+			return nil, err
+		}
+		step, ok := event.(*wire.Step)
+		if !ok {
+			return event, nil
+		}
+		t.at = step.At
+		answer, err := t.step(ctx, step)
+		if err != nil {
+			return nil, err
+		}
+		if err := t.call.Answer(answer); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// step performs a word of t. Faults of ours end the bench; all others are the
+// test's.
+func (t *trialTest) step(ctx context.Context, s *wire.Step) (wire.Answer, error) {
+	args, err := s.Args.Value()
+	if err != nil {
+		return wire.Answer{}, err
+	}
+	m, _ := args.(map[string]engine.Value)
+	v, err := t.word(ctx, strings.TrimPrefix(s.Builtin, "t."), m)
+	if errors.Is(err, sandbox.ErrDied) || errors.Is(err, sandbox.ErrClosed) || ctx.Err() != nil {
+		return wire.Answer{}, err // the test's worker is gone
+	}
+	if t.broken != nil && t.faking == nil {
+		v, err = nil, t.broken
+	}
+	if err != nil {
+		return wire.Answer{Error: engine.AsError(err)}, nil
+	}
+	result, err := engine.Encode(v)
+	return wire.Answer{Result: result}, err
+}
+
+// death says what ended the test's worker.
+func (t *trialTest) death(d *sandbox.Death) *engine.Error {
+	e := engine.Errorf(engine.Script, "the test ended the process that ran it: %s", d.Detail)
+	switch d.Why {
+	case sandbox.DiedMemory:
+		e = engine.Errorf(engine.Script, "the test uses more memory than a worker has").WithHint("look for a list or a string that grows without bound")
+	case sandbox.DiedTime:
+		e = engine.Errorf(engine.Script, "the test computes for too long").WithHint("look for a sort or a number without bound")
+	}
+	if e.At = d.At; !engine.IsTestFile(e.At[:max(strings.IndexByte(e.At, ':'), 0)]) {
+		e.At = t.at // a helper of the playbooks was under way
+	}
+	return e
+}
+
+// explained adds to a failure what a person would look for next: runs that
+// failed, and answers that nobody asked for.
+func (t *trialTest) explained(e *engine.Error) (*engine.Error, error) {
+	said := *e
+	runs, err := t.allRuns()
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range runs {
+		if r.Error == nil || t.broken != nil {
+			continue
+		}
+		said.Message += fmt.Sprintf("\n  run %s is %s: %s: %s", r.ID, r.Status, r.Error.At, r.Error.Message)
+		if r.Error.Hint != "" && said.Hint == "" {
+			said.Hint = r.Error.Hint
+		}
+	}
+	for _, line := range t.player.unused() {
+		said.Message += "\n  " + line
+	}
+	return &said, nil
+}
+
+// allRuns returns every run of the test, the oldest first.
+func (t *trialTest) allRuns() (all []engine.Run, err error) {
+	for cursor := ""; ; {
+		page, next, err := t.state.Runs(engine.RunFilter{}, cursor, pageSize)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, page...)
+		if cursor = next; cursor == "" {
+			break
+		}
+	}
+	for i, j := 0, len(all)-1; i < j; i, j = i+1, j-1 {
+		all[i], all[j] = all[j], all[i]
+	}
+	return all, nil
+}
+
+const pageSize = 200
