@@ -46,6 +46,9 @@ type Erasure struct {
 	Incident string    `json:"incident,omitempty"`
 	Person   string    `json:"person,omitempty"`
 	Before   time.Time `json:"before,omitzero"`
+	// Sizes are how many records each shard had when it was asked for: later ones
+	// are not meant, whatever the clock said.
+	Sizes []uint64 `json:"sizes,omitempty"`
 	// Records whose payloads are gone, and how many incidents they belonged to.
 	Records   int `json:"records"`
 	Incidents int `json:"incidents"`

@@ -72,12 +72,13 @@ func (e *Eraser) Plan(ctx context.Context, req engine.ErasureRequest) (engine.Er
 	if err != nil {
 		return ask, err
 	}
+	ask.Sizes = e.sizes()
 	p, err := e.plan(ctx, ask)
 	if err != nil {
 		return ask, err
 	}
 	out := p.describe(ask)
-	out.Asked, out.Notes = time.Time{}, e.notes()
+	out.Asked, out.Sizes, out.Notes = time.Time{}, nil, e.notes()
 	return out, nil
 }
 
@@ -91,12 +92,20 @@ func (e *Eraser) Erase(ctx context.Context, req engine.ErasureRequest) (engine.E
 	}
 	var b [8]byte
 	rand.Read(b[:])
-	out.ID, out.Status = "x"+hex.EncodeToString(b[:]), engine.ErasureRunning
+	out.ID, out.Status, out.Sizes = "x"+hex.EncodeToString(b[:]), engine.ErasureRunning, e.sizes()
 	if err := e.note(ctx, 0, out, false); err != nil {
 		return out, err
 	}
 	e.enqueue(out.ID)
 	return out, nil
+}
+
+// sizes are how many records each shard has.
+func (e *Eraser) sizes() (list []uint64) {
+	for shard := range e.cfg.Ledger.Shards() {
+		list = append(list, e.cfg.Ledger.Size(uint16(shard)))
+	}
+	return list
 }
 
 func (e *Eraser) notes() []string {
@@ -158,7 +167,9 @@ func recordOf(x engine.Erasure) record.Erased {
 // or its end.
 func (e *Eraser) note(ctx context.Context, shard uint16, x engine.Erasure, done bool) error {
 	r := recordOf(x)
-	r.Done = done
+	if r.Done = done; !done {
+		r.Sizes = x.Sizes
+	}
 	_, err := e.cfg.Ledger.Erase(ctx, shard, r, nil)
 	return err
 }
@@ -265,6 +276,22 @@ func (e *Eraser) Run(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// Finish does what is asked and what is unfinished, and returns; the first fault
+// ends it. It is for those who wait, and not called beside Run.
+func (e *Eraser) Finish(ctx context.Context) error {
+	if err := e.resume(); err != nil {
+		return err
+	}
+	for id, ok := e.next(); ok; id, ok = e.next() {
+		err := e.work(ctx, id)
+		e.rest()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // resume queues the erasures that have no end yet.

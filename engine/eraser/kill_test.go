@@ -47,7 +47,6 @@ func TestKilledInAnErasure(t *testing.T) {
 
 			b = open(t, b.dir)
 			defer b.close()
-			must(t, b.eraser.resume())
 			b.finish()
 			if files := b.found(gone); len(files) > 0 {
 				t.Errorf("it is still in %v", files)
@@ -126,7 +125,6 @@ func TestAnErasureThatIsStopped(t *testing.T) {
 	b.close()
 	b = open(t, b.dir)
 	defer b.close()
-	must(t, b.eraser.resume())
 	b.finish()
 	if files := b.found(gone); len(files) > 0 {
 		t.Errorf("it is still in %v", files)

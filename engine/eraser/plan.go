@@ -122,7 +122,11 @@ func (p *planner) find(r ledger.Record) error {
 // inTime reports whether a request is about a record: what came after it is
 // not, unless it belongs to what the request waits for.
 func (p *planner) inTime(r ledger.Record, c candidate) bool {
-	return !r.Header.Time.After(p.ask.Asked) || slices.ContainsFunc(c.owners, func(o string) bool { return p.waited[o] })
+	before := !r.Header.Time.After(p.ask.Asked) // of an erasure that was asked for when sizes were not noted
+	if n := int(r.Header.Shard); n < len(p.ask.Sizes) {
+		before = r.Header.Record < p.ask.Sizes[n]
+	}
+	return before || slices.ContainsFunc(c.owners, func(o string) bool { return p.waited[o] })
 }
 
 func (p *planner) selects(r ledger.Record, c candidate) (bool, error) {

@@ -56,10 +56,13 @@ type Erased struct {
 	How     string `json:"how"` // page, api, command, schedule
 	// Incidents whose records these are: it has no effect if one of them was
 	// opened again.
-	Incidents []string  `json:"incidents,omitempty"`
-	Spans     []Span    `json:"spans,omitempty"`
-	Waits     []Waiting `json:"waits,omitempty"`
-	What      Selection `json:"what"`
+	Incidents []string `json:"incidents,omitempty"`
+	// Sizes, of the first one, are how many records each shard had: later ones are
+	// not meant.
+	Sizes []uint64  `json:"sizes,omitempty"`
+	Spans []Span    `json:"spans,omitempty"`
+	Waits []Waiting `json:"waits,omitempty"`
+	What  Selection `json:"what"`
 }
 
 // Span is records whose payloads are erased: First, First+1, … as many as Left

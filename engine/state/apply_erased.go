@@ -116,7 +116,7 @@ func applyErased(t *tx, p record.Erased, _ record.Outcome) {
 	if !ok {
 		e.Erasure = engine.Erasure{
 			ID: p.Erasure, Asked: t.now, By: p.By, How: p.How, Because: p.Because,
-			Incident: p.What.Incident, Person: p.What.Person, Before: p.What.Before,
+			Incident: p.What.Incident, Person: p.What.Person, Before: p.What.Before, Sizes: p.Sizes,
 		}
 	}
 	e.Status, e.Ended, e.Waits = erasureStatus(p), t.now, nil

@@ -156,7 +156,10 @@ func (w *Sweep) End() {
 // Collect removes every file that no record names: blobs that used does not
 // contain, and what a crash left of writing one. Blobs whose record is on its way,
 // or came after the sweep began, stay.
+//
+// When it returns, what it removed does not come back after a power cut.
 func (w *Sweep) Collect(used map[string]bool) (held Held, err error) {
+	changed := map[string]bool{}
 	err = filepath.WalkDir(w.blobs.dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return ignoreGone(err)
@@ -169,12 +172,16 @@ func (w *Sweep) Collect(used map[string]bool) (held Held, err error) {
 		if gone {
 			held.Removed++
 			held.Freed += fi.Size()
+			changed[filepath.Dir(path)] = true
 			return err
 		}
 		held.Files++
 		held.Bytes += fi.Size()
 		return err
 	})
+	for dir := range changed {
+		err = errors.Join(err, syncDir(dir))
+	}
 	if err != nil {
 		return held, engine.WrapError(engine.Unavailable, err, "collecting blobs")
 	}

@@ -14,6 +14,7 @@ import (
 	"larkspur/engine"
 	"larkspur/engine/ledger"
 	"larkspur/engine/record"
+	"larkspur/engine/state"
 	"larkspur/engine/store"
 )
 
@@ -22,9 +23,12 @@ type checker struct {
 	truth  *truth
 	dir    string
 	store  *store.Store
+	blobs  *store.Blobs
 	ledger *ledger.Ledger
+	state  *state.State
 	found  map[place][]seen // without the epoch that opening began
 	leaves [][]tlog.Hash    // by shard: stored hashes, computed from the leaves alone
+	erased erasures
 	wrong  []error
 }
 
@@ -32,7 +36,7 @@ func (c *checker) fault(format string, a ...any) { c.wrong = append(c.wrong, fmt
 
 // check returns what is on the disk, and everything that is wrong with it.
 func check(t *truth, dir string) (found map[place][]seen, records int, wrong []error) {
-	c := &checker{truth: t, dir: dir, found: map[place][]seen{}}
+	c := &checker{truth: t, dir: dir, found: map[place][]seen{}, erased: newErasures()}
 	if err := c.open(); err != nil {
 		return nil, 0, []error{fmt.Errorf("opening: %w", err)}
 	}
@@ -50,6 +54,7 @@ func check(t *truth, dir string) (found map[place][]seen, records int, wrong []e
 	c.kept()
 	c.contents()
 	c.checkpoints()
+	c.erasures()
 	c.rebuild()
 	return c.found, records, c.wrong
 }
@@ -62,6 +67,10 @@ func (c *checker) open() (err error) {
 		c.store.Close()
 		return err
 	}
+	if c.blobs, err = store.OpenBlobs(filepath.Join(c.dir, "blobs")); err != nil {
+		return err
+	}
+	c.state = state.Open(c.store, c.blobs, c.ledger)
 	if id := c.ledger.ID().String(); c.truth.ledger != "" && id != c.truth.ledger {
 		c.fault("the ledger is %s, it was %s", id, c.truth.ledger)
 	}
@@ -90,6 +99,7 @@ func (c *checker) shard(shard uint16) {
 		if first || h.Frame != last.Frame {
 			flush(h)
 		}
+		c.payload(r)
 		frame, last = append(frame, seenOf(r)), h
 		number++
 		return true
@@ -128,10 +138,19 @@ func (c *checker) order(h, last record.Header, number uint64, first bool) {
 // kept wants every frame that a caller was told of, or that was found before.
 func (c *checker) kept() {
 	for at, want := range c.truth.kept {
-		if got := c.found[at]; !slices.Equal(got, want) {
+		if got := c.found[at]; !slices.EqualFunc(got, want, stays) {
 			c.fault("shard %d, record %d: got the frame %+v, want the acknowledged %+v", at.Shard, at.First, got, want)
 		}
 	}
+}
+
+// stays reports whether a record is what it was: its payload may be erased since,
+// for ever.
+func stays(got, want seen) bool {
+	if got.Erased && !want.Erased {
+		want.Erased, want.Payload = true, ""
+	}
+	return got == want
 }
 
 // contents wants every other frame to be one that a caller tried, whole, and not
@@ -139,13 +158,18 @@ func (c *checker) kept() {
 func (c *checker) contents() {
 	times := map[string]int{}
 	for at, recs := range c.found {
-		if recs[0].Kind == record.EpochOpenedKind && len(recs) == 1 {
-			continue
+		if kind := recs[0].Kind; len(recs) == 1 && (kind == record.EpochOpenedKind || kind == record.ErasedKind) {
+			continue // an opening's, an erasure's
 		}
-		name := content(at.Shard, recs)
-		if times[name]++; times[name] > c.truth.tries[name] {
-			c.fault("shard %d, record %d: a frame that is %d times here and was tried %d times: %+v",
-				at.Shard, at.First, times[name], c.truth.tries[name], recs)
+		names := []string{remains(at.Shard, recs)}
+		if !slices.ContainsFunc(recs, func(r seen) bool { return r.Erased }) {
+			names = append(names, content(at.Shard, recs))
+		}
+		for _, name := range names {
+			if times[name]++; times[name] > c.truth.tries[name] {
+				c.fault("shard %d, record %d: a frame that is %d times here and was tried %d times: %+v",
+					at.Shard, at.First, times[name], c.truth.tries[name], recs)
+			}
 		}
 	}
 }

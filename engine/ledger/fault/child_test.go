@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"larkspur/engine"
+	"larkspur/engine/eraser"
 	"larkspur/engine/ledger"
 	"larkspur/engine/record"
 	"larkspur/engine/state"
@@ -52,6 +53,7 @@ type plan struct {
 	Base    time.Time
 	Jumps   bool // the clock jumps
 	Rebuild bool // projections are made anew meanwhile, again and again
+	Erase   bool // incidents are erased meanwhile, one by one and by age
 	// Stubborn callers go on after an error, until there were so many.
 	Stubborn int
 
@@ -63,20 +65,23 @@ type plan struct {
 // line is what a child tells its parent, which keeps it outside the store: the
 // callers' side of the truth.
 type line struct {
-	Say    string // begin, opened, try, ack, failed, signed, die
+	Say    string // begin, opened, try, ack, failed, signed, die; erase before an erasure is asked for, asked after it
 	ID     int    `json:",omitempty"` // of a try, and of its ack
 	Shard  uint16 `json:",omitempty"`
 	Recs   []seen `json:",omitempty"`
-	Text   string `json:",omitempty"` // a signed checkpoint, the stage of a death
+	Text   string `json:",omitempty"` // a signed checkpoint, the stage of a death, why something is erased
 	Ledger string `json:",omitempty"`
+	About  string `json:",omitempty"` // the incident that is erased, the id of the erasure
 }
 
 // seen is one record as a caller knows it: hashes of payload and outcome.
 type seen struct {
 	Kind    record.Kind
 	Payload string
+	Left    string `json:",omitempty"` // hash of what an erasure leaves of it; "" when it leaves all
 	Header  string `json:",omitempty"` // hex; of acknowledged ones, like Outcome
 	Outcome string `json:",omitempty"`
+	Erased  bool   `json:",omitempty"` // found erased: the payload is gone
 }
 
 func sum(b []byte) string {
@@ -84,15 +89,36 @@ func sum(b []byte) string {
 	return hex.EncodeToString(s[:])
 }
 
+// left is the hash of what an erasure leaves of a payload.
+func left(kind record.Kind, payload []byte) string {
+	rest, err := record.Residue(kind, payload)
+	if err != nil {
+		give(err)
+	}
+	if rest == nil {
+		return ""
+	}
+	return sum(rest)
+}
+
 func seenOf(r ledger.Record) seen {
-	return seen{Kind: r.Header.Kind, Payload: sum(r.Payload), Header: hex.EncodeToString(r.Header.Append(nil)), Outcome: sum(r.Outcome)}
+	s := seen{Kind: r.Header.Kind, Header: hex.EncodeToString(r.Header.Append(nil)), Outcome: sum(r.Outcome)}
+	if s.Erased = r.Erased; r.Erased {
+		s.Left = sum(r.Erasure.Left)
+	} else {
+		s.Payload, s.Left = sum(r.Payload), left(s.Kind, r.Payload)
+	}
+	return s
 }
 
 // process is the child's side.
 type process struct {
 	plan   plan
+	store  *store.Store
+	blobs  *store.Blobs
 	ledger *ledger.Ledger
 	state  *state.State
+	eraser *eraser.Eraser
 	clock  *jumpy
 	tries  atomic.Int64
 
@@ -111,6 +137,9 @@ func child(text string) {
 	p.open()
 	if p.plan.Rebuild {
 		go p.rebuild()
+	}
+	if p.plan.Erase {
+		go p.eraser.Run(context.Background())
 	}
 	var callers sync.WaitGroup
 	for n := range p.plan.Callers {
@@ -153,19 +182,18 @@ const exitStubborn = 4
 
 func (p *process) open() {
 	p.say(line{Say: "begin"})
-	s, err := store.OpenLedger(filepath.Join(p.plan.Dir, "ledger"))
-	if err != nil {
+	var err error
+	if p.store, err = store.OpenLedger(filepath.Join(p.plan.Dir, "ledger")); err != nil {
 		give(err)
 	}
-	blobs, err := store.OpenBlobs(filepath.Join(p.plan.Dir, "blobs"))
-	if err != nil {
+	if p.blobs, err = store.OpenBlobs(filepath.Join(p.plan.Dir, "blobs")); err != nil {
 		give(err)
 	}
-	p.ledger, err = openLedger(s, p, p.clock, p.plan.Shards, p.plan.Dir)
-	if err != nil {
+	if p.ledger, err = openLedger(p.store, p, p.clock, p.plan.Shards, p.plan.Dir); err != nil {
 		give(err)
 	}
-	p.state = state.Open(s, blobs, p.ledger)
+	p.state = state.Open(p.store, p.blobs, p.ledger)
+	p.eraser = newEraser(p.store, p.blobs, p.ledger, p.state, p.clock)
 	p.say(line{Say: "opened", Ledger: p.ledger.ID().String()})
 	for shard := range uint16(p.ledger.Shards()) {
 		r, err := p.ledger.Record(shard, p.ledger.Size(shard)-1)
@@ -175,6 +203,10 @@ func (p *process) open() {
 		p.say(line{Say: "ack", Shard: shard, Recs: []seen{seenOf(r)}})
 		p.reached(acknowledged, r.Header.Kind)
 	}
+}
+
+func newEraser(s *store.Store, b *store.Blobs, l *ledger.Ledger, st *state.State, c engine.Clock) *eraser.Eraser {
+	return eraser.New(eraser.Config{Ledger: l, State: st, Store: s, Blobs: b, Clock: c, Zone: func() *time.Location { return time.UTC }})
 }
 
 // openLedger opens a ledger as the appliance does, with the newest checkpoint
@@ -232,10 +264,15 @@ func (p *process) Decide(b *store.Batch, r ledger.Record) ([]byte, error) {
 // Apply implements ledger.Projector.
 func (p *process) Apply(b *store.Batch, r ledger.Record) error { return projector().Apply(b, r) }
 
-// Committed implements ledger.Projector.
+// Committed implements ledger.Projector. The eraser tells nobody of its records,
+// but builds on them: they are told here.
 func (p *process) Committed(records []ledger.Record) {
 	for _, r := range records {
 		p.reached(committed, r.Header.Kind)
+		if r.Header.Kind == record.ErasedKind {
+			p.say(line{Say: "ack", Shard: r.Header.Shard, Recs: []seen{seenOf(r)}})
+			p.reached(acknowledged, r.Header.Kind)
+		}
 	}
 }
 

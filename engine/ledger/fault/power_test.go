@@ -99,6 +99,7 @@ func (o *outage) cuts(n int) {
 		o.keepCheckpoint()
 		o.until(plan{
 			Dir: o.dir, Shards: o.shards, Callers: 6, Frames: 100_000, Fat: fat, Seed: o.rng.Uint64(), Base: bases(0),
+			Erase: o.rng.IntN(4) == 0,
 		}, how)
 		o.detach() // what it writes now goes nowhere
 		o.disk.revive()
@@ -255,7 +256,7 @@ func (o *outage) late(text []byte) {
 	o.t.Helper()
 	var l line
 	must(o.t, json.Unmarshal(text, &l))
-	if l.Say == "try" {
+	if l.Say == "try" || l.Say == "erase" {
 		_, err := o.truth.hear(text)
 		must(o.t, err)
 	}

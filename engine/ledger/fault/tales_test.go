@@ -38,7 +38,9 @@ func (c *caller) work() {
 		case 4:
 			c.house()
 		case 5:
-			c.sign()
+			if c.sign(); c.plan.Erase {
+				c.erase()
+			}
 		default:
 			c.leftovers()
 		}
@@ -53,7 +55,7 @@ func (c *caller) append(shard uint16, records ...ledger.New) []record.Outcome {
 	id := int(c.tries.Add(1))
 	try := line{Say: "try", ID: id, Shard: shard}
 	for _, r := range records {
-		try.Recs = append(try.Recs, seen{Kind: r.Kind, Payload: sum(r.Payload)})
+		try.Recs = append(try.Recs, seen{Kind: r.Kind, Payload: sum(r.Payload), Left: left(r.Kind, r.Payload)})
 	}
 	c.say(try)
 	got, err := c.ledger.Append(context.Background(), shard, records...)
@@ -170,6 +172,40 @@ func (c *caller) sign() {
 	c.say(line{Say: "signed", Text: string(text)})
 }
 
+// erase asks for the erasure of a closed incident, or of all that are closed.
+func (c *caller) erase() {
+	c.frames++
+	req := engine.ErasureRequest{Because: fmt.Sprintf("%s/%d asked", c.name, c.frames), By: "dave", How: "page"}
+	if c.chance(8) {
+		req.Before = c.clock.Now()
+	} else if req.Incident = c.closed(); req.Incident == "" {
+		return
+	}
+	c.say(line{Say: "erase", Text: req.Because, About: req.Incident})
+	x, err := c.eraser.Erase(context.Background(), req)
+	switch {
+	case err == nil:
+		c.say(line{Say: "asked", Text: req.Because, About: x.ID})
+	case engine.KindOf(err) != engine.Conflict: // it is in use again
+		c.failed(err)
+	}
+}
+
+// closed returns an incident that may be erased, if there is one among a few.
+func (c *caller) closed() string {
+	list, _, err := c.state.Incidents(engine.IncidentFilter{Status: engine.IncidentClosed}, "", 20)
+	if err != nil {
+		give(err)
+	}
+	c.rng.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	for _, i := range list {
+		if why, err := c.state.Unsettled(i.ID); err == nil && why == "" && i.Erased == nil {
+			return i.ID
+		}
+	}
+	return ""
+}
+
 // leftovers goes on with what others, alive or dead, began.
 func (c *caller) leftovers() {
 	shard := uint16(c.rng.IntN(c.ledger.Shards()))
@@ -229,7 +265,9 @@ func (r *run) play() {
 		r.append(r.shard, u.read(), u.end([]string{engine.RunDone, engine.RunFailed}[r.rng.IntN(2)]))
 	}
 	closing := r.done(record.StepDone{Builtin: "incident.close", Incident: r.deed(record.ActClose)})
-	r.append(r.shard, r.read(), closing, r.end(engine.RunDone))
+	large, release := r.large()
+	r.append(r.shard, r.read(), large, closing, r.end(engine.RunDone))
+	release()
 	r.act([]string{record.ActNote, record.ActReopen, record.ActClose}[r.rng.IntN(3)])
 }
 
@@ -254,6 +292,16 @@ func (r *run) started(p record.StepStarted) ledger.New {
 
 func (r *run) read() ledger.New {
 	return r.done(record.StepDone{Builtin: "unifi.client", Class: engine.Read, Result: r.data()})
+}
+
+// large is a read whose result lies as a blob, the same for some of the runs.
+func (r *run) large() (n ledger.New, release func()) {
+	sum, err := r.state.KeepBlob(fmt.Appendf(nil, "result %d of %s", r.rng.IntN(4), r.client()))
+	if err != nil {
+		r.failed(err)
+		return r.read(), func() {}
+	}
+	return r.done(record.StepDone{Builtin: "unifi.clients", Class: engine.Read, Blob: sum}), func() { r.state.ReleaseBlob(sum) }
 }
 
 func (r *run) end(status string) ledger.New {

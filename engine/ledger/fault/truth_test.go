@@ -18,13 +18,15 @@ type place struct {
 // truth is what callers of one ledger know: what they tried, what they were told.
 type truth struct {
 	ledger string
-	tries  map[string]int   // content of a frame → how often it was tried
-	kept   map[place][]seen // frames that must be there, byte for byte
-	notes  []string         // signed checkpoints
+	tries  map[string]int    // content of a frame, and what an erasure leaves of it → how often it was tried
+	kept   map[place][]seen  // frames that must be there, byte for byte
+	notes  []string          // signed checkpoints
+	wanted map[string]string // erasures by their reason → the incident, "" for by age
+	asked  map[string]string // those that were taken → their ids
 }
 
 func newTruth() *truth {
-	return &truth{tries: map[string]int{}, kept: map[place][]seen{}}
+	return &truth{tries: map[string]int{}, kept: map[place][]seen{}, wanted: map[string]string{}, asked: map[string]string{}}
 }
 
 // content names a frame by what its caller wanted.
@@ -33,6 +35,20 @@ func content(shard uint16, recs []seen) string {
 	fmt.Fprint(&b, shard)
 	for _, r := range recs {
 		fmt.Fprintf(&b, " %d:%s", r.Kind, r.Payload)
+	}
+	return b.String()
+}
+
+// remains names a frame by what an erasure leaves of it, which is there before
+// and after.
+func remains(shard uint16, recs []seen) string {
+	var b strings.Builder
+	fmt.Fprint(&b, "left ", shard)
+	for _, r := range recs {
+		if r.Left == "" {
+			r.Left = r.Payload
+		}
+		fmt.Fprintf(&b, " %d:%s", r.Kind, r.Left)
 	}
 	return b.String()
 }
@@ -51,8 +67,13 @@ func (t *truth) hear(text []byte) (line, error) {
 		t.ledger = l.Ledger
 	case "try":
 		t.tries[content(l.Shard, l.Recs)]++
+		t.tries[remains(l.Shard, l.Recs)]++
 	case "ack":
 		return l, t.acknowledged(l)
+	case "erase":
+		t.wanted[l.Text] = l.About
+	case "asked":
+		t.asked[l.Text] = l.About
 	case "signed":
 		t.notes = append(t.notes, l.Text)
 	}
