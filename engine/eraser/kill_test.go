@@ -6,10 +6,12 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
 	"larkspur/engine"
+	"larkspur/engine/ledger"
 )
 
 // The steps of an erasure, as it tells them.
@@ -128,5 +130,42 @@ func TestAnErasureThatIsStopped(t *testing.T) {
 	b.finish()
 	if files := b.found(gone); len(files) > 0 {
 		t.Errorf("it is still in %v", files)
+	}
+}
+
+// TestScrubsBesideAnErasure: a scrub beside an erasure, and beside a rebuild,
+// finds nothing wrong.
+func TestScrubsBesideAnErasure(t *testing.T) {
+	b := open(t, t.TempDir())
+	defer b.close()
+	for n := range 4 {
+		incident, _ := b.story(marker())
+		b.shut(incident, "dave")
+		if _, err := b.eraser.Erase(t.Context(), engine.ErasureRequest{Incident: incident, Because: because, By: "ana", How: "page"}); n%2 == 0 && err != nil {
+			t.Fatal(err)
+		}
+	}
+	var beside sync.WaitGroup
+	over := make(chan struct{})
+	beside.Go(func() {
+		defer close(over)
+		must(t, b.eraser.Finish(context.Background()))
+		must(t, b.ledger.Rebuild())
+	})
+	scrubs := 0
+	for ended := false; !ended; scrubs++ {
+		select {
+		case <-over:
+			ended = true // one more, of what is left
+		default:
+		}
+		faults, more, err := ledger.Scrub(t.Context(), ledger.Scrubbing{Store: b.store, Keys: []string{b.signer.Verifier}})
+		if err != nil || len(faults) > 0 || more > 0 {
+			t.Fatalf("scrub %d: got %+v and %d more, %v", scrubs, faults, more, err)
+		}
+	}
+	beside.Wait()
+	if scrubs < 3 {
+		t.Errorf("got %d scrubs, want some beside", scrubs)
 	}
 }

@@ -10,8 +10,11 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -335,6 +338,74 @@ func TestAnUpgradeThatFailsBeginsAnew(t *testing.T) {
 		k.equals(t, g)
 		g.close(t)
 	}
+}
+
+// dying is a projector that kills its process at its n-th record.
+type dying struct {
+	*state.Projector
+	n int
+}
+
+func (d *dying) next() {
+	if d.n--; d.n < 0 {
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {}
+	}
+}
+
+func (d *dying) Apply(tx *store.Batch, r ledger.Record) error {
+	d.next()
+	return d.Projector.Apply(tx, r)
+}
+
+func (d *dying) Decide(tx *store.Batch, r ledger.Record) ([]byte, error) {
+	d.next()
+	return d.Projector.Decide(tx, r)
+}
+
+// upgradeEnv is the state folder that a process upgrades that is killed meanwhile.
+const upgradeEnv = "LARKSPUR_UPGRADE_DIR"
+
+// TestKilledInAnUpgrade kills the process with signal 9 while the projections are
+// made anew, and while the first record of the new program is written; the next
+// start makes it good, and the snapshot can be put back. What is killed before
+// that, while the snapshot is made: TestASnapshotIsWholeOrNotThere.
+func TestKilledInAnUpgrade(t *testing.T) {
+	if dir, at, child := strings.Cut(os.Getenv(upgradeEnv), ":"); child {
+		n, err := strconv.Atoi(at)
+		must(t, err)
+		_, err = openGoldenWith(t, dir, &dying{state.NewProjector(nil), n})
+		t.Fatalf("it lived through %s: %v", at, err)
+	}
+	t.Parallel()
+	size := opened(t, unpackGolden(t, 1))
+	for _, n := range []uint64{0, size / 2, size - 1, size} {
+		k := unpackGolden(t, 1)
+		cmd := exec.Command(os.Args[0], "-test.run", "^TestKilledInAnUpgrade$")
+		cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s:%d", upgradeEnv, k.dir, n))
+		said, err := cmd.CombinedOutput()
+		if status, _ := cmd.ProcessState.Sys().(syscall.WaitStatus); !status.Signaled() || status.Signal() != syscall.SIGKILL {
+			t.Fatalf("record %d: it was not killed: %v\n%s", n, err, said)
+		}
+		if got := opened(t, k); got < size || len(k.snapshots(t)) != 1 {
+			t.Errorf("record %d: got %d records of %d, and the snapshots %+v", n, got, size, k.snapshots(t))
+		}
+		_, err = store.RollBack(filepath.Join(k.dir, "ledger"), k.snapshots(t)[0].Name)
+		must(t, err)
+		if got := opened(t, k); got != size {
+			t.Errorf("record %d: got %d records after the way back, want the %d of the snapshot", n, got, size)
+		}
+	}
+}
+
+// opened opens a golden store, wants it to hold what it held, and returns how many
+// records it had before.
+func opened(t *testing.T, k keptGolden) uint64 {
+	t.Helper()
+	g := openGolden(t, k.dir)
+	defer g.close(t)
+	k.equals(t, g)
+	return g.ledger.Size(0) - 1
 }
 
 // sameLines wants every line of want in got, and no others of its classes: a

@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -90,11 +93,62 @@ func unplug(t *testing.T, dir string, n int, do func(*upgrade) error) bool {
 	return true
 }
 
+// Environment of a process that is killed while it upgrades.
+const (
+	upgradeEnv = "LARKSPUR_UPGRADE_DIR"
+	stepEnv    = "LARKSPUR_UPGRADE_STEP"
+)
+
+// killed starts a process that upgrades, and kills itself with signal 9 at its n-th
+// step; it reports whether it came to that.
+func killed(t *testing.T, dir string, n int) bool {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run", "^"+t.Name()+"$")
+	cmd.Env = append(os.Environ(), upgradeEnv+"="+dir, stepEnv+"="+strconv.Itoa(n))
+	said, err := cmd.CombinedOutput()
+	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() && status.Signal() == syscall.SIGKILL {
+		return true
+	}
+	if err != nil {
+		t.Fatalf("step %d: %v\n%s", n, err, said)
+	}
+	return false
+}
+
+func dieUpgrading(t *testing.T) {
+	n, err := strconv.Atoi(os.Getenv(stepEnv))
+	must(t, err)
+	u := upgradeNow(os.Getenv(upgradeEnv))
+	u.reached = func(string) error {
+		if n--; n < 0 {
+			must(t, syscall.Kill(os.Getpid(), syscall.SIGKILL))
+			select {}
+		}
+		return nil
+	}
+	must(t, u.run())
+}
+
+// copyOf copies a store that nobody has open.
+func copyOf(t *testing.T, dir string) string {
+	t.Helper()
+	copied := filepath.Join(t.TempDir(), "ledger")
+	must(t, os.CopyFS(copied, os.DirFS(dir)))
+	return copied
+}
+
+// TestASnapshotIsWholeOrNotThere kills the process at each step of an upgrade; the
+// next one upgrades.
 func TestASnapshotIsWholeOrNotThere(t *testing.T) {
+	if os.Getenv(upgradeEnv) != "" {
+		dieUpgrading(t)
+		return
+	}
 	t.Parallel()
+	old := oldStore(t)
 	for n := 0; ; n++ {
-		dir := oldStore(t)
-		ended := unplug(t, dir, n, (*upgrade).run)
+		dir := copyOf(t, old)
+		ended := killed(t, dir, n)
 		list, err := Snapshots(dir)
 		must(t, err)
 		holds(t, dir)
@@ -118,8 +172,7 @@ func TestASnapshotIsWholeOrNotThere(t *testing.T) {
 // holdsSnapshot opens a copy of a snapshot.
 func holdsSnapshot(t *testing.T, dir string, s Snapshot) {
 	t.Helper()
-	copied := filepath.Join(t.TempDir(), "ledger")
-	must(t, os.CopyFS(copied, os.DirFS(filepath.Join(snapshotsDir(dir), s.Name))))
+	copied := copyOf(t, filepath.Join(snapshotsDir(dir), s.Name))
 	if got, err := schemaOf(copied); err != nil || got != s.Schema {
 		t.Errorf("%s: got schema %d, %v", s.Name, got, err)
 	}
@@ -128,8 +181,9 @@ func holdsSnapshot(t *testing.T, dir string, s Snapshot) {
 
 func TestRollingBackIsTheOneOrTheOther(t *testing.T) {
 	t.Parallel()
+	old := oldStore(t)
 	for n := 0; ; n++ {
-		dir := oldStore(t)
+		dir := copyOf(t, old)
 		holds(t, dir)
 		put(t, dir, "k-log", "newer")
 		list, err := Snapshots(dir)
