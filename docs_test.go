@@ -17,8 +17,10 @@ import (
 	"larkspur/appliance"
 	"larkspur/appliance/command"
 	"larkspur/appliance/config"
+	"larkspur/appliance/trial"
 	"larkspur/builtins"
 	"larkspur/engine"
+	"larkspur/engine/intake"
 	"larkspur/engine/sandbox"
 	"larkspur/engine/sandbox/sandboxtest"
 	"larkspur/scripts"
@@ -89,15 +91,7 @@ func newChecker(t *testing.T) *checker {
 func (c *checker) problems(t *testing.T, files map[string]string) []engine.Problem {
 	t.Helper()
 	dir := t.TempDir()
-	for name, text := range files {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	write(t, dir, files)
 	found, err := config.Check(t.Context(), dir, library.Files(), c.pool)
 	if err != nil {
 		t.Fatal(err)
@@ -146,9 +140,81 @@ const prelude = "PHONE = \"02:00:00:00:00:01\"\n"
 func TestExamplesOfScriptsLoad(t *testing.T) {
 	c := newChecker(t)
 	for _, b := range blocks(t, "python") {
+		if b.shape == "test" {
+			continue
+		}
 		files := map[string]string{config.WorkspaceFile: home(t), "scripts/example.star": prelude + b.text}
 		for _, p := range c.problems(t, files) {
 			t.Errorf("%s:%d: %s (%s)", b.file, b.line+p.Line-strings.Count(prelude, "\n"), p.Message, p.Hint)
+		}
+	}
+}
+
+// TestExamplesOfTestsPass runs each test of the documents against the playbook
+// whose rule it triggers.
+func TestExamplesOfTestsPass(t *testing.T) {
+	tests, runs := newChecker(t), newChecker(t)
+	trigger := regexp.MustCompile(`t\.trigger\("([a-z-]+)"`)
+	ran := 0
+	for _, b := range blocks(t, "python") {
+		if b.shape != "test" {
+			continue
+		}
+		rule := trigger.FindStringSubmatch(b.text)[1]
+		dir := t.TempDir()
+		write(t, dir, map[string]string{config.WorkspaceFile: home(t), "scripts/example.star": prelude + playbookOf(t, b.file, rule), "scripts/example_test.star": b.text})
+		settings, _ := config.Load(dir) // without the box some things are missing, which tests do not need
+		loader := scripts.Loader{
+			Dir: dir, Worker: tests.pool, Library: library.Files(), Clock: engine.SystemClock{}, Tests: true,
+			Settings: func() (scripts.Settings, []engine.Problem) { return settings.Settings(), nil },
+		}
+		live, err := loader.Load(t.Context())
+		if err != nil || !live.OK() {
+			t.Fatalf("%s: %v, %v", b, err, live.Snapshot.Problems)
+		}
+		loader.Worker, loader.Tests = runs.pool, false
+		if _, err := loader.Load(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		bench := &trial.Bench{
+			Tests: tests.pool, Runs: runs.pool, Config: settings, Declarations: live.Snapshot.Declarations,
+			Rules:     trial.Rules{Bundle: live.Snapshot.Hash, Set: live.Rules},
+			Evaluator: func(clock engine.Clock) intake.Evaluator { return appliance.Evaluator(runs.pool, clock) },
+		}
+		for _, test := range live.Tests {
+			ran++
+			if r, err := bench.Run(t.Context(), test); err != nil || r.Status != trial.Passed {
+				t.Errorf("%s: %s: %v, %s: %s %s", b, test.Name, err, r.At, r.Message, r.Hint)
+			}
+		}
+	}
+	if ran < 4 {
+		t.Errorf("got %d tests in the documents, want more", ran)
+	}
+}
+
+// playbookOf returns the example of a document that declares a rule.
+func playbookOf(t *testing.T, file, rule string) string {
+	t.Helper()
+	for _, b := range blocks(t, "python") {
+		if b.file == file && b.shape == "" && strings.Contains(b.text, fmt.Sprintf("rule(name = %q", rule)) {
+			return b.text
+		}
+	}
+	t.Fatalf("%s: no example declares the rule %q", file, rule)
+	return ""
+}
+
+// write writes files into a folder.
+func write(t *testing.T, dir string, files map[string]string) {
+	t.Helper()
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
@@ -243,7 +309,7 @@ func rows(t *testing.T) []block {
 		for n, line := range strings.Split(string(text), "\n") {
 			for _, m := range quoted.FindAllStringSubmatch(line, -1) {
 				plain := regexp.MustCompile(`\[[A-Z]+\]`).ReplaceAllString(m[1], "")
-				if !regexp.MustCompile(`^larkspur (help|test|fmt|token|backup)\b`).MatchString(plain) {
+				if !regexp.MustCompile(`^larkspur (help|fmt|token|backup)\b`).MatchString(plain) {
 					found = append(found, block{file: file, line: n, text: plain})
 				}
 			}
@@ -255,7 +321,7 @@ func rows(t *testing.T) []block {
 // shapes are the types of which the documents' JSON must be.
 func shapes() map[string]any {
 	return map[string]any{
-		"check": &engine.Problem{}, "replay": &command.ReplayLine{}, "replayrun": &command.ReplayRun{}, "event": &command.ReplayEvent{}, "run": &api.Run{}, "error": &api.Failure{},
+		"check": &engine.Problem{}, "test": &command.TestLine{}, "replay": &command.ReplayLine{}, "replayrun": &command.ReplayRun{}, "event": &command.ReplayEvent{}, "run": &api.Run{}, "error": &api.Failure{},
 		"list": &api.List[engine.Incident]{}, "hook": &struct {
 			Event string `json:"event"`
 		}{},

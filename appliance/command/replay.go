@@ -64,7 +64,7 @@ func runReplay(c *call) error {
 	if err != nil {
 		return err
 	}
-	how := replayed{dir: dir, files: files, bare: bare, asJSON: asJSON, run: run || answers != ""}
+	how := replayed{dir: dir, files: files, bare: bare, asJSON: asJSON, run: run || answers != "", tests: run && answers == ""}
 	if answers != "" {
 		var problems []engine.Problem
 		if how.answers, problems = config.LoadAnswers(answers, builtins.Signatures()); scripts.HasError(problems) {
@@ -85,6 +85,7 @@ type replayed struct {
 	asJSON  bool
 	run     bool
 	answers config.Answers
+	tests   bool // they answer
 }
 
 func isDir(path string) bool {
@@ -120,7 +121,7 @@ func bareFields(source, logsource string) (*trial.Bare, error) {
 func (c *call) replay(pool *sandbox.Pool, how replayed) error {
 	settings, problems := config.Load(how.dir)
 	loader := scripts.Loader{
-		Dir: how.dir, Worker: pool, Library: library.Files(), Clock: engine.SystemClock{},
+		Dir: how.dir, Worker: pool, Library: library.Files(), Clock: engine.SystemClock{}, Tests: how.tests,
 		Settings: func() (scripts.Settings, []engine.Problem) { return settings.Settings(), problems },
 	}
 	live, err := loader.Load(c.ctx)
@@ -131,15 +132,20 @@ func (c *call) replay(pool *sandbox.Pool, how replayed) error {
 		for _, p := range live.Snapshot.Problems {
 			printProblem(c.stderr, how.dir, p)
 		}
-		return errProblems
+		if slices.ContainsFunc(live.Snapshot.Problems, func(p engine.Problem) bool { return p.Severity == "error" && !engine.IsTestFile(p.File) }) {
+			return errProblems
+		}
 	}
 	var playbooks *trial.Playbooks
 	if how.run {
 		tell, ended := c.tellSteps(how.asJSON)
 		playbooks = &trial.Playbooks{Pool: pool, Config: settings, Answers: how.answers, Version: appliance.Version, Tell: tell, Ended: ended}
+		if how.tests {
+			playbooks.Tests = append([]engine.Test{}, live.Tests...)
+		}
 	}
 	rules := trial.Rules{Bundle: live.Snapshot.Hash, Commit: live.Snapshot.Commit, Set: live.Rules}
-	r, err := trial.Open(rules, appliance.Evaluator(pool, engine.SystemClock{}), c.tellMatch(how.asJSON), playbooks)
+	r, err := trial.Open(c.ctx, rules, appliance.Evaluator(pool, engine.SystemClock{}), c.tellMatch(how.asJSON), playbooks)
 	if err != nil {
 		return err
 	}
@@ -149,6 +155,9 @@ func (c *call) replay(pool *sandbox.Pool, how replayed) error {
 // feed replays the files and sums up.
 func (c *call) feed(r *trial.Replay, how replayed) error {
 	failed := false
+	for _, s := range r.Scenes() {
+		fmt.Fprintf(c.stderr, "%s is answered by %s of %s:%d\n", s.Rule, s.Test.Name, s.Test.File, s.Test.Line)
+	}
 	for _, file := range how.files {
 		err := error(nil)
 		if file == "-" {

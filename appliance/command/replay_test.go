@@ -2,6 +2,7 @@ package command
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -160,6 +161,57 @@ func TestReplayInWords(t *testing.T) {
 		`unifi.block(`, `2026-11-22T20:18:00Z`, "unifi.unblock(", "  done\n",
 	} {
 		if code != exitFine || !strings.Contains(out, want) {
+			t.Errorf("got %d, %s%s\nwant %s", code, out, said, want)
+		}
+	}
+}
+
+// Without an answers file the first test of a rule answers: each run anew, with
+// its functions, its lists and its people.
+func TestReplayIsAnsweredByTests(t *testing.T) {
+	tests := `
+def test_other(t):
+    t.event("dns", "eth1", query = "example.org")
+
+def test_first(t):
+    calls = []
+    def block(*a, **kw):
+        calls.append(kw["mac"])
+        t.crash()    # of the replay's worker a replay knows nothing
+        return struct(mac = kw["mac"], name = "call %d" % len(calls))
+    t.at("2030-01-01")
+    t.fake("unifi.client", [None, struct(mac = "02:00:00:00:00:07", name = "tv")])
+    t.fake("unifi.block", block)
+    t.answer("dave", "Block", after = "10m")
+    t.trigger("netflix-while-away", query = "www.netflix.com", client = "192.0.2.7")
+    t.true(False, "a replay does not come here")
+
+def test_second(t):
+    t.trigger("netflix-while-away", query = "www.netflix.com", client = "192.0.2.7")
+`
+	const lookup = `{"kind": "dns", "source": "sensor", "time": "2026-11-22T2%d:00:00Z", "fields": {"client": "192.0.2.%d", "query": "www.netflix.com", "type": "A", "response": false}}` + "\n"
+	dir := u2(t, map[string]string{"scripts/netflix_test.star": tests, "scripts/broken_test.star": "x = y\n", "two.jsonl": fmt.Sprintf(lookup+lookup, 0, 7, 1, 8)})
+	code, out, said := larkspur(t, "replay", dir, filepath.Join(dir, "two.jsonl"), "--run")
+	for _, want := range []string{
+		`unifi.client(connection = "home", ip = "192.0.2.8")`, "2026-11-22T20:10:00Z    r0-1", "2026-11-22T21:10:00Z", `name = "call 2"`, "unifi.unblock(", "  done\n",
+	} {
+		if code != exitFine || !strings.Contains(out, want) {
+			t.Errorf("got %d, %s%s\nwant %s", code, out, said, want)
+		}
+	}
+	for _, want := range []string{
+		"netflix-while-away is answered by test_first of scripts/netflix_test.star:5\n", "broken_test.star:1:5: undefined: y\n", "2 events, 2 matches, 2 incidents opened\n",
+	} {
+		if !strings.Contains(said, want) {
+			t.Errorf("got %s, want %s", said, want)
+		}
+	}
+	for tests, want := range map[string]string{
+		"def test_x(t):\n    pass\n": `no test triggers the rule "netflix-while-away"`,
+		"def test_x(t):\n    t.trigger(\"netflix-while-away\", client = \"192.0.2.7\")\n": "unifi.client: a replay does not ask the world, and test_x, which answers for this rule, has no fake for it\n\twrite there, or into a test before it: t.fake(\"unifi.client\", ",
+	} {
+		dir := u2(t, map[string]string{"scripts/netflix_test.star": tests})
+		if code, out, said := larkspur(t, "replay", dir, filepath.Join(dir, "events.jsonl"), "--run"); code != exitFine || !strings.Contains(out, want) {
 			t.Errorf("got %d, %s%s\nwant %s", code, out, said, want)
 		}
 	}

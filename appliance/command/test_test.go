@@ -2,9 +2,12 @@ package command
 
 import (
 	"encoding/json"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"larkspur/appliance/demo/workspace"
 )
 
 // tested runs the tests of a workspace with U2 in it and returns a line for each.
@@ -273,5 +276,26 @@ func TestTestInWords(t *testing.T) {
 	}
 	if code, _, said := larkspur(t, "test", u2(t, map[string]string{"scripts/x.star": "x = y\n"})); code != exitProblems || !strings.Contains(said, "scripts/x.star:1:5: undefined: y") {
 		t.Errorf("got %d, %q", code, said)
+	}
+}
+
+// The tests that are shipped pass: those of a new workspace and of the demo.
+func TestShippedTestsPass(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "home")
+	if code, _, said := larkspur(t, "init", dir); code != exitFine {
+		t.Fatal(said)
+	}
+	demo := t.TempDir()
+	if err := workspace.Write(demo, workspace.Values{
+		Listen: "127.0.0.1:8420", URL: "http://127.0.0.1:8420", UnifiURL: "https://127.0.0.1:8443", UnifiUser: "soar", UnifiPassword: "one",
+		MailHost: "127.0.0.1", MailPort: 2525, MailUser: "soar", MailPassword: "two",
+		UnifiFingerprint: "sha256:" + strings.Repeat("00", 32), MailFingerprint: "sha256:" + strings.Repeat("00", 32),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{dir, demo} {
+		if code, out, said := larkspur(t, "test", dir); code != exitFine || out != "" || !strings.Contains(said, " tests passed, 0 failed (") {
+			t.Errorf("%s: got %d, %s%s", dir, code, out, said)
+		}
 	}
 }

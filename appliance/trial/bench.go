@@ -85,8 +85,9 @@ type trialTest struct {
 	builtins *fakes
 	started  []*started // what the words of t started, for live views
 	printed  []string
-	at       string // where the test stands
-	sent     int    // events and firings
+	at       string       // where the test stands
+	scene    *engine.Test // set where a replay asks the test, instead of executing it
+	sent     int          // events and firings
 	// faking is the call whose fake is under way; crashed are the steps in which
 	// the worker died, by key.
 	faking  *engine.Call
@@ -105,19 +106,14 @@ func newTest(b *Bench, at *stand) *trialTest {
 
 // run answers the words of t until the test ends.
 func (t *trialTest) run(ctx context.Context, test engine.Test) (failure *engine.Error, err error) {
-	people := make([]engine.Person, 0, len(t.Config.People))
-	for _, p := range t.Config.People {
-		people = append(people, p)
-	}
-	t.call, err = t.Tests.StartTest(ctx, wire.Test{Bundle: t.Rules.Bundle, File: test.File, Name: test.Name, People: people})
-	if err != nil {
+	if err := t.open(ctx, test); err != nil {
 		return nil, err
 	}
 	defer t.call.Close()
 	event, err := t.serve(ctx)
 	var death *sandbox.Death
 	switch {
-	case errors.As(err, &death):
+	case asDeath(err, &death):
 		return t.death(death), nil
 	case err != nil:
 		return nil, err
@@ -132,6 +128,19 @@ func (t *trialTest) run(ctx context.Context, test engine.Test) (failure *engine.
 	}
 	return t.explained(failure)
 }
+
+// open begins to execute the test.
+func (t *trialTest) open(ctx context.Context, test engine.Test) (err error) {
+	people := make([]engine.Person, 0, len(t.Config.People))
+	for _, p := range t.Config.People {
+		people = append(people, p)
+	}
+	t.call, err = t.Tests.StartTest(ctx, wire.Test{Bundle: t.Rules.Bundle, File: test.File, Name: test.Name, People: people})
+	return err
+}
+
+// asDeath finds out whether an error is the death of a worker.
+func asDeath(err error, death **sandbox.Death) bool { return errors.As(err, death) }
 
 // serve answers steps until something else comes: the end, or a fake's result.
 func (t *trialTest) serve(ctx context.Context) (sandbox.Event, error) {

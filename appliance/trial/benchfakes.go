@@ -2,7 +2,6 @@ package trial
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -21,8 +20,8 @@ import (
 type benchFake struct {
 	each    *fakeItem
 	inOrder []fakeItem
-	at      string // of t.fake
-	calls   int    // since then
+	at      string         // of t.fake
+	calls   map[string]int // since then; of a scene by run
 }
 
 // fakeItem is one result: a function of the test, or a value.
@@ -40,7 +39,7 @@ func (t *trialTest) fake(args map[string]engine.Value) (engine.Value, error) {
 	if err := t.builtin(name); err != nil {
 		return nil, err
 	}
-	f := &benchFake{at: t.at}
+	f := &benchFake{at: t.at, calls: map[string]int{}}
 	if each, ok := args["each"].(map[string]engine.Value); ok {
 		item := asItem(each)
 		f.each = &item
@@ -98,10 +97,9 @@ func (t *trialTest) result(ctx context.Context, s engine.Signature, c *engine.Ca
 		if c.Class != engine.Read {
 			return nil, nil
 		}
-		return nil, t.breaks(engine.Errorf(engine.Invalid, "%s: nothing stands in for it, and a test does not ask the world", s.Name).
-			WithHint("write before it: %s", pasted(s)))
+		return nil, t.breaks(t.noFake(s))
 	}
-	item, err := f.next(s)
+	item, err := f.next(s, t.turn(c))
 	if err != nil {
 		return nil, t.breaks(engine.AsError(err))
 	}
@@ -116,6 +114,25 @@ func (t *trialTest) result(ctx context.Context, s engine.Signature, c *engine.Ca
 		return nil, t.breaks(engine.Errorf(engine.Invalid, "%s: the fake of %s: %w", at, s.Name, err).WithHint("%s", engine.AsError(err).Hint))
 	}
 	return fake, nil
+}
+
+// noFake says which fake to write.
+func (t *trialTest) noFake(s engine.Signature) *engine.Error {
+	if t.scene != nil {
+		return engine.Errorf(engine.Invalid, "%s: a replay does not ask the world, and %s, which answers for this rule, has no fake for it", s.Name, t.scene.Name).
+			WithHint("write there, or into a test before it: %s, or give --answers FILE", pasted(s))
+	}
+	return engine.Errorf(engine.Invalid, "%s: nothing stands in for it, and a test does not ask the world", s.Name).
+		WithHint("write before it: %s", pasted(s))
+}
+
+// turn is whose calls a list of results counts: the test's, or in a replay those
+// of one run.
+func (t *trialTest) turn(c *engine.Call) string {
+	if t.scene != nil {
+		return c.Run
+	}
+	return ""
 }
 
 // breaks fails the test, whatever the playbook makes of the error.
@@ -140,16 +157,17 @@ func pasted(s engine.Signature) string {
 	return fmt.Sprintf("t.fake(%q, lambda *a, **kw: %s)", s.Name, result)
 }
 
-func (f *benchFake) next(s engine.Signature) (fakeItem, error) {
+func (f *benchFake) next(s engine.Signature, turn string) (fakeItem, error) {
 	if f.each != nil {
 		return *f.each, nil
 	}
-	f.calls++
-	if f.calls > len(f.inOrder) {
-		return fakeItem{}, engine.Errorf(engine.Invalid, "%s: this is call number %d, and the list at %s has %d", s.Name, f.calls, f.at, len(f.inOrder)).
+	f.calls[turn]++
+	n := f.calls[turn]
+	if n > len(f.inOrder) {
+		return fakeItem{}, engine.Errorf(engine.Invalid, "%s: this is call number %d, and the list at %s has %d", s.Name, n, f.at, len(f.inOrder)).
 			WithHint("add a result to it, or give a function: it counts for every call")
 	}
-	return f.inOrder[f.calls-1], nil
+	return f.inOrder[n-1], nil
 }
 
 // takeTime lets the time of t.delay pass; longer than the call may take, it ends
@@ -210,7 +228,7 @@ func (t *trialTest) ask(ctx context.Context, s engine.Signature, c *engine.Call,
 // gone keeps what ended the test's worker within a fake.
 func (t *trialTest) gone(err error) error {
 	var death *sandbox.Death
-	if errors.As(err, &death) {
+	if asDeath(err, &death) {
 		return t.breaks(t.death(death))
 	}
 	return err

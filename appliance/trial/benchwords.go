@@ -146,6 +146,9 @@ func (t *trialTest) goTo(ctx context.Context, v engine.Value) error {
 // crash kills the worker of the playbooks; what was under way in it is replayed.
 // Within a fake it does so once: the step is then performed again.
 func (t *trialTest) crash() {
+	if t.scene != nil {
+		return // it is the replay's
+	}
 	if t.faking != nil {
 		if t.crashed[t.faking.Key] {
 			return
@@ -170,8 +173,8 @@ func (t *trialTest) answer(ctx context.Context, args map[string]engine.Value) (e
 	for name, v := range fields {
 		a.Fields[name] = filledIn(v)
 	}
-	t.player.people = append(t.player.people, a)
-	if t.faking != nil {
+	t.player.people.left = append(t.player.people.left, a)
+	if t.faking != nil || t.scene != nil {
 		return nil, nil
 	}
 	return nil, t.settle(ctx) // a question may be open already

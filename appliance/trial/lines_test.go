@@ -16,7 +16,7 @@ import (
 func replayed(t *testing.T, content string, bare *Bare) (Counts, error) {
 	t.Helper()
 	set := rules.Compile(engine.Declarations{}, nil)
-	x, err := Open(Rules{Set: set}, nil, func(Match) error { return nil }, nil)
+	x, err := Open(t.Context(), Rules{Set: set}, nil, func(Match) error { return nil }, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,9 @@ type Playbooks struct {
 	Pool    *sandbox.Pool
 	Config  *config.Config
 	Answers config.Answers
+	// Tests answer in place of Answers, unless nil: see scenes. Pool has loaded
+	// them.
+	Tests   []engine.Test
 	Version string
 	// Tell is called for each step that ended, and Ended for each run that did,
 	// or that still waits when the replay is over; nil tells nobody.
@@ -34,13 +37,14 @@ type player struct {
 	runner *runner.Runner
 	state  *state.State
 	clock  *clock
-	people []config.PersonAnswer // answers not given yet
-	told   map[string]int        // steps, by run that has not ended
-	began  bool                  // a run has
+	people *answers // of everybody, unless a scene answers for its rule
+	scenes *scenes
+	told   map[string]int // steps, by run that has not ended
+	began  bool           // a run has
 }
 
 func newPlayer(p Playbooks, at *stand, f *fakes) *player {
-	x := &player{Playbooks: p, state: at.state, clock: at.clock, told: map[string]int{}}
+	x := &player{Playbooks: p, state: at.state, clock: at.clock, told: map[string]int{}, people: &answers{}}
 	x.runner = runner.New(runner.Config{
 		Ledger: at.ledger, State: at.state, Pool: p.Pool, Builtins: f, Clock: at.clock, Engine: p.Version,
 		People:  func() runner.People { return runner.People{ByName: p.Config.People, Teams: p.Config.Teams} },
@@ -133,17 +137,29 @@ func byNumber(a, b string) int {
 	return int(x) - int(y)
 }
 
+// answers are what people will answer, in this order.
+type answers struct{ left []config.PersonAnswer }
+
 // reply is an answer that will be given.
 type reply struct {
 	question engine.Question
-	person   int // index of people
+	from     *answers
+	index    int // in from
 	at       time.Time
+}
+
+// answersFor returns where a question's answer comes from.
+func (p *player) answersFor(q engine.Question) (*answers, error) {
+	if p.scenes != nil {
+		return p.scenes.answersOf(q.Run)
+	}
+	return p.people, nil
 }
 
 // nextReply finds the answer that comes first: each open question gets the first
 // answer of one of those whom it asks.
 func (p *player) nextReply() (*reply, error) {
-	if len(p.people) == 0 {
+	if len(p.people.left) == 0 && p.scenes == nil {
 		return nil, nil
 	}
 	open, err := p.openQuestions()
@@ -151,27 +167,39 @@ func (p *player) nextReply() (*reply, error) {
 		return nil, err
 	}
 	var first *reply
-	taken := map[int]bool{}
+	type place struct {
+		from  *answers
+		index int
+	}
+	taken := map[place]bool{}
 	for _, q := range open {
-		i := slices.IndexFunc(p.people, func(a config.PersonAnswer) bool { return asks(q, a.Who) })
-		for i >= 0 && taken[i] {
-			i = p.after(q, i)
+		from, err := p.answersFor(q)
+		if err != nil {
+			return nil, err
+		}
+		i := from.next(q, 0)
+		for i >= 0 && taken[place{from, i}] {
+			i = from.next(q, i+1)
 		}
 		if i < 0 {
 			continue
 		}
-		taken[i] = true
-		if at := q.Asked.Add(p.people[i].After); first == nil || at.Before(first.at) {
-			first = &reply{q, i, at}
+		taken[place{from, i}] = true
+		at := q.Asked.Add(from.left[i].After)
+		if at.Before(p.clock.now) {
+			at = p.clock.now // the answer was prepared after its time
+		}
+		if first == nil || at.Before(first.at) {
+			first = &reply{q, from, i, at}
 		}
 	}
 	return first, nil
 }
 
-// after returns the next answer for a question, -1 for none.
-func (p *player) after(q engine.Question, i int) int {
-	for i++; i < len(p.people); i++ {
-		if asks(q, p.people[i].Who) {
+// next returns the next answer for a question from a place on, -1 for none.
+func (a *answers) next(q engine.Question, from int) int {
+	for i := from; i < len(a.left); i++ {
+		if asks(q, a.left[i].Who) {
 			return i
 		}
 	}
@@ -199,8 +227,8 @@ func (p *player) openQuestions() (all []engine.Question, err error) {
 
 // answer gives an answer, checked as a page checks it.
 func (p *player) answer(ctx context.Context, r *reply) error {
-	given := p.people[r.person]
-	p.people = slices.Delete(p.people, r.person, r.person+1)
+	given := r.from.left[r.index]
+	r.from.left = slices.Delete(slices.Clone(r.from.left), r.index, r.index+1)
 	a, problems := desk.CheckAnswer(r.question, desk.Input{
 		Choice: given.Choice, Reason: given.Reason, Typed: given.Choice, Fields: given.Fields,
 	}, p.Config.Zone)
@@ -223,7 +251,7 @@ func short(text string) string {
 // unused says which answers nobody asked for.
 func (p *player) unused() []string {
 	var lines []string
-	for _, a := range p.people {
+	for _, a := range p.people.left {
 		lines = append(lines, fmt.Sprintf("%s: the answer of %s was not asked for", a.At, strconv.Quote(a.Who)))
 	}
 	return lines

@@ -63,12 +63,13 @@ type Replay struct {
 	rules  Rules
 	tell   func(Match) error
 	player *player // nil: no playbook runs
+	scenes *scenes // nil: an answers file answers
 	counts Counts
 }
 
 // Open makes a replay that calls tell for each match. With playbooks it carries
 // their runs; nil leaves incidents open.
-func Open(r Rules, evaluator intake.Evaluator, tell func(Match) error, playbooks *Playbooks) (*Replay, error) {
+func Open(ctx context.Context, r Rules, evaluator intake.Evaluator, tell func(Match) error, playbooks *Playbooks) (*Replay, error) {
 	// The present time is that of events that state none, until one does.
 	s, err := openStand(r, func(engine.Clock) intake.Evaluator { return evaluator }, time.Now().UTC())
 	if err != nil {
@@ -76,10 +77,28 @@ func Open(r Rules, evaluator intake.Evaluator, tell func(Match) error, playbooks
 	}
 	x := &Replay{stand: s, rules: r, tell: tell, counts: Counts{Skipped: map[string]Skipped{}, Undecodable: map[string]uint64{}}}
 	if playbooks != nil {
-		x.player = newPlayer(*playbooks, s, newFakes(fileFakes(playbooks.Answers.Fakes)))
-		x.player.people = slices.Clone(playbooks.Answers.People)
+		err = x.carry(ctx, *playbooks)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.close())
 	}
 	return x, nil
+}
+
+// carry makes the replay carry runs.
+func (x *Replay) carry(ctx context.Context, p Playbooks) (err error) {
+	if p.Tests == nil {
+		x.player = newPlayer(p, x.stand, newFakes(fileFakes(p.Answers.Fakes)))
+		x.player.people.left = slices.Clone(p.Answers.People)
+		return nil
+	}
+	b := &Bench{Tests: p.Pool, Runs: p.Pool, Config: p.Config, Rules: x.rules, Version: p.Version}
+	if x.scenes, err = openScenes(ctx, b, x.stand, p.Tests); err != nil {
+		return err
+	}
+	x.player = newPlayer(p, x.stand, newFakes(x.scenes))
+	x.player.scenes, x.scenes.player = x.scenes, x.player
+	return nil
 }
 
 // Finish lets time pass until no run goes on: waits end, changes expire. It
@@ -95,7 +114,12 @@ func (x *Replay) Finish(ctx context.Context) (unused []string, err error) {
 }
 
 // Close throws the replay's store away and returns the sums.
-func (x *Replay) Close() (Counts, error) { return x.counts, x.close() }
+func (x *Replay) Close() (Counts, error) {
+	if x.scenes != nil {
+		x.scenes.close()
+	}
+	return x.counts, x.close()
+}
 
 // File replays one file: a capture, or events, one JSON object a line.
 func (x *Replay) File(ctx context.Context, path string, bare *Bare) error {

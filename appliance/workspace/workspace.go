@@ -54,6 +54,7 @@ func Next(dir string) string {
 
 next:
   larkspur check %[1]s    says what is wrong: nothing
+  larkspur test %[1]s     runs its tests
   larkspur serve %[1]s    starts it, and says how to sign in
 
 then read %[2]s; it begins with a curl to try.
