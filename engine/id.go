@@ -52,3 +52,9 @@ func ParseStepID(id string) (path string, n int, ok bool) {
 	n, err := strconv.Atoi(number)
 	return path, n, err == nil && n > 0
 }
+
+// BranchPath is the path of branch k, from 0, of the parallel that is step n of
+// a path: P/N.k.
+func BranchPath(path string, n, k int) string {
+	return StepID(path, n) + "." + strconv.Itoa(k)
+}

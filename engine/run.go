@@ -38,7 +38,8 @@ type Run struct {
 	Ended    time.Time `json:"ended,omitzero"`
 	// Waits says for what, while waiting: "question q0-7", "until 2026-…".
 	Waits string `json:"waits,omitempty"`
-	// Sleeps is the step of the sleep that it waits in.
+	// Sleeps are the steps that it waits in besides questions, separated by
+	// spaces: closing its incident ends them.
 	Sleeps string `json:"sleeps,omitempty"`
 	Error  *Error `json:"error,omitempty"`
 	// Engine is the version of Larkspur that the run began with.
@@ -84,7 +85,7 @@ type Step struct {
 	Started time.Time `json:"started"`
 	Ended   time.Time `json:"ended,omitzero"`
 	// Order is the place of its result in the run's journal, or, without one, of
-	// its start: a number of the ledger.
+	// its start: a number of the ledger. Branches of a parallel go on in this order.
 	Order uint64 `json:"order,omitempty"`
 	// Resolved says what a person said of it when it was in doubt.
 	Resolved *Resolution `json:"resolved,omitempty"`

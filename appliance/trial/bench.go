@@ -158,7 +158,7 @@ func (t *trialTest) serve(ctx context.Context) (sandbox.Event, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := t.call.Answer(answer); err != nil {
+		if err := t.call.Answer(step, answer); err != nil {
 			return nil, err
 		}
 	}

@@ -51,6 +51,7 @@ func newPlayer(p Playbooks, at *stand, f *fakes) *player {
 		Link:    func(page string) string { return p.Config.Box.URL + "/" + page },
 		LinkKey: make([]byte, 32), // its links lead nowhere
 		Zone:    func() *time.Location { return p.Config.Zone },
+		InTurn:  true,
 	})
 	return x
 }

@@ -216,7 +216,9 @@ type RunParked struct {
 	Number     int    `json:"n"` // the step that it waits in
 	Path       string `json:"path,omitempty"`
 	Run        string `json:"run"`
-	Waits      string `json:"waits"`
+	// Steps are those that other branches wait in.
+	Steps []string `json:"steps,omitempty"`
+	Waits string   `json:"waits"`
 }
 
 // RunEnded ends a run, or stops it: done, failed, diverged, in_doubt,

@@ -204,7 +204,7 @@ func sayError(e *engine.Error, sentence string) {
 }
 
 func leftOfParked(p RunParked) RunParked {
-	return RunParked{Generation: p.Generation, Number: p.Number, Path: p.Path, Run: p.Run}
+	return RunParked{Generation: p.Generation, Number: p.Number, Path: p.Path, Run: p.Run, Steps: p.Steps}
 }
 
 func leftOfEnded(p RunEnded) RunEnded {

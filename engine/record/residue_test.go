@@ -36,7 +36,7 @@ var stays = map[record.Kind]string{
 	record.JobFiredKind:         "bundle commit do.file do.name job mode offer",
 	record.StepStartedKind:      "at builtin class path question.proof run",
 	record.StepDoneKind:         "at builtin change.inverse change.undo.file change.undo.name class error.at error.cause error.kind incident.act incident.incident link.question link.token path run starts.handler.file starts.handler.name starts.purpose undo",
-	record.RunParkedKind:        "path run",
+	record.RunParkedKind:        "path run steps",
 	record.RunEndedKind:         "error.at error.cause error.kind run status",
 	record.WorkerDiedKind:       "at cause run",
 	record.StepDoubtedKind:      "error.at error.cause error.kind path run",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"larkspur/engine"
@@ -19,6 +20,7 @@ type verdict int
 
 const (
 	goOn      verdict = iota // answer the worker
+	underway                 // the answer comes later; other branches go on
 	parked                   // the run waits, or was stopped: throw the call away
 	turnAgain                // what it waits for came meanwhile: replay
 )
@@ -38,6 +40,14 @@ type carrier struct {
 	started map[string]engine.Step // steps with a start and no result, by place
 	steps   int                    // in the journal
 	last    time.Time              // what now() returned last
+	place   uint64                 // where what was written last stands in the ledger
+
+	call     *sandbox.Call
+	answered int       // answers that the worker was sent
+	ready    []*errand // to be begun when the call rests
+	away     []*errand // in the world
+	errands  sync.WaitGroup
+	outside  map[string]waiting // steps of branches that end from outside, by place
 }
 
 // What is held is written before it outgrows a frame.
@@ -132,8 +142,7 @@ func (c *carrier) cannotBegin(ctx context.Context, err error) error {
 	if e.Kind != engine.Script && e.Kind != engine.NotFound {
 		return err
 	}
-	_, err = c.end(ctx, engine.RunFailed, e, "")
-	return err
+	return c.end(ctx, engine.RunFailed, e, "")
 }
 
 // step performs one step, or parks the run in it.
@@ -272,7 +281,9 @@ func (c *carrier) write(ctx context.Context, more ...ledger.New) (record.Outcome
 	}
 	c.forget()
 	c.facts, c.effects = 0, false
-	return outcomeOf(written[len(written)-1])
+	last := written[len(written)-1]
+	c.place = last.Header.Record + 1
+	return outcomeOf(last)
 }
 
 // flush writes what is pending; false when the run may not go on (it was ended
@@ -314,27 +325,26 @@ func (c *carrier) leave(ctx context.Context, cause error) error {
 		return cause
 	}
 	c.forget()
-	_, err := c.end(ctx, engine.RunFailed, engine.AsError(cause), "")
-	return err
+	return c.end(ctx, engine.RunFailed, engine.AsError(cause), "")
 }
 
 // ended writes the end of a run.
-func (c *carrier) ended(ctx context.Context, e *wire.Ended) (again bool, err error) {
+func (c *carrier) ended(ctx context.Context, e *wire.Ended) error {
 	switch {
 	case e.Status == "cancelled":
-		return false, nil
+		return nil
 	case e.Status == engine.RunFailed && e.Error != nil && e.Error.Kind == engine.Closed:
 		return c.end(ctx, engine.RunDone, nil, "") // its incident was closed; it has nothing left to do
 	}
 	return c.end(ctx, e.Status, e.Error, e.Backtrace)
 }
 
-func (c *carrier) end(ctx context.Context, status string, failure *engine.Error, backtrace string) (again bool, err error) {
+func (c *carrier) end(ctx context.Context, status string, failure *engine.Error, backtrace string) error {
 	o, err := c.write(ctx, newRecord(record.RunEndedKind, record.RunEnded{
 		Run: c.run.ID, Generation: c.run.Generation, Status: status, Error: failure, Backtrace: backtrace,
 	}))
 	if err == nil && !o.Applied {
 		slog.Info("a run was stopped from outside", "run_id", c.run.ID, "why", o.Why)
 	}
-	return false, err
+	return err
 }

@@ -80,7 +80,7 @@ func (c *carrier) probe(ctx context.Context, s engine.Step) (cause error, known 
 		return err, false, nil
 	}
 	step := &wire.Step{Path: s.Path, Number: s.Number, Builtin: s.Builtin, Version: s.Version, Class: s.Class, At: s.At, Args: s.Args, Hash: s.Hash}
-	happened, res, err := c.r.cfg.Builtins.Probe(ctx, c.call(step, b, args))
+	happened, res, err := c.r.cfg.Builtins.Probe(ctx, c.callOf(step, b, args))
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil, false, ctx.Err()

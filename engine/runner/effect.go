@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"larkspur/engine"
+	"larkspur/engine/ledger"
 	"larkspur/engine/record"
 	"larkspur/engine/state"
 	"larkspur/engine/wire"
@@ -17,13 +18,21 @@ func (c *carrier) read(ctx context.Context, s *wire.Step, b engine.Builtin, args
 			return wire.Answer{}, parked, err
 		}
 	}
-	limited, cancel := limit(ctx, s.Limit)
-	defer cancel()
-	res, err := c.r.cfg.Builtins.Do(limited, c.call(s, b, args))
-	if err != nil && ctx.Err() != nil {
-		return wire.Answer{}, parked, ctx.Err() // the appliance stops; the read is done again
-	}
-	return c.answer(c.describe(s), res.Value, asStepError(err, s))
+	call := c.callOf(s, b, args)
+	return c.send(ctx, &errand{
+		step: s,
+		do: func(ctx context.Context) (engine.Result, error) {
+			limited, cancel := limit(ctx, s.Limit)
+			defer cancel()
+			return c.r.cfg.Builtins.Do(limited, call)
+		},
+		settle: func(ctx context.Context, res engine.Result, err error) (wire.Answer, verdict, error) {
+			if err != nil && ctx.Err() != nil {
+				return wire.Answer{}, parked, ctx.Err() // the appliance stops; the read is done again
+			}
+			return c.answer(c.describe(s), res.Value, asStepError(err, s))
+		},
+	})
 }
 
 // limit bounds a step by what is left of an attempt's timeout.
@@ -43,8 +52,8 @@ func asStepError(err error, s *wire.Step) *engine.Error {
 	return &e
 }
 
-// call makes the builtin's call of a step.
-func (c *carrier) call(s *wire.Step, b engine.Builtin, args map[string]engine.Value) *engine.Call {
+// callOf makes the builtin's call of a step.
+func (c *carrier) callOf(s *wire.Step, b engine.Builtin, args map[string]engine.Value) *engine.Call {
 	given := make(map[string]engine.Value, len(args))
 	for name, v := range args {
 		given[name] = v
@@ -69,18 +78,22 @@ func (c *carrier) key(s *wire.Step) string {
 // effect performs a step that changes the world: its start is on the disk
 // before, its result after.
 func (c *carrier) effect(ctx context.Context, s *wire.Step, b engine.Builtin, args map[string]engine.Value) (wire.Answer, verdict, error) {
-	call := c.call(s, b, args)
+	call := c.callOf(s, b, args)
 	_, again := c.started[engine.StepID(s.Path, s.Number)]
+	e := &errand{
+		step: s,
+		do:   func(ctx context.Context) (engine.Result, error) { return c.touch(ctx, s, call) },
+		settle: func(_ context.Context, res engine.Result, err error) (wire.Answer, verdict, error) {
+			return c.settle(c.brief(s), s, res, args, err)
+		},
+	}
 	if !again { // of those that were, doubts are settled
 		if ctx.Err() != nil {
 			return wire.Answer{}, parked, ctx.Err()
 		}
-		o, err := c.write(ctx, newRecord(record.StepStartedKind, c.startOf(s)))
-		if err != nil || !o.Applied {
-			return wire.Answer{}, parked, err
-		}
+		e.start = []ledger.New{newRecord(record.StepStartedKind, c.startOf(s))}
 	}
-	return c.touch(ctx, s, call, args)
+	return c.send(ctx, e)
 }
 
 func (c *carrier) startOf(s *wire.Step) record.StepStarted {
@@ -94,16 +107,14 @@ func (c *carrier) startOf(s *wire.Step) record.StepStarted {
 // appliance stops.
 const graceForEffects = 20 * time.Second
 
-// touch performs the effect and holds its result. Nothing but the effect stands
-// between the start on the disk and the world.
-func (c *carrier) touch(ctx context.Context, s *wire.Step, call *engine.Call, args map[string]engine.Value) (wire.Answer, verdict, error) {
+// touch performs the effect. Nothing but the effect stands between the start on
+// the disk and the world.
+func (c *carrier) touch(ctx context.Context, s *wire.Step, call *engine.Call) (engine.Result, error) {
 	grace, cancel := c.graceful(ctx)
 	defer cancel()
 	limited, cancelLimit := limit(grace, s.Limit)
 	defer cancelLimit()
-	res, err := c.r.cfg.Builtins.Do(limited, call)
-	c.effects = true
-	return c.settle(c.brief(s), s, res, args, err)
+	return c.r.cfg.Builtins.Do(limited, call)
 }
 
 // graceful returns a context that outlives ctx by graceForEffects.
@@ -119,6 +130,7 @@ func (c *carrier) graceful(ctx context.Context) (context.Context, context.Cancel
 
 // settle turns an effect's result into its record.
 func (c *carrier) settle(done record.StepDone, s *wire.Step, res engine.Result, args map[string]engine.Value, err error) (wire.Answer, verdict, error) {
+	c.effects = true
 	b, _ := c.r.cfg.Builtins.Lookup(s.Builtin)
 	takesBack := b.Change
 	if err != nil {

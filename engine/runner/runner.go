@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -49,6 +50,9 @@ type Config struct {
 	AtOnce int
 	// Zone returns the workspace's present time zone.
 	Zone func() *time.Location
+	// InTurn has the branches of a parallel touch the world one after the other,
+	// in their order: for replays and tests, which must end the same every time.
+	InTurn bool
 	// MaxSteps bounds a journal; 0 is 10,000 (LANGUAGE section 3).
 	MaxSteps int
 }
@@ -65,11 +69,20 @@ type Runner struct {
 
 	mu       sync.Mutex // guards what follows
 	queue    []string
-	carried  map[string]bool // runs in a worker now; true: look again afterwards
+	carried  map[string]*turn // runs in a worker now
 	more     *sync.Cond
 	stopped  bool
 	wakeTime context.CancelFunc
 }
+
+// turn is the carrying of one run.
+type turn struct {
+	again bool          // something happened to the run: look afterwards
+	call  *sandbox.Call // told of it, once it is there
+}
+
+// woken tells a call that something happened to its run: a branch may go on.
+type woken struct{}
 
 // New returns a runner that does nothing before Run.
 func New(cfg Config) *Runner {
@@ -79,7 +92,7 @@ func New(cfg Config) *Runner {
 	if cfg.MaxSteps == 0 {
 		cfg.MaxSteps = defaultMaxSteps
 	}
-	r := &Runner{cfg: cfg, carried: map[string]bool{}}
+	r := &Runner{cfg: cfg, carried: map[string]*turn{}}
 	r.more = sync.NewCond(&r.mu)
 	return r
 }
@@ -139,8 +152,8 @@ func (r *Runner) enqueue(runs ...string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, id := range runs {
-		if _, busy := r.carried[id]; busy {
-			r.carried[id] = true
+		if t := r.carried[id]; t != nil {
+			t.wake()
 			continue
 		}
 		r.queue = append(r.queue, id)
@@ -161,11 +174,11 @@ func (r *Runner) next() (string, bool) {
 		}
 		id := r.queue[0]
 		r.queue = r.queue[1:]
-		if _, busy := r.carried[id]; busy {
-			r.carried[id] = true
+		if t := r.carried[id]; t != nil {
+			t.wake()
 			continue
 		}
-		r.carried[id] = false
+		r.carried[id] = &turn{}
 		return id, true
 	}
 }
@@ -174,11 +187,32 @@ func (r *Runner) next() (string, bool) {
 // go on, is queued again.
 func (r *Runner) release(id string, again bool) {
 	r.mu.Lock()
-	woken := r.carried[id]
+	again = again || r.carried[id].again
 	delete(r.carried, id)
 	r.mu.Unlock()
-	if woken || again {
+	if again {
 		r.enqueue(id)
+	}
+}
+
+// wake notes that something happened to the run, and tells its call.
+func (t *turn) wake() {
+	t.again = true
+	if t.call != nil {
+		t.call.Post(woken{})
+	}
+}
+
+// attach has a call told of what happens to its run.
+func (r *Runner) attach(id string, call *sandbox.Call) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t := r.carried[id]
+	if t == nil {
+		return // Settle carries one after the other
+	}
+	if t.call = call; t.again {
+		call.Post(woken{})
 	}
 }
 
@@ -216,7 +250,7 @@ func (r *Runner) carry(ctx context.Context, id string) (again bool, err error) {
 	if err != nil || run.Status != engine.RunRunning {
 		return false, err
 	}
-	c := &carrier{r: r, run: run, started: map[string]engine.Step{}}
+	c := &carrier{r: r, run: run, started: map[string]engine.Step{}, outside: map[string]waiting{}}
 	defer c.forget()
 	start, err := c.begin(ctx)
 	if errors.Is(err, errInDoubt) {
@@ -230,7 +264,10 @@ func (r *Runner) carry(ctx context.Context, id string) (again bool, err error) {
 		return false, err
 	}
 	defer call.Close()
-	again, err = c.converse(ctx, call)
+	r.attach(id, call)
+	c.call = call
+	again, err = c.converse(ctx)
+	c.collect(ctx)
 	return again, c.leave(ctx, err)
 }
 
@@ -245,28 +282,41 @@ func (r *Runner) place(ctx context.Context, run engine.Run, start wire.Run) (*sa
 
 // converse performs the steps that the worker comes up with, until the run ends
 // or is to be thrown out of the worker.
-func (c *carrier) converse(ctx context.Context, call *sandbox.Call) (again bool, err error) {
+func (c *carrier) converse(ctx context.Context) (again bool, err error) {
 	for {
-		event, err := call.Next(ctx)
+		event, err := c.call.Next(ctx)
 		if errors.Is(err, sandbox.ErrDied) {
+			c.collect(ctx)
 			return true, c.died(ctx, err)
 		}
 		if err != nil {
 			return false, err
 		}
-		switch event := event.(type) {
-		case *wire.Step:
-			answer, verdict, err := c.step(ctx, event)
-			if err != nil || verdict != goOn {
-				return verdict == turnAgain, err
-			}
-			if err := call.Answer(answer); err != nil && !errors.Is(err, sandbox.ErrDied) {
-				return false, err
-			}
-		case *wire.Ended:
-			return c.ended(ctx, event)
+		if v, err := c.handle(ctx, event); err != nil || v != goOn {
+			return v == turnAgain, err
 		}
 	}
+}
+
+// handle does what one event of the call asks for.
+func (c *carrier) handle(ctx context.Context, event sandbox.Event) (verdict, error) {
+	switch event := event.(type) {
+	case *wire.Step:
+		a, v, err := c.step(ctx, event)
+		return c.deliver(ctx, event, a, v, err)
+	case *errand:
+		return c.back(ctx, event)
+	case *wire.Rest:
+		if event.Answered == c.answered { // no answer is under way
+			return c.rest(ctx)
+		}
+	case woken:
+		return goOn, c.look(math.MaxUint64)
+	case *wire.Ended:
+		c.collect(ctx)
+		return parked, c.ended(ctx, event)
+	}
+	return goOn, nil
 }
 
 // bundle makes sure that the pool knows a bundle.

@@ -48,6 +48,7 @@ func fallback(name, kind string, v engine.Value) engine.Param {
 func wordList() []word {
 	return []word{
 		{sign("now", engine.Read, "The time, recorded; it never goes back."), performNow},
+		{internal(sign("parallel", engine.Read, "Begins branches that take turns.", required("branches", "int"), required("at_once", "int"))), performParallel},
 		{sign("print", engine.Read, "Writes a line to the run's log.", required("text", "text")), performPrint},
 		{sign("ask", engine.Repeatable, "Asks people and waits for an answer.",
 			required("to", "person|list"), required("question", "text"), p("choices", "pairs"), p("fields", "list"), p("details", "list"),
@@ -118,14 +119,17 @@ func performSleep(ctx context.Context, c *carrier, s *wire.Step, args map[string
 	return c.wait(ctx, s, start, "until "+start.Until.Format(time.RFC3339))
 }
 
-// wait starts a step that ends from outside, and parks the run in it.
+// wait starts a step that ends from outside, and parks the run in it, or has its
+// branch wait while others go on.
 func (c *carrier) wait(ctx context.Context, s *wire.Step, start record.StepStarted, what string) (wire.Answer, verdict, error) {
-	park := newRecord(record.RunParkedKind, record.RunParked{
-		Run: c.run.ID, Generation: c.run.Generation, Path: s.Path, Number: s.Number, Waits: what,
-	})
-	if _, again := c.started[engine.StepID(s.Path, s.Number)]; again {
-		o, err := c.write(ctx, park)
-		return wire.Answer{}, afterPark(o), err
+	id := engine.StepID(s.Path, s.Number)
+	c.outside[id] = waiting{s, what}
+	if _, again := c.started[id]; again {
+		if s.More {
+			return wire.Answer{}, underway, nil
+		}
+		v, err := c.park(ctx)
+		return wire.Answer{}, v, err
 	}
 	if _, err := c.flush(ctx); err != nil { // our own close, if any, counts
 		return wire.Answer{}, parked, err
@@ -135,15 +139,16 @@ func (c *carrier) wait(ctx context.Context, s *wire.Step, start record.StepStart
 		return wire.Answer{}, parked, err
 	}
 	if closed {
+		delete(c.outside, id)
 		return c.refuse(s, errClosed)
 	}
-	o, err := c.write(ctx, newRecord(record.StepStartedKind, start), park)
-	return wire.Answer{}, afterPark(o), err
-}
-
-func afterPark(o record.Outcome) verdict {
-	if o.Applied {
-		return parked
+	c.hold(newRecord(record.StepStartedKind, start))
+	if s.More {
+		if ok, err := c.flush(ctx); !ok || err != nil {
+			return wire.Answer{}, parked, err
+		}
+		return wire.Answer{}, underway, nil
 	}
-	return turnAgain
+	v, err := c.park(ctx)
+	return wire.Answer{}, v, err
 }

@@ -38,10 +38,11 @@ func BenchmarkFiveSteps(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				if _, ok := e.(*wire.Ended); ok {
+				step, ok := e.(*wire.Step)
+				if !ok {
 					break
 				}
-				if err := c.Answer(result); err != nil {
+				if err := c.Answer(step, result); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -9,8 +9,9 @@ import (
 	"larkspur/engine/wire"
 )
 
-// Call is one run, or one test, in a worker. Next and Answer alternate; they are for one
-// goroutine, Close may be called from any.
+// Call is one run, or one test, in a worker. Each step that Next returns wants
+// one Answer, at once or later. Next, Answer and Fake are for one goroutine; Post
+// and Close may be called from any.
 type Call struct {
 	worker *worker
 	x      *exchange
@@ -19,7 +20,7 @@ type Call struct {
 }
 
 // Event is what a call comes up with next: a *wire.Step that wants an answer, a
-// *wire.Faked in answer to Fake, or *wire.Ended.
+// *wire.Faked in answer to Fake, *wire.Rest, *wire.Ended, or what was posted.
 type Event any
 
 // Start opens a call. The bundle must have been loaded.
@@ -56,8 +57,14 @@ func (c *Call) Next(ctx context.Context) (Event, error) {
 	return body, err
 }
 
-// Answer answers the step that Next returned last.
-func (c *Call) Answer(a wire.Answer) error { return c.reply(wire.KindAnswer, a) }
+// Post gives Next something of the caller's own to return in its turn.
+func (c *Call) Post(e Event) { c.x.events.Put(e) }
+
+// Answer answers a step.
+func (c *Call) Answer(s *wire.Step, a wire.Answer) error {
+	a.Path, a.Number = s.Path, s.Number
+	return c.reply(wire.KindAnswer, a)
+}
 
 // Fake asks a test for the result of a fake, in place of the answer to its step:
 // Next then returns *wire.Faked, after the steps that the fake makes.
@@ -73,15 +80,21 @@ func (c *Call) reply(kind string, body any) error {
 	default:
 	}
 	w.mu.Lock()
-	if c.x.phase != waiting || len(c.x.events) > 0 {
+	if c.x.answered >= c.x.asked {
 		w.mu.Unlock()
 		return errors.New("sandbox: an answer without a step")
 	}
-	c.x.phase, c.x.since = computing, time.Now()
 	if kind == wire.KindFake {
 		c.x.faking++
+	} else {
+		c.x.answered++
 	}
-	c.x.quiet.Reset(w.pool.cfg.Silence)
+	if c.x.phase == waiting {
+		c.x.phase, c.x.since = computing, time.Now()
+	}
+	if c.x.phase == computing {
+		c.x.quiet.Reset(w.pool.cfg.Silence)
+	}
 	w.mu.Unlock()
 	w.send(kind, c.x.number, body)
 	return nil

@@ -13,7 +13,7 @@ type phase int
 
 const (
 	computing phase = iota // the worker's
-	waiting                // ours: a step wants its answer
+	waiting                // ours: all that it does waits for answers
 	cancelled              // the worker's, to say that it is over
 	over
 )
@@ -24,24 +24,45 @@ const (
 type exchange struct {
 	number uint64
 	opened string // the kind that opened it
-	// events has room for the one message that may be under way.
-	events chan any
+	// events are what came and was not looked at: at most maxInFlight steps.
+	events *wire.Queue[any]
 
-	phase  phase
-	since  time.Time   // when the worker got its turn
-	quiet  *time.Timer // kills a worker that computes for too long
-	faking int         // fakes of a test that are under way, one within the other
+	phase    phase
+	asked    int         // steps that came
+	answered int         // answers that were sent
+	since    time.Time   // when the worker got its turn
+	quiet    *time.Timer // kills a worker that computes for too long
+	faking   int         // fakes of a test that are under way, one within the other
 }
 
-// give hands a message to whoever waits. The worker had the turn and Answer comes
-// after Next, so that there is room; but a call may be closed before anybody
-// looked at its step, which then is dropped.
-func (x *exchange) give(body any) {
-	select {
-	case <-x.events:
+// maxInFlight bounds the steps of one call that have no answer: as many as a
+// journal has.
+const maxInFlight = 10_000
+
+// take notes a message of the worker and hands it to whoever waits.
+func (x *exchange) take(body any, silence time.Duration) {
+	x.quiet.Stop()
+	switch body := body.(type) {
+	case *wire.Step:
+		x.asked++
+		if body.More {
+			x.quiet.Reset(silence) // other branches compute
+		} else {
+			x.phase = waiting
+		}
+	case *wire.Rest:
+		if body.Answered != x.answered {
+			x.quiet.Reset(silence) // it crossed our answer
+			return
+		}
+		x.phase = waiting
+	case *wire.Faked:
+		x.faking--
+		x.phase = waiting
 	default:
+		x.phase = over
 	}
-	x.events <- body
+	x.events.Put(body)
 }
 
 // reply decodes and checks one message of an exchange, in its phase.
@@ -50,6 +71,8 @@ func (x *exchange) reply(e wire.Envelope, signatures map[string]engine.Signature
 	switch {
 	case x.opened == wire.KindRun && e.Kind == wire.KindStep:
 		body = &wire.Step{}
+	case x.opened == wire.KindRun && e.Kind == wire.KindRest:
+		body = &wire.Rest{}
 	case x.opened == wire.KindRun && e.Kind == wire.KindEnded:
 		body = &wire.Ended{}
 	case x.opened == wire.KindTest && e.Kind == wire.KindStep:
@@ -72,6 +95,9 @@ func (x *exchange) reply(e wire.Envelope, signatures map[string]engine.Signature
 		return nil, fmt.Errorf("decoding %s: %w", e.Kind, err)
 	}
 	if step, ok := body.(*wire.Step); ok && x.opened == wire.KindRun { // the bench checks its own words
+		if x.asked-x.answered >= maxInFlight {
+			return nil, fmt.Errorf("more than %d steps without an answer", maxInFlight)
+		}
 		if err := checkStep(step, signatures); err != nil {
 			return nil, err
 		}

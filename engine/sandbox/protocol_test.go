@@ -26,6 +26,11 @@ func TestProtocol(t *testing.T) {
 	}{
 		{"step", wire.KindRun, computing, wire.KindStep, `{"n":1,"builtin":"http.get","class":"read","args":{}}`, ""},
 		{"effect", wire.KindRun, computing, wire.KindStep, `{"n":1,"builtin":"ssh.run","class":"repeatable","args":{}}`, ""},
+		{"step of a branch", wire.KindRun, computing, wire.KindStep, `{"n":1,"more":true,"path":"1.0","builtin":"http.get","class":"read","args":{}}`, ""},
+		{"rest", wire.KindRun, computing, wire.KindRest, `{"answered":0}`, ""},
+		{"rest that crosses an answer", wire.KindRun, computing, wire.KindRest, `{"answered":7}`, ""},
+		{"rest out of turn", wire.KindRun, waiting, wire.KindRest, `{"answered":0}`, "out of turn"},
+		{"rest of a load", wire.KindLoad, computing, wire.KindRest, `{}`, `"rest" in answer to load`},
 		{"ended", wire.KindRun, computing, wire.KindEnded, `{"status":"done"}`, ""},
 		{"crossing", wire.KindRun, cancelled, wire.KindStep, `{"n":1,"builtin":"http.get","class":"read","args":{}}`, ""},
 		{"out of turn", wire.KindRun, waiting, wire.KindStep, `{"n":1,"builtin":"http.get","class":"read","args":{}}`, "out of turn"},
@@ -42,7 +47,7 @@ func TestProtocol(t *testing.T) {
 	}
 	for _, tt := range tests {
 		w := &worker{pool: p, exchanges: map[uint64]*exchange{}}
-		x := &exchange{number: 1, opened: tt.opened, phase: tt.phase, events: make(chan any, 1), quiet: time.AfterFunc(time.Hour, func() {})}
+		x := &exchange{number: 1, opened: tt.opened, phase: tt.phase, events: wire.NewQueue[any](), quiet: time.AfterFunc(time.Hour, func() {})}
 		w.exchanges[1] = x
 		err := w.receive(wire.Envelope{Kind: tt.kind, Call: 1, Body: json.RawMessage(tt.body)})
 		x.quiet.Stop()

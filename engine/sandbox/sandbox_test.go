@@ -103,7 +103,7 @@ func finish(t *testing.T, c *sandbox.Call, answer func(*wire.Step) wire.Answer) 
 				Path: e.Path, Number: e.Number, Builtin: e.Builtin, Class: e.Class, At: e.At, Args: e.Args, Hash: e.Hash, Ticks: e.Ticks,
 				Status: engine.StepDone, Result: a.Result,
 			})
-			if err := c.Answer(a); err != nil {
+			if err := c.Answer(e, a); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -234,7 +234,7 @@ func TestKilledBetweenSteps(t *testing.T) {
 	if _, err := c.Next(t.Context()); !errors.As(err, &death) || death.Why != sandbox.DiedKilled || death.Suspect {
 		t.Fatalf("got %v, want killed and no suspect", err)
 	}
-	if err := c.Answer(echo(step)); !errors.Is(err, sandbox.ErrDied) {
+	if err := c.Answer(step, echo(step)); !errors.Is(err, sandbox.ErrDied) {
 		t.Errorf("answering: got %v, want %v", err, sandbox.ErrDied)
 	}
 	r.Journal = []engine.Step{{Number: 1, Builtin: step.Builtin, At: step.At, Args: step.Args, Hash: step.Hash, Status: engine.StepDone, Result: echo(step).Result}}
@@ -431,7 +431,7 @@ func visit(ctx context.Context, p *sandbox.Pool, r wire.Run, n int) error {
 		case n%10 == 3 && step.Number == 2:
 			return nil
 		}
-		if err := c.Answer(echo(step)); err != nil {
+		if err := c.Answer(step, echo(step)); err != nil {
 			return err
 		}
 	}

@@ -230,22 +230,12 @@ func (w *worker) receive(e wire.Envelope) error {
 	if err != nil {
 		return err
 	}
-	if x.phase == cancelled && e.Kind == wire.KindStep {
+	if x.phase == cancelled && (e.Kind == wire.KindStep || e.Kind == wire.KindRest) {
 		return nil // it crossed our cancel
 	}
-	x.quiet.Stop()
-	x.give(body)
-	switch e.Kind {
-	case wire.KindFaked:
-		x.faking--
-		x.phase = waiting
-		return nil
-	case wire.KindStep:
-		x.phase = waiting
-		return nil
+	if x.take(body, w.pool.cfg.Silence); x.phase == over {
+		delete(w.exchanges, x.number)
 	}
-	x.phase = over
-	delete(w.exchanges, x.number)
 	return nil
 }
 
@@ -302,7 +292,7 @@ func (w *worker) send(kind string, call uint64, body any) {
 func (w *worker) begin(kind string, body any) *exchange {
 	w.mu.Lock()
 	w.next++
-	x := &exchange{number: w.next, opened: kind, events: make(chan any, 1), since: time.Now()}
+	x := &exchange{number: w.next, opened: kind, events: wire.NewQueue[any](), since: time.Now()}
 	patience := w.pool.cfg.patience(body)
 	x.quiet = time.AfterFunc(patience, func() { w.kill(w.silent(kind, patience)) })
 	if w.killed {
@@ -339,23 +329,20 @@ func (w *worker) silent(kind string, patience time.Duration) *Death {
 
 // result waits for the next message of an exchange.
 func (w *worker) result(ctx context.Context, x *exchange) (any, error) {
-	select {
-	case body := <-x.events:
-		return body, nil
-	default:
-	}
-	select {
-	case body := <-x.events:
-		return body, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case <-w.gone:
-	}
-	select {
-	case body := <-x.events: // it came just before the end
-		return body, nil
-	default:
-		return nil, w.died(x)
+	for {
+		if body, ok := x.events.Take(); ok {
+			return body, nil
+		}
+		select {
+		case <-x.events.More():
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-w.gone:
+			if body, ok := x.events.Take(); ok { // it came just before the end
+				return body, nil
+			}
+			return nil, w.died(x)
+		}
 	}
 }
 

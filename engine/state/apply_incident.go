@@ -2,6 +2,7 @@ package state
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"larkspur/engine"
@@ -130,14 +131,13 @@ func (t *tx) endedByClose(incident, except string) (questions, woken []string) {
 	return questions, woken
 }
 
-// wakeClosed ends the sleep of a run whose incident was closed.
+// wakeClosed ends the sleeps of a run whose incident was closed.
 func (t *tx) wakeClosed(id string) {
-	r, ok := t.run(id)
-	if !ok || r.Sleeps == "" {
-		return
+	r, _ := t.run(id)
+	for _, step := range strings.Fields(r.Sleeps) {
+		t.clearTimer(r.ID, step)
+		t.endStep(r.ID, step, viaClosed)
 	}
-	t.clearTimer(r.ID, r.Sleeps)
-	t.endStep(r.ID, r.Sleeps, viaClosed)
 }
 
 // parts calls fn with the numbers of an incident's runs, questions or changes.

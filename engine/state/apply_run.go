@@ -93,7 +93,7 @@ func applyStarted(t *tx, p record.StepStarted, o record.Outcome) {
 	step := engine.StepID(p.Path, p.Number)
 	if !p.Until.IsZero() {
 		t.setTimer(engine.Timer{ID: o.Timer, Due: p.Until, For: "sleep", Target: p.Run, Step: step})
-		r.Sleeps = step
+		r.Sleeps = with(r.Sleeps, step)
 		t.putRun(r, r.Status)
 	}
 	if p.Question != nil {
@@ -264,8 +264,11 @@ func decideParked(t *tx, p record.RunParked) record.Outcome {
 	if _, why := t.live(p.Run, p.Generation); why != "" {
 		return refuse(why)
 	}
-	if e, _ := t.step(p.Run, p.Generation, p.Path, p.Number); e.Done != 0 {
-		return refuse("what it waits for has come")
+	for _, id := range append(p.Steps, engine.StepID(p.Path, p.Number)) {
+		path, n, _ := engine.ParseStepID(id)
+		if e, _ := t.step(p.Run, p.Generation, path, n); e.Done != 0 {
+			return refuse("what it waits for has come")
+		}
 	}
 	return record.Outcome{Applied: true, Run: p.Run}
 }

@@ -2,7 +2,9 @@ package state
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
+	"slices"
 
 	"larkspur/engine"
 	"larkspur/engine/ledger"
@@ -10,14 +12,40 @@ import (
 	"larkspur/engine/store"
 )
 
-// Steps returns the steps of a run's present generation, in the order of path
-// and number, with times, for people.
-func (s *State) Steps(run string) ([]engine.Step, error) { return s.steps(run, true) }
+// Steps returns the steps of a run's present generation as they began, with
+// times, for people.
+func (s *State) Steps(run string) ([]engine.Step, error) { return s.steps(run, true, stepEntry.began) }
 
-// Journal returns the same without times, as a worker replays them: cheaper.
-func (s *State) Journal(run string) ([]engine.Step, error) { return s.steps(run, false) }
+// Journal returns the same as their results stand in the ledger and without
+// times, as a worker replays them: cheaper.
+func (s *State) Journal(run string) ([]engine.Step, error) {
+	return s.steps(run, false, stepEntry.order)
+}
 
-func (s *State) steps(id string, times bool) (steps []engine.Step, err error) {
+// Results returns those of some steps of a run's present generation that have a
+// result, as the results stand in the ledger.
+func (s *State) Results(run engine.Run, ids []string) (steps []engine.Step, err error) {
+	defer guard(&err)
+	view := s.view()
+	defer view.Close()
+	shard, _, _ := engine.ParseID('r', run.ID)
+	for _, id := range ids {
+		path, n, _ := engine.ParseStepID(id)
+		b, ok := view.Get(stepKey(run.ID, run.Generation, path, n))
+		if !ok || !decodeStep(b).ended() {
+			continue
+		}
+		step := engine.Step{Path: path, Number: n}
+		if err := fillStep(view, s.blobs, shard, decodeStep(b), false, &step); err != nil {
+			return nil, err
+		}
+		steps = append(steps, step)
+	}
+	slices.SortFunc(steps, func(a, b engine.Step) int { return cmp.Compare(a.Order, b.Order) })
+	return steps, nil
+}
+
+func (s *State) steps(id string, times bool, by func(stepEntry) uint64) (steps []engine.Step, err error) {
 	defer guard(&err)
 	r, err := s.Run(id)
 	if err != nil {
@@ -27,13 +55,26 @@ func (s *State) steps(id string, times bool) (steps []engine.Step, err error) {
 	defer view.Close()
 	shard, _, _ := engine.ParseID('r', id)
 	prefix := stepPrefix(id, r.Generation)
+	type place struct {
+		entry stepEntry
+		path  string
+		n     int
+	}
+	var places []place
 	view.Scan(prefix, nil, false, func(k, v []byte) bool {
 		path, n := splitStepKey(k[len(prefix):])
-		steps = append(steps, engine.Step{Path: path, Number: n})
-		err = fillStep(view, s.blobs, shard, decodeStep(v), times, &steps[len(steps)-1])
-		return err == nil
+		places = append(places, place{decodeStep(v), path, n})
+		return true
 	})
-	return steps, err
+	slices.SortFunc(places, func(a, b place) int { return cmp.Compare(by(a.entry), by(b.entry)) })
+	steps = make([]engine.Step, len(places))
+	for i, p := range places {
+		steps[i].Path, steps[i].Number = p.path, p.n
+		if err := fillStep(view, s.blobs, shard, p.entry, times, &steps[i]); err != nil {
+			return nil, err
+		}
+	}
+	return steps, nil
 }
 
 func splitStepKey(rest []byte) (path string, n int) {
@@ -43,7 +84,7 @@ func splitStepKey(rest []byte) (path string, n int) {
 
 // fillStep reads a step's records.
 func fillStep(r store.Reader, blobs *store.Blobs, shard uint16, e stepEntry, times bool, step *engine.Step) error {
-	step.Status = engine.StepStarted
+	step.Status, step.Order = engine.StepStarted, e.order()
 	var started record.StepStarted
 	if e.Started != 0 {
 		payload, err := stepPayload(r, shard, e.Started-1, step)

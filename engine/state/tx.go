@@ -3,6 +3,8 @@ package state
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
+	"strings"
 	"time"
 
 	"larkspur/engine"
@@ -340,7 +342,15 @@ const (
 // ended says whether the step has a result.
 func (e stepEntry) ended() bool { return e.Done != 0 }
 
-// order is the step's place in the journal.
+// began and order are where its beginning and its result stand in the ledger; of
+// a step that has but one of them, that.
+func (e stepEntry) began() uint64 {
+	if e.Started != 0 {
+		return e.Started
+	}
+	return e.Done
+}
+
 func (e stepEntry) order() uint64 {
 	if e.ended() {
 		return e.Done
@@ -391,8 +401,13 @@ func (t *tx) endStep(run, stepID string, via byte) {
 	if r.Status == engine.RunWaiting {
 		r.Status, r.Waits = engine.RunRunning, ""
 	}
-	if r.Sleeps == stepID {
-		r.Sleeps = ""
-	}
+	r.Sleeps = without(r.Sleeps, stepID)
 	t.putRun(r, before)
+}
+
+// with and without change a list of steps that are separated by spaces.
+func with(list, step string) string { return strings.TrimSpace(list + " " + step) }
+
+func without(list, step string) string {
+	return strings.Join(slices.DeleteFunc(strings.Fields(list), func(s string) bool { return s == step }), " ")
 }

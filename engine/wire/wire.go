@@ -22,15 +22,16 @@ import (
 const MaxMessageBytes = 64 << 20
 
 // Kinds of messages. Supervisor to worker: hello, load, run, test, fake, answer,
-// evaluate, cancel, forget. Worker to supervisor: ready, loaded, step, faked,
-// ended, evaluated, covered.
+// evaluate, cancel, forget. Worker to supervisor: ready, loaded, step, rest,
+// faked, ended, evaluated, covered.
 const (
 	KindHello     = "hello"     // Hello; the first message
 	KindReady     = "ready"     // Ready; answers hello when the worker is contained
 	KindLoad      = "load"      // Load
 	KindLoaded    = "loaded"    // Loaded
 	KindRun       = "run"       // Run; opens a call
-	KindStep      = "step"      // Step; the call waits for an answer
+	KindStep      = "step"      // Step; wants an answer
+	KindRest      = "rest"      // Rest; all branches of a call wait for answers
 	KindAnswer    = "answer"    // Answer
 	KindEnded     = "ended"     // Ended; closes a call
 	KindCancel    = "cancel"    // no body; the worker throws the call away and sends Ended once its thread is gone
@@ -158,15 +159,41 @@ type Step struct {
 	// Limit is what is left of an enclosing attempt's timeout in nanoseconds;
 	// 0 is none.
 	Limit int64 `json:"limit,omitempty"`
+	// More is set inside parallel: other branches go on, and more steps may come
+	// before the answer, until the call rests. Without it the call waits.
+	More bool `json:"more,omitempty"`
 }
 
-// Answer is a step's result. Exactly one of Result and Error counts.
+// Rest says that all branches of a call wait. Answered is how many answers the
+// call has taken: one that is under way makes it go on.
+type Rest struct {
+	Answered int `json:"answered"`
+}
+
+// Answer is the result of the step Path/Number. Exactly one of Result and Error
+// counts. Branches of a call go on in the order of its answers.
 type Answer struct {
+	Path   string        `json:"path,omitempty"`
+	Number int           `json:"n"`
 	Result engine.Data   `json:"result,omitempty"`
 	Error  *engine.Error `json:"error,omitempty"`
 	// Ended is when the step ended: the worker tells by it what is left of an
 	// enclosing attempt's timeout.
 	Ended time.Time `json:"ended,omitzero"`
+}
+
+// AnswerOf is the answer that the result of a recorded step is.
+func AnswerOf(s *engine.Step) Answer {
+	a := Answer{Path: s.Path, Number: s.Number, Ended: s.Ended}
+	switch {
+	case s.Status != engine.StepFailed:
+		a.Result = s.Result
+	case s.Error != nil:
+		a.Error = s.Error
+	default:
+		a.Error = engine.Errorf(engine.Internal, "%s failed; its error was erased", s.Builtin)
+	}
+	return a
 }
 
 // Ended closes a call.

@@ -64,7 +64,7 @@ func newAttempt(c *call, args starlark.Tuple, kwargs []starlark.Tuple) (*attempt
 	fn, ok := bound["fn"].(starlark.Callable)
 	if !ok {
 		return nil, engine.Errorf(engine.Invalid, "attempt: fn: got %s, want a function", describe(bound["fn"])).
-			WithHint("write attempt(lambda: …): what is tried must be called inside")
+			WithHint("write attempt(lambda: …): what is called there must be called inside")
 	}
 	a.fn = fn
 	if v, given := bound["tries"]; given {

@@ -8,51 +8,45 @@ import (
 
 	"larkspur/engine"
 	"larkspur/engine/wire"
-	"larkspur/scripts/pure"
 )
 
 // MaxSteps bounds a journal.
 const MaxSteps = 10_000
 
-// call is one run in execution. Its thread is used by one goroutine; answers and
-// cancellation come from the server's.
+// call is one run in execution. One of its branches runs at any moment and owns
+// all fields; answers and cancellation come from the server's goroutine.
 type call struct {
 	env       *environment
 	bundle    *bundle
 	run       wire.Run
 	converter *converter
-	thread    *starlark.Thread
-	// ask sends a step to the supervisor.
-	ask     func(wire.Step) error
-	answers chan wire.Answer // room for one
-	gone    chan struct{}    // closed when the call is cancelled
+	tell      func(kind string, body any) error // the supervisor: a step, a rest
+	answers   *wire.Queue[wire.Answer]
+	gone      chan struct{} // closed when the call is cancelled
 
+	*branch // that runs
+	turns   turns
 	journal *journal
-	path    string
-	number  int
-	ticks   *limiter
-	limits  []time.Time // ends of the attempts around, by the run's time
+	steps   int // of all branches
 	clock   runClock
 
 	event  starlark.Value // of the run's incident
 	opened starlark.Value
 }
 
-func newCall(env *environment, b *bundle, run wire.Run, ask func(wire.Step) error) *call {
-	c := &call{env: env, bundle: b, run: run, ask: ask, answers: make(chan wire.Answer, 1), gone: make(chan struct{})}
+func newCall(env *environment, b *bundle, run wire.Run, tell func(kind string, body any) error) *call {
+	c := &call{env: env, bundle: b, run: run, tell: tell, answers: wire.NewQueue[wire.Answer](), gone: make(chan struct{})}
 	c.converter = &converter{bundle: b, call: c}
 	c.journal = newJournal(env, run)
-	c.thread = &starlark.Thread{Name: run.Run}
-	c.thread.SetLocal(callKey, c)
-	c.thread.SetLocal(bundleKey, b)
-	pure.SetZone(c.thread, b.zone)
-	c.ticks = limitThread(c.thread, env.hello.MaxTicks, "between two calls of the world", env.trace)
+	c.branch = c.newBranch("")
+	c.turns.thread.Store(c.thread)
 	return c
 }
 
 // execute runs the handler from the top to its end.
 func (c *call) execute() wire.Ended {
 	value, err := c.invoke()
+	c.turns.work.Wait()
 	select {
 	case <-c.gone:
 		return wire.Ended{Status: endedCancelled}
@@ -152,14 +146,9 @@ func (c *call) perform(w *word, args map[string]engine.Value) (starlark.Value, e
 	if err != nil {
 		return nil, err
 	}
-	answer, known, err := c.journal.answer(step)
+	answer, err := c.await(step)
 	if err != nil {
 		return nil, err
-	}
-	if !known {
-		if answer, err = c.live(step); err != nil {
-			return nil, err
-		}
 	}
 	c.clock.set(answer.Ended)
 	c.ticks.renew()
@@ -185,35 +174,16 @@ func (c *call) next(w *word, args map[string]engine.Value) (*wire.Step, error) {
 	if err != nil {
 		return nil, engine.WrapError(engine.Invalid, err, w.Name)
 	}
-	if c.number >= MaxSteps {
-		return nil, &stop{endedFailed, engine.Errorf(engine.Script, "%s would be step %d: a run may have %d", w.Name, c.number+1, MaxSteps).
+	if c.steps >= MaxSteps {
+		return nil, &stop{endedFailed, engine.Errorf(engine.Script, "%s would be step %d: a run may have %d", w.Name, c.steps+1, MaxSteps).
 			WithCause(causeLimit).WithHint("split the work into several runs")}
 	}
+	c.steps++
 	c.number++
 	return &wire.Step{
 		Path: c.path, Number: c.number, Builtin: w.Name, Version: w.Version, Class: class,
 		At: formatPosition(here(c.thread)), Args: data, Hash: c.journal.hash(data), Ticks: c.thread.Steps,
 	}, nil
-}
-
-// live asks the supervisor and waits.
-func (c *call) live(step *wire.Step) (wire.Answer, error) {
-	step.Limit = c.limit()
-	cancelled := &stop{endedCancelled, engine.Errorf(engine.Closed, "cancelled")}
-	select {
-	case <-c.gone:
-		return wire.Answer{}, cancelled
-	default:
-	}
-	if err := c.ask(*step); err != nil {
-		return wire.Answer{}, &stop{endedFailed, engine.Errorf(engine.Internal, "%s: asking the supervisor: %w", step.Builtin, err)}
-	}
-	select {
-	case a := <-c.answers:
-		return a, nil
-	case <-c.gone:
-		return wire.Answer{}, cancelled
-	}
 }
 
 // limit is what is left of the attempts around, at least a nanosecond: the

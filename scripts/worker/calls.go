@@ -49,24 +49,30 @@ var laterMembers = map[string]bool{
 
 // known finds the signature of a call whose arguments can be held against it:
 // a builtin, or a word that the worker performs by itself.
-func (in *inspector) known(fn syntax.Expr) *word {
-	if w := in.word(fn); w != nil {
-		if w.Name == "print" {
+func (in *inspector) known(n *syntax.CallExpr) *word {
+	if id, ok := n.Fn.(*syntax.Ident); ok && in.predeclaredName(id) {
+		switch id.Name {
+		case "print":
 			return nil // takes whatever it is given
+		case "attempt":
+			return attemptSignature()
+		case "change":
+			return changeSignature()
+		case "parallel":
+			return parallelSignature(withoutName(n.Args))
 		}
-		return w
 	}
-	id, ok := fn.(*syntax.Ident)
-	if !ok || !in.predeclaredName(id) {
-		return nil
+	return in.word(n.Fn)
+}
+
+// withoutName counts the arguments of a call that have no name.
+func withoutName(args []syntax.Expr) (n int) {
+	for _, arg := range args {
+		if a, ok := arg.(*syntax.BinaryExpr); !ok || a.Op != syntax.EQ {
+			n++
+		}
 	}
-	switch id.Name {
-	case "attempt":
-		return attemptSignature()
-	case "change":
-		return changeSignature()
-	}
-	return nil
+	return n
 }
 
 // arguments holds a call against the signature of its word.
@@ -102,14 +108,14 @@ func (l *loader) arguments(w *word, n *syntax.CallExpr, literals map[string]stri
 		if v == nil || e == nil {
 			continue
 		}
-		if err := l.argument(p, v, e); err != nil {
+		if err := l.argument(w, p, v, e); err != nil {
 			l.reportOnce(enginePosition(syntax.Start(e)), wrongArgument(w.Name, p.Name, err))
 		}
 	}
 }
 
 // argument judges one argument by its literal, or by its form.
-func (l *loader) argument(p engine.Param, v starlark.Value, e syntax.Expr) error {
+func (l *loader) argument(w *word, p engine.Param, v starlark.Value, e syntax.Expr) error {
 	_, isLambda := e.(*syntax.LambdaExpr)
 	_, isCall := e.(*syntax.CallExpr)
 	_, notLiteral := v.(unsaid)
@@ -119,7 +125,7 @@ func (l *loader) argument(p engine.Param, v starlark.Value, e syntax.Expr) error
 			WithHint("what may run later is named: write a def at the top level of the file and give what it needs as args")
 	case p.Kind == "function" && isCall && l.isStep(e.(*syntax.CallExpr)):
 		return engine.Errorf(engine.Invalid, "got what the call returns, want a function").
-			WithHint("write attempt(lambda: …): what is tried must be called inside")
+			WithHint("write %s(lambda: …): what is called there must be called inside", w.Name)
 	case notLiteral || p.Kind == "function" || p.Kind == "trigger":
 		return nil
 	}

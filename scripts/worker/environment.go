@@ -28,7 +28,7 @@ type environment struct {
 const libraryPrefix = "@larkspur//"
 
 // localWords are spelled like builtins but performed here, by way of them.
-var localWords = map[string]bool{"change.made": true, "change.undo": true}
+var localWords = map[string]bool{"change.made": true, "change.undo": true, "parallel": true}
 
 func newEnvironment(hello wire.Hello) *environment {
 	env := &environment{hello: hello, interpreter: interpreterVersion(), words: map[string]*word{}}
@@ -105,16 +105,17 @@ func assemble(members map[string]starlark.StringDict) starlark.StringDict {
 // localMembers are the words performed in the worker.
 func localMembers() starlark.StringDict {
 	return starlark.StringDict{
-		"attempt": starlark.NewBuiltin("attempt", attemptWord),
-		"change":  starlark.NewBuiltin("change", changeWord),
-		"fail":    starlark.NewBuiltin("fail", failWord),
-		"print":   starlark.NewBuiltin("print", printWord),
-		"secret":  starlark.NewBuiltin("secret", secretWord),
-		"run":     starlark.NewBuiltin("run", runWord),
-		"rule":    starlark.NewBuiltin("rule", ruleWord),
-		"job":     starlark.NewBuiltin("job", jobWord),
-		"on":      onModule(),
-		"field":   fieldModule(),
+		"attempt":  starlark.NewBuiltin("attempt", attemptWord),
+		"change":   starlark.NewBuiltin("change", changeWord),
+		"parallel": starlark.NewBuiltin("parallel", parallelWord),
+		"fail":     starlark.NewBuiltin("fail", failWord),
+		"print":    starlark.NewBuiltin("print", printWord),
+		"secret":   starlark.NewBuiltin("secret", secretWord),
+		"run":      starlark.NewBuiltin("run", runWord),
+		"rule":     starlark.NewBuiltin("rule", ruleWord),
+		"job":      starlark.NewBuiltin("job", jobWord),
+		"on":       onModule(),
+		"field":    fieldModule(),
 	}
 }
 

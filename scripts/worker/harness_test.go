@@ -38,7 +38,7 @@ func testHello() wire.Hello {
 		Engine: "test", HashKeys: map[string][]byte{"k1": []byte("one"), "k2": []byte("two")}, HashKey: "k2",
 		MaxTicks: 1_000_000, MaxEvaluateTicks: 100_000,
 		Signatures: []engine.Signature{
-			sign("now", engine.Read, 0), sign("print", engine.Read, 1, need("text", "text")),
+			sign("parallel", engine.Read, 0), sign("now", engine.Read, 0), sign("print", engine.Read, 1, need("text", "text")),
 			sign("sleep", engine.Repeatable, 1, engine.Param{Name: "duration", Kind: "duration"}, engine.Param{Name: "until", Kind: "time"}),
 			sign("ask", engine.Repeatable, 2, need("to", "person|list"), need("question", "text"), engine.Param{Name: "choices", Kind: "pairs"},
 				engine.Param{Name: "timeout", Kind: "duration"}, engine.Param{Name: "default", Kind: "text"}),
@@ -129,8 +129,13 @@ func (p *play) incident() *play {
 func (p *play) on(b *bundle) wire.Ended {
 	p.t.Helper()
 	var c *call
-	c = newCall(newEnvironment(testHello()), b, p.run, func(s wire.Step) error {
+	c = newCall(newEnvironment(testHello()), b, p.run, func(kind string, body any) error {
+		if kind != wire.KindStep {
+			return nil
+		}
+		s := body.(wire.Step)
 		a := p.answer(&s)
+		a.Path, a.Number = s.Path, s.Number
 		status := engine.StepDone
 		if a.Error != nil {
 			status = engine.StepFailed
@@ -140,7 +145,7 @@ func (p *play) on(b *bundle) wire.Ended {
 			Path: s.Path, Number: s.Number, Builtin: s.Builtin, At: s.At, Args: s.Args, Hash: s.Hash, Ticks: s.Ticks,
 			Status: status, Result: a.Result, Error: a.Error, Ended: a.Ended,
 		})
-		c.answers <- a
+		c.answers.Put(a)
 		return nil
 	})
 	return c.execute()

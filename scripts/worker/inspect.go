@@ -125,7 +125,7 @@ func (in *inspector) predeclaredName(id *syntax.Ident) bool {
 // call holds the literal names in a call against those that exist.
 func (in *inspector) call(n *syntax.CallExpr) {
 	in.where(n)
-	if w := in.known(n.Fn); w != nil && !in.file.isLibrary() {
+	if w := in.known(n); w != nil && !in.file.isLibrary() {
 		in.arguments(w, n, in.literals)
 	}
 	w := in.word(n.Fn)

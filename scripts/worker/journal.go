@@ -23,8 +23,9 @@ type journal struct {
 	env   *environment
 	ticks bool // tick counts compare: the interpreter is the same
 	steps map[stepKey]*engine.Step
-	order []stepKey
+	order []stepKey // as their results stand in the ledger
 	seen  map[stepKey]bool
+	taken int // of order: these answered, or have no result
 }
 
 func newJournal(env *environment, run wire.Run) *journal {
@@ -47,29 +48,34 @@ func (j *journal) hashWith(name string, args engine.Data) string {
 	return name + ":" + hex.EncodeToString(m.Sum(nil))
 }
 
-// answer looks a step up. known is false for one that the supervisor must
-// perform: it is new, or was started and has no result.
-func (j *journal) answer(s *wire.Step) (a wire.Answer, known bool, err error) {
+// look holds a step against the recorded one. known is false for one that the
+// supervisor must perform: it is new, or was started and has no result.
+func (j *journal) look(s *wire.Step) (known bool, err error) {
 	key := stepKey{s.Path, s.Number}
 	old := j.steps[key]
 	if old == nil {
-		return wire.Answer{}, false, nil
+		return false, nil
 	}
 	j.seen[key] = true
 	if why := j.differs(old, s); why != "" {
-		return wire.Answer{}, false, &stop{endedDiverged, divergence(old, s, why)}
+		return false, &stop{endedDiverged, divergence(old, s, why)}
 	}
-	switch old.Status {
-	case engine.StepDone, engine.StepSkipped:
-		return wire.Answer{Result: old.Result, Ended: old.Ended}, true, nil
-	case engine.StepFailed:
-		e := old.Error
-		if e == nil {
-			e = engine.Errorf(engine.Internal, "%s failed; its error was erased", old.Builtin)
+	return hasResult(old), nil
+}
+
+func hasResult(s *engine.Step) bool {
+	return s.Status == engine.StepDone || s.Status == engine.StepSkipped || s.Status == engine.StepFailed
+}
+
+// next is the recorded result that stands next in the ledger's order; nil after
+// the last one.
+func (j *journal) next() *engine.Step {
+	for ; j.taken < len(j.order); j.taken++ {
+		if s := j.steps[j.order[j.taken]]; hasResult(s) {
+			return s
 		}
-		return wire.Answer{Error: e, Ended: old.Ended}, true, nil
 	}
-	return wire.Answer{}, false, nil
+	return nil
 }
 
 // differs says in what a step is not the recorded one, or "".
@@ -123,14 +129,17 @@ func side(builtin, at string, args engine.Data, ticks uint64) string {
 // leftOver is a divergence when the script ended before a recorded step.
 func (j *journal) leftOver() *engine.Error {
 	for _, key := range j.order {
-		if j.seen[key] {
-			continue
+		if !j.seen[key] {
+			return notReached(j.steps[key], "the script ended before", "the end")
 		}
-		old := j.steps[key]
-		e := engine.Errorf(engine.Script, "the script ended before step %s, which is recorded\n  recorded: %s\n  now:      the end",
-			engine.StepID(key.path, key.number), side(old.Builtin, old.At, old.Args, old.Ticks))
-		e.At = old.At
-		return e.WithHint("the script must do the same again up to where it waited; or restart the run from this step")
 	}
 	return nil
+}
+
+// notReached is the divergence of a script that leaves out a recorded step.
+func notReached(old *engine.Step, did, now string) *engine.Error {
+	e := engine.Errorf(engine.Script, "%s step %s, which is recorded\n  recorded: %s\n  now:      %s",
+		did, engine.StepID(old.Path, old.Number), side(old.Builtin, old.At, old.Args, old.Ticks), now)
+	e.At = old.At
+	return e.WithHint("the script must do the same again up to where it waited; or restart the run from this step")
 }

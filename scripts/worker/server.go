@@ -211,7 +211,7 @@ func (s *server) run(e wire.Envelope) error {
 		err := engine.Errorf(engine.Internal, "bundle %.12s is not loaded in this worker", run.Bundle)
 		return s.send(wire.KindEnded, e.Call, wire.Ended{Status: endedFailed, Error: err})
 	}
-	c := newCall(s.env, b, run, func(step wire.Step) error { return s.send(wire.KindStep, e.Call, step) })
+	c := newCall(s.env, b, run, func(kind string, body any) error { return s.send(kind, e.Call, body) })
 	s.mu.Lock()
 	if s.calls[e.Call] != nil {
 		s.mu.Unlock()
@@ -239,7 +239,7 @@ func (s *server) execute(number uint64, c *call) {
 	ended = c.execute()
 }
 
-// answer hands over the result of the step that a call waits for.
+// answer hands over the result of a step that a call waits for.
 func (s *server) answer(e wire.Envelope) error {
 	var a wire.Answer
 	if err := wire.Decode(e.Body, &a); err != nil {
@@ -254,12 +254,8 @@ func (s *server) answer(e wire.Envelope) error {
 	case t != nil, c == nil:
 		return nil // it is given, or the call ended by itself
 	}
-	select {
-	case c.answers <- a:
-		return nil
-	default:
-		return fmt.Errorf("worker: a second answer on call %d", e.Call)
-	}
+	c.answers.Put(a)
+	return nil
 }
 
 // test opens a call that executes a test.
@@ -310,13 +306,13 @@ func (s *server) fake(e wire.Envelope) error {
 	return nil
 }
 
-// cancel ends the call's thread at its next instruction or step. The server's mu
-// must be held.
+// cancel ends the call at its next instruction or step. The server's mu must be
+// held.
 func (c *call) cancel() {
 	select {
 	case <-c.gone:
 	default:
 		close(c.gone)
-		c.thread.Cancel("the call was cancelled")
+		c.turns.thread.Load().Cancel("the call was cancelled")
 	}
 }

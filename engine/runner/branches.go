@@ -1,0 +1,196 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+
+	"larkspur/engine"
+	"larkspur/engine/ledger"
+	"larkspur/engine/record"
+	"larkspur/engine/sandbox"
+	"larkspur/engine/wire"
+)
+
+// Branches of a parallel have several steps in flight. What touches the world is
+// an errand, on a goroutine of its own; all else happens on the carrier's. The
+// worker is answered in the order in which results stand in the ledger, because a
+// replay follows it: while a branch waits for something from outside, whose
+// record may come at any time, each result is written before it is answered.
+
+// errand is a step's way to the world.
+type errand struct {
+	step  *wire.Step
+	start []ledger.New // is on the disk before
+	do    func(ctx context.Context) (engine.Result, error)
+	// settle makes its record and answer of what do returned.
+	settle func(ctx context.Context, res engine.Result, err error) (wire.Answer, verdict, error)
+
+	res  engine.Result
+	err  error
+	done chan struct{} // closed when do has returned
+}
+
+// waiting is a step that ends from outside, and what it waits for.
+type waiting struct {
+	step *wire.Step
+	what string
+}
+
+// send does an errand: at once where nothing else goes on in the run, else beside
+// those of other branches, as soon as the call rests.
+func (c *carrier) send(ctx context.Context, e *errand) (wire.Answer, verdict, error) {
+	if e.step.More {
+		c.ready = append(c.ready, e)
+		return wire.Answer{}, underway, nil
+	}
+	if len(e.start) > 0 {
+		o, err := c.write(ctx, e.start...)
+		if err != nil || !o.Applied {
+			return wire.Answer{}, parked, err
+		}
+	}
+	res, err := e.do(ctx)
+	return e.settle(ctx, res, err)
+}
+
+// rest is the moment when all branches of the call wait: errands begin, their
+// starts in one frame; without any, the run is parked.
+func (c *carrier) rest(ctx context.Context) (verdict, error) {
+	var starts []ledger.New
+	for _, e := range c.ready {
+		starts = append(starts, e.start...)
+	}
+	if len(starts) > 0 || c.effects && len(c.ready) > 0 {
+		o, err := c.write(ctx, starts...)
+		if err != nil || !o.Applied {
+			return parked, err
+		}
+	}
+	for _, e := range c.ready {
+		c.depart(ctx, e)
+	}
+	c.ready = nil
+	if len(c.away) > 0 {
+		return goOn, nil
+	}
+	return c.park(ctx)
+}
+
+// depart does an errand on a goroutine of its own; collect waits for all of them.
+func (c *carrier) depart(ctx context.Context, e *errand) {
+	e.done = make(chan struct{})
+	c.away = append(c.away, e)
+	task := func() {
+		e.res, e.err = e.do(ctx)
+		close(e.done)
+		c.call.Post(e)
+	}
+	if c.r.cfg.InTurn {
+		task()
+		return
+	}
+	c.errands.Go(task)
+}
+
+// back takes what came of an errand.
+func (c *carrier) back(ctx context.Context, e *errand) (verdict, error) {
+	c.away = slices.DeleteFunc(c.away, func(other *errand) bool { return other == e })
+	a, v, err := e.settle(ctx, e.res, e.err)
+	return c.deliver(ctx, e.step, a, v, err)
+}
+
+// collect waits for the errands that are away, and holds what came of them: the
+// call is over, its effects are not forgotten.
+func (c *carrier) collect(ctx context.Context) {
+	for len(c.away) > 0 {
+		e := c.away[0]
+		c.away = c.away[1:]
+		<-e.done
+		if _, _, err := e.settle(ctx, e.res, e.err); err != nil && ctx.Err() == nil {
+			slog.Warn("a step is left to the next replay", "run_id", c.run.ID, "error", err)
+		}
+	}
+	c.errands.Wait()
+}
+
+// deliver answers a step, in the order of the ledger.
+func (c *carrier) deliver(ctx context.Context, s *wire.Step, a wire.Answer, v verdict, err error) (verdict, error) {
+	if v == underway {
+		v = goOn
+	} else if err == nil && v == goOn {
+		v, err = c.tell(ctx, s, a)
+	}
+	return v, err
+}
+
+func (c *carrier) tell(ctx context.Context, s *wire.Step, a wire.Answer) (verdict, error) {
+	if len(c.outside) > 0 {
+		if ok, err := c.flush(ctx); !ok || err != nil {
+			return parked, err
+		}
+		if err := c.look(c.place); err != nil {
+			return parked, err
+		}
+	}
+	return goOn, c.reply(s, a)
+}
+
+// reply sends an answer. That the worker died is told by Next.
+func (c *carrier) reply(s *wire.Step, a wire.Answer) error {
+	c.answered++
+	if err := c.call.Answer(s, a); err != nil && !errors.Is(err, sandbox.ErrDied) {
+		return err
+	}
+	return nil
+}
+
+// look answers the steps that were ended from outside, by records that stand in
+// the ledger before a place.
+func (c *carrier) look(before uint64) error {
+	steps, err := c.r.cfg.State.Results(c.run, slices.Collect(maps.Keys(c.outside)))
+	if err != nil {
+		return err
+	}
+	for _, step := range steps {
+		if step.Order >= before {
+			break
+		}
+		id := engine.StepID(step.Path, step.Number)
+		s := c.outside[id].step
+		delete(c.outside, id)
+		if err := c.reply(s, wire.AnswerOf(&step)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// park writes that the run waits, unless one of the steps that it waits in has
+// ended meanwhile: then it takes another turn.
+func (c *carrier) park(ctx context.Context) (verdict, error) {
+	ids := slices.Sorted(maps.Keys(c.outside))
+	if len(ids) == 0 {
+		return parked, engine.Errorf(engine.Internal, "run %s: the worker waits for nothing", c.run.ID)
+	}
+	var what []string
+	for _, id := range ids {
+		what = append(what, c.outside[id].what)
+	}
+	first := c.outside[ids[0]].step
+	o, err := c.write(ctx, newRecord(record.RunParkedKind, record.RunParked{
+		Run: c.run.ID, Generation: c.run.Generation, Path: first.Path, Number: first.Number, Steps: ids[1:],
+		Waits: strings.Join(what, "; "),
+	}))
+	if o.Applied {
+		return parked, err
+	}
+	return turnAgain, err
+}
+
+func performParallel(_ context.Context, c *carrier, s *wire.Step, _ map[string]engine.Value) (wire.Answer, verdict, error) {
+	return c.answer(c.describe(s), nil, nil) // its branches are steps of their own
+}
