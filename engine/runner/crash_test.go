@@ -89,7 +89,7 @@ func (b *box) turn() (over bool) {
 // theWorld is a world that knows what happened, and can be asked.
 func theWorld(b *box) (happened func(name string) map[string]int) {
 	b.world.on("sim.read", func(_ context.Context, c *engine.Call) (engine.Result, error) {
-		if c.Key == "r0-1/1/12" { // the first try of what is weak
+		if c.Key == "r0-1/1/12" || c.Key == "r0-1/1/1.2/3" { // the first try of what is weak
 			return engine.Result{}, engine.Errorf(engine.Unavailable, "not now")
 		}
 		return engine.Result{Value: c.Text("what")}, nil

@@ -335,6 +335,7 @@ type box struct {
 
 	stopping chan struct{} // closed when the runner was told to stop
 	onEnd    atomic.Value  // func(), called for each run that ends
+	onNotice atomic.Value  // func(state.Notice), called for each record
 
 	people sync.Mutex
 	dave   bool // known
@@ -472,6 +473,11 @@ func (b *box) notice(run *runner.Runner, notices []state.Notice) {
 	}
 	if run != nil { // not while the ledger opens
 		run.Notice(notices)
+	}
+	if onNotice, ok := b.onNotice.Load().(func(state.Notice)); ok {
+		for _, n := range notices {
+			onNotice(n)
+		}
 	}
 	if onEnd, ok := b.onEnd.Load().(func()); ok {
 		for _, n := range notices {

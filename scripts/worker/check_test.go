@@ -67,6 +67,10 @@ func TestProblems(t *testing.T) {
 		{"hidden arguments", "def g(*a, **kw):\n    unifi.block(*a, **kw)\n", ``},
 		{"attempt of a result", "def g():\n    attempt(http.get(url = \"https://example.org\"), tires = 2)\n    attempt(http.get(url = \"https://example.org\"))\n", `2:5: error: attempt: unexpected argument "tires" | did you mean tries?
 3:13: error: attempt: fn: got what the call returns, want a function | write attempt(lambda: …): what is called there must be called inside`},
+		{"parallels", "def g(x):\n    parallel(g, lambda: 1, ech = [1])\n    parallel(now(), g)\n    parallel(g, each = 5)\n    parallel()\n", `2:5: error: parallel: unexpected argument "ech" | did you mean each?
+3:14: error: parallel: fn: got what the call returns, want a function | write parallel(lambda: …): what is called there must be called inside
+4:24: error: parallel: each: got 5, want a list
+5:5: error: parallel: missing argument fn`},
 		{"change by lambda", "def g():\n    change(\"x\", do = g, undo = lambda d: 1)\n", `2:32: error: change: undo: got a lambda, want a top-level def | what may run later is named: write a def at the top level of the file and give what it needs as args`},
 		{"default", "def g():\n    ask(\"dave\", \"?\", choices = {\"Yes\": \"does it\", \"No\": \"\"}, default = \"Noo\")\n", `2:72: error: ask: default: got "Noo", want one of the choices Yes, No | did you mean No?`},
 		{"incident", `def f(i):
