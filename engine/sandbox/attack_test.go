@@ -140,11 +140,13 @@ func answerAll(t *testing.T, c *sandbox.Call) (*wire.Ended, error) {
 		if err != nil {
 			return nil, err
 		}
-		if ended, ok := e.(*wire.Ended); ok {
-			return ended, nil
-		}
-		if err := c.Answer(echo(e.(*wire.Step))); err != nil && !errors.Is(err, sandbox.ErrDied) {
-			return nil, err
+		switch e := e.(type) {
+		case *wire.Ended:
+			return e, nil
+		case *wire.Step:
+			if err := c.Answer(e, echo(e)); err != nil && !errors.Is(err, sandbox.ErrDied) {
+				return nil, err
+			}
 		}
 	}
 }
