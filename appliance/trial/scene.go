@@ -92,11 +92,11 @@ func (t *trialTest) prepare(ctx context.Context) (rule string, err error) {
 		case "event", "job", "advance", "look":
 			return "", nil
 		case "at", "crash": // time and workers are the replay's
-			err = t.call.Answer(wire.Answer{})
+			err = t.call.Answer(step, wire.Answer{})
 		default:
 			var a wire.Answer
 			if a, err = t.step(ctx, step); err == nil {
-				err = t.call.Answer(a)
+				err = t.call.Answer(step, a)
 			}
 		}
 		if err != nil {
