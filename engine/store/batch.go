@@ -2,7 +2,10 @@ package store
 
 import (
 	"bytes"
-	"sort"
+	"slices"
+	"strings"
+
+	"github.com/dgraph-io/badger/v4"
 )
 
 // Batch stages writes over a Reader and shows them at once. Layers nest: a
@@ -11,8 +14,13 @@ import (
 type Batch struct {
 	below  Reader
 	under  []byte // before keys of the generation that is written
-	writes map[string]write
+	writes []write
+	places map[string]int // of keys in writes
 	bytes  int
+	// classes are the places of the keys that begin with a byte, of the first
+	// classed writes: who scans looks at one class.
+	classes map[byte][]int
+	classed int
 	// reads remembers what a view below gave, which never changes: a frame asks
 	// for the same keys again and again.
 	reads map[string]read
@@ -34,11 +42,19 @@ const entryOverhead = 16
 
 // NewBatch returns an empty batch over r.
 func NewBatch(r Reader) *Batch {
-	b := &Batch{below: r, under: r.space(), writes: map[string]write{}}
+	b := &Batch{below: r, under: r.space(), places: map[string]int{}}
 	if _, ok := r.(*View); ok {
 		b.reads = map[string]read{}
 	}
 	return b
+}
+
+// NewBatchOver returns an empty batch over a view and, before it, what pending
+// stages: a batch that is being committed, which may or may not be in the view.
+func NewBatchOver(v *View, pending *Batch) *Batch {
+	below := NewBatch(v)
+	below.writes, below.places = pending.writes, pending.places
+	return NewBatch(below)
 }
 
 // Set stages a write; value is the batch's from now on.
@@ -48,11 +64,14 @@ func (b *Batch) Set(key, value []byte) { b.put(write{key: string(key), value: va
 func (b *Batch) Delete(key []byte) { b.put(write{key: string(key), deleted: true}) }
 
 func (b *Batch) put(w write) {
-	if old, ok := b.writes[w.key]; ok {
-		b.bytes -= b.weight(old)
-	}
-	b.writes[w.key] = w
 	b.bytes += b.weight(w)
+	if i, ok := b.places[w.key]; ok {
+		b.bytes -= b.weight(b.writes[i])
+		b.writes[i] = w
+		return
+	}
+	b.places[w.key] = len(b.writes)
+	b.writes = append(b.writes, w)
 }
 
 func (b *Batch) weight(w write) int {
@@ -82,6 +101,14 @@ const maxCommitWrites = maxCommitBytes / 100
 // Layer returns an empty batch over b.
 func (b *Batch) Layer() *Batch { return NewBatch(b) }
 
+// Reset forgets what a layer staged, so that it can be used again.
+func (b *Batch) Reset() {
+	clear(b.places)
+	clear(b.classes)
+	clear(b.writes)
+	b.writes, b.bytes, b.classed = b.writes[:0], 0, 0
+}
+
 // Merge takes over what a layer of b staged.
 func (b *Batch) Merge(layer *Batch) {
 	for _, w := range layer.writes {
@@ -91,8 +118,8 @@ func (b *Batch) Merge(layer *Batch) {
 
 // Get implements Reader. The value must not be changed.
 func (b *Batch) Get(key []byte) ([]byte, bool) {
-	if w, ok := b.writes[string(key)]; ok {
-		return w.value, !w.deleted
+	if i, ok := b.places[string(key)]; ok {
+		return b.writes[i].value, !b.writes[i].deleted
 	}
 	if b.reads == nil {
 		return b.below.Get(key)
@@ -141,19 +168,66 @@ func (b *Batch) Scan(prefix, start []byte, reverse bool, fn func(key, value []by
 	}
 }
 
+// matching returns what is staged with a prefix, which is not empty.
 func (b *Batch) matching(prefix, start []byte, reverse bool) []write {
 	var list []write
-	for _, w := range b.writes {
-		if !bytes.HasPrefix([]byte(w.key), prefix) {
+	for _, i := range b.class(prefix[0]) {
+		w := b.writes[i]
+		if !strings.HasPrefix(w.key, string(prefix)) {
 			continue
 		}
-		if c := bytes.Compare([]byte(w.key), start); start != nil && (!reverse && c < 0 || reverse && c > 0) {
+		if c := strings.Compare(w.key, string(start)); start != nil && (!reverse && c < 0 || reverse && c > 0) {
 			continue
 		}
 		list = append(list, w)
 	}
-	sort.Slice(list, func(i, j int) bool { return list[i].key < list[j].key != reverse })
+	slices.SortFunc(list, func(x, y write) int {
+		if reverse {
+			x, y = y, x
+		}
+		return strings.Compare(x.key, y.key)
+	})
 	return list
 }
 
-func (b *Batch) sorted() []write { return b.matching(nil, nil, false) }
+// class returns the places of the keys that begin with a byte.
+func (b *Batch) class(first byte) []int {
+	if b.classes == nil {
+		b.classes = map[byte][]int{}
+	}
+	for ; b.classed < len(b.writes); b.classed++ {
+		if k := b.writes[b.classed].key; k != "" {
+			b.classes[k[0]] = append(b.classes[k[0]], b.classed)
+		}
+	}
+	return b.classes[first]
+}
+
+// stage writes what is staged into a transaction. Badger brings it into an order of
+// its own.
+func (b *Batch) stage(txn *badger.Txn) error {
+	size := 0
+	for i := range b.writes {
+		size += len(b.under) + len(b.writes[i].key)
+	}
+	keys, entries := make([]byte, 0, size), make([]badger.Entry, len(b.writes))
+	for i, w := range b.writes {
+		begin := len(keys)
+		if w.key != "" && w.key[0] >= firstMade {
+			keys = append(keys, b.under...)
+		}
+		keys = append(keys, w.key...)
+		key := keys[begin:len(keys):len(keys)]
+		if w.deleted {
+			if err := txn.Delete(key); err != nil {
+				return err
+			}
+			continue
+		}
+		entries[i].Key, entries[i].Value = key, w.value
+		if err := txn.SetEntry(&entries[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -228,16 +228,8 @@ func (s *Store) commit(b *Batch, essential bool) error {
 	}
 	txn := s.db.NewTransaction(true)
 	defer txn.Discard()
-	for _, w := range b.sorted() {
-		var err error
-		if w.deleted {
-			err = txn.Delete(physical(b.under, []byte(w.key)))
-		} else {
-			err = txn.SetEntry(badger.NewEntry(physical(b.under, []byte(w.key)), w.value))
-		}
-		if err != nil {
-			return engine.WrapError(engine.Internal, err, "store: staging")
-		}
+	if err := b.stage(txn); err != nil {
+		return engine.WrapError(engine.Internal, err, "store: staging")
 	}
 	if err := txn.Commit(); err != nil && s.db.Opts().SyncWrites {
 		return s.breakOff(err)
