@@ -25,7 +25,8 @@ import (
 
 // Projector turns records into keys, none of which begins below 0x20. Its writes
 // land in the transaction of the record. Each method is called by one goroutine
-// at a time; Apply may be called beside the others, and shows them nothing: a
+// at a time, and beside the others: Decide is shown what was decided before, also
+// while that is on its way to the disk; Apply shows the others nothing, because a
 // rebuild makes a generation of keys of its own.
 type Projector interface {
 	// Decide applies a new record and returns its outcome in canonical JSON. It
@@ -101,13 +102,17 @@ type Ledger struct {
 	epoch  uint64
 	opened bool // Open has finished
 
-	mu      sync.Mutex // guards queue, leading, closed
+	mu      sync.Mutex // guards queue, leading, flying, heads, closed
 	queue   []*request
-	leading bool
+	leading bool    // somebody stages
+	flying  *group  // on its way to the disk
+	heads   []*head // by shard; replaced after a commit
 	closed  bool
 
+	arrived chan struct{}  // tells the leader that the queue grew
+	callers sync.WaitGroup // whose requests are not settled
+
 	shards int
-	heads  []*head // by shard; the leader's alone, replaced after a commit
 
 	readMu sync.RWMutex // guards trees, for readers beside the leader
 	trees  []*tree
@@ -182,30 +187,6 @@ func (l *Ledger) Append(ctx context.Context, shard uint16, records ...New) ([]Re
 	return l.enqueue(&request{shard: shard, records: records})
 }
 
-// enqueue returns when a request is settled, by this caller or by another.
-func (l *Ledger) enqueue(req *request) ([]Record, error) {
-	req.done, req.lead = make(chan struct{}), make(chan struct{}, 1)
-	l.mu.Lock()
-	if l.closed {
-		l.mu.Unlock()
-		return nil, errClosed()
-	}
-	l.queue = append(l.queue, req)
-	lead := !l.leading
-	l.leading = true
-	l.mu.Unlock()
-	if lead {
-		l.leadUntil(req)
-		return req.result, req.err
-	}
-	select {
-	case <-req.done:
-	case <-req.lead:
-		l.leadUntil(req)
-	}
-	return req.result, req.err
-}
-
 // Offer appends one record that came from outside. Its payload carries the id
 // that makes it idempotent; offered twice, the second has no effect.
 func (l *Ledger) Offer(ctx context.Context, shard uint16, r New) (Record, error) {
@@ -238,136 +219,6 @@ func (l *Ledger) check(shard uint16, records []New) error {
 		return engine.Errorf(engine.Invalid, "ledger: a frame of %d bytes, at most %d", total, maxFrameBytes)
 	}
 	return nil
-}
-
-// leadUntil commits what is queued until req is done, then hands leadership to
-// the first that waits: no caller serves others for ever.
-func (l *Ledger) leadUntil(req *request) {
-	for {
-		l.mu.Lock()
-		batch := l.queue
-		l.queue = nil
-		l.mu.Unlock()
-		l.commit(batch)
-		select {
-		case <-req.done:
-			l.handOver()
-			return
-		default:
-		}
-	}
-}
-
-func (l *Ledger) handOver() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.queue) == 0 {
-		l.leading = false
-		return
-	}
-	l.queue[0].lead <- struct{}{}
-}
-
-// commit writes requests in as few transactions as they fit.
-func (l *Ledger) commit(requests []*request) {
-	for len(requests) > 0 {
-		requests = requests[l.commitSome(requests):]
-	}
-}
-
-// commitSome stages requests until the transaction is full, commits it, and
-// returns how many it settled.
-func (l *Ledger) commitSome(requests []*request) int {
-	if requests[0].act != nil {
-		l.act(requests[0])
-		return 1
-	}
-	view := l.cfg.Store.View()
-	defer view.Close()
-	batch := store.NewBatch(view)
-	heads := append([]*head(nil), l.heads...)
-	var staged []*request
-	var records []Record
-	n := 0
-	for _, req := range requests {
-		if req.act != nil {
-			break // it is settled alone
-		}
-		layer := batch.Layer()
-		next, err := l.stage(layer, heads[req.shard], req)
-		if err == nil && !batch.Fits(layer) {
-			if len(staged) > 0 {
-				break // it goes into the next transaction
-			}
-			err = engine.Errorf(engine.Invalid, "ledger: a frame of %d writes and %d bytes does not fit a transaction", layer.Len(), layer.Bytes())
-		}
-		n++
-		if err != nil {
-			req.err = err
-			close(req.done)
-			continue
-		}
-		batch.Merge(layer)
-		heads[req.shard] = next
-		staged = append(staged, req)
-		records = append(records, req.result...)
-	}
-	l.finish(batch, heads, staged, records)
-	return n
-}
-
-func (l *Ledger) finish(batch *store.Batch, heads []*head, staged []*request, records []Record) {
-	err := l.save(batch)
-	switch {
-	case err == nil:
-		l.heads = heads
-		l.publish(heads)
-		l.appended.Add(1)
-		if len(records) > 0 {
-			l.cfg.Projector.Committed(records)
-		}
-	case engine.NoRoom(err): // nothing was written: the heads stand
-	default:
-		err = l.recover(err)
-	}
-	for _, req := range staged {
-		if req.err = err; err != nil {
-			req.result = nil
-		}
-		close(req.done)
-	}
-}
-
-// save commits a batch. Until the ledger is open, it may use the store's reserve.
-func (l *Ledger) save(batch *store.Batch) error {
-	if !l.opened {
-		return l.cfg.Store.CommitReserved(batch)
-	}
-	return l.cfg.Store.Commit(batch)
-}
-
-// recover reads the heads again after a commit of unknown outcome.
-func (l *Ledger) recover(cause error) error {
-	heads, err := l.loadHeads()
-	if err != nil {
-		l.mu.Lock()
-		l.closed = true
-		l.mu.Unlock()
-		return engine.WrapError(engine.Unavailable, err, "ledger: reading its end after "+cause.Error())
-	}
-	l.heads = heads
-	l.publish(heads)
-	e := engine.AsError(cause)
-	e.Maybe = true
-	return e
-}
-
-func (l *Ledger) publish(heads []*head) {
-	l.readMu.Lock()
-	defer l.readMu.Unlock()
-	for i, h := range heads {
-		l.trees[i] = h.tree
-	}
 }
 
 // stage writes one frame into a layer and returns the head after it.
@@ -440,11 +291,8 @@ func encodeHead(h *head, epoch uint64) []byte {
 func (l *Ledger) Close() {
 	l.mu.Lock()
 	l.closed = true
-	waiting := append([]*request(nil), l.queue...)
 	l.mu.Unlock()
-	for _, req := range waiting {
-		<-req.done
-	}
+	l.callers.Wait()
 	l.rebuilding.Lock()
 	defer l.rebuilding.Unlock()
 }

@@ -34,7 +34,7 @@ const MaxShards = 256
 // a new epoch in every shard.
 func Open(cfg Config) (_ *Ledger, err error) {
 	defer store.Guard(&err)
-	l := &Ledger{cfg: cfg}
+	l := &Ledger{cfg: cfg, arrived: make(chan struct{}, 1)}
 	if err := cfg.Store.DropOther(); err != nil {
 		return nil, engine.WrapError(engine.Unavailable, err, "ledger: removing an unfinished rebuild")
 	}
@@ -42,7 +42,7 @@ func Open(cfg Config) (_ *Ledger, err error) {
 		return nil, err
 	}
 	l.shards = l.meta.Shards
-	if l.heads, err = l.loadHeads(); err != nil {
+	if l.heads, l.epoch, err = l.loadHeads(); err != nil {
 		return nil, err
 	}
 	l.trees = make([]*tree, l.shards)
@@ -107,19 +107,20 @@ func (l *Ledger) HashKeys() (keys map[string][]byte, current string) {
 	return l.meta.HashKeys, l.meta.HashKey
 }
 
-func (l *Ledger) loadHeads() ([]*head, error) {
+// loadHeads reads where the shards end, and the last epoch.
+func (l *Ledger) loadHeads() (heads []*head, last uint64, err error) {
 	view := l.cfg.Store.View()
 	defer view.Close()
-	heads := make([]*head, l.meta.Shards)
+	heads = make([]*head, l.meta.Shards)
 	for i := range heads {
 		h, epoch, err := loadHead(view, uint16(i))
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		heads[i] = h
-		l.epoch = max(l.epoch, epoch)
+		last = max(last, epoch)
 	}
-	return heads, nil
+	return heads, last, nil
 }
 
 func loadHead(r store.Reader, shard uint16) (*head, uint64, error) {

@@ -121,7 +121,7 @@ func Summarize(s *store.Store) (sum Summary, err error) {
 	if err := l.parseMeta(b); err != nil {
 		return sum, err
 	}
-	heads, err := l.loadHeads()
+	heads, _, err := l.loadHeads()
 	for _, h := range heads {
 		sum.Records += h.tree.size
 		if h.last.After(sum.Last) {
