@@ -41,6 +41,15 @@ func (l *Ledger) Records(shard uint16, first uint64, fn func(Record) bool) (err 
 }
 
 func readRecords(r store.Reader, shard uint16, first uint64, fn func(Record) bool) error {
+	return readFrames(r, shard, first, func(frame *record.Frame, i int) (more bool, err error) {
+		rec, err := loadFrom(r, frame, i)
+		return err == nil && fn(rec), err
+	})
+}
+
+// readFrames calls fn for the entries of a shard from record first on, in order,
+// until it returns false.
+func readFrames(r store.Reader, shard uint16, first uint64, fn func(frame *record.Frame, i int) (more bool, err error)) error {
 	start := recordKey(classFrame, shard, first)
 	if frame, err := frameOf(r, shard, first); err == nil {
 		start = recordKey(classFrame, shard, frame.First)
@@ -51,12 +60,12 @@ func readRecords(r store.Reader, shard uint16, first uint64, fn func(Record) boo
 		if frame, err = record.ParseFrame(value); err != nil {
 			return false
 		}
+		more := true
 		for i := range frame.Entries {
 			if frame.First+uint64(i) < first {
 				continue
 			}
-			var rec Record
-			if rec, err = loadFrom(r, &frame, i); err != nil || !fn(rec) {
+			if more, err = fn(&frame, i); err != nil || !more {
 				return false
 			}
 		}

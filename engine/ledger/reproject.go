@@ -91,10 +91,7 @@ type builder struct {
 func (b *builder) build(ctx context.Context, pause func() error) error {
 	for {
 		for b.behind() > lastPieceRecords {
-			if err := b.step(b.pieceSize(), false); err != nil {
-				return err
-			}
-			if err := pause(); err != nil {
+			if err := b.catchUp(ctx, pause); err != nil {
 				return err
 			}
 		}
