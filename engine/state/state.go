@@ -151,11 +151,11 @@ func readEvent(r store.Reader, id string) (engine.Event, error) {
 	if !ok || !found {
 		return engine.Event{}, engine.Errorf(engine.NotFound, "event %q: there is none", id)
 	}
-	rec, err := ledger.ReadRecord(r, shard, binary.BigEndian.Uint64(b))
+	payload, erased, err := readPayload(r, shard, binary.BigEndian.Uint64(b))
 	if err != nil {
 		return engine.Event{}, err
 	}
-	p, err := unmarshalIf[record.EventSeen](remaining(rec))
+	p, err := unmarshalIf[record.EventSeen](payload)
 	if err != nil {
 		return engine.Event{}, err
 	}
@@ -164,7 +164,7 @@ func readEvent(r store.Reader, id string) (engine.Event, error) {
 		return engine.Event{}, err
 	}
 	m, _ := fields.(map[string]engine.Value)
-	return engine.Event{ID: id, Kind: p.Kind, Source: p.Source, Time: p.Time, Logsource: p.Logsource, Fields: m, Erased: erasedBy(rec)}, nil
+	return engine.Event{ID: id, Kind: p.Kind, Source: p.Source, Time: p.Time, Logsource: p.Logsource, Fields: m, Erased: erased}, nil
 }
 
 // Inbox calls fn for each event of a shard that waits to be routed.

@@ -117,14 +117,24 @@ func fillStep(r store.Reader, blobs *store.Blobs, shard uint16, e stepEntry, tim
 // stepPayload reads the payload of a step's record; of an erased one what is
 // left, and the step says so.
 func stepPayload(r store.Reader, shard uint16, n uint64, step *engine.Step) ([]byte, error) {
+	payload, erased, err := readPayload(r, shard, n)
+	if erased != nil {
+		step.Erased = erased.String()
+	}
+	return payload, err
+}
+
+// readPayload reads the payload of a record; of an erased one what is left, and
+// what became of it.
+func readPayload(r store.Reader, shard uint16, n uint64) ([]byte, *engine.Erased, error) {
 	if payload, ok := ledger.ReadPayload(r, shard, n); ok {
-		return payload, nil
+		return payload, nil, nil
 	}
 	rec, err := ledger.ReadRecord(r, shard, n)
-	if err == nil && rec.Erased {
-		step.Erased = erasedBy(rec).String()
+	if err != nil {
+		return nil, nil, err
 	}
-	return remaining(rec), err
+	return remaining(rec), erasedBy(rec), nil
 }
 
 func unmarshalIf[T any](payload []byte) (v T, err error) {
