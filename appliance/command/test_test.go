@@ -299,3 +299,49 @@ func TestShippedTestsPass(t *testing.T) {
 		}
 	}
 }
+
+// Covered are statements that a playbook, a where, a dedup, a helper that a test
+// calls, or the top level executed.
+func TestTestsCover(t *testing.T) {
+	dir := u2(t, map[string]string{
+		"scripts/netflix.star": "x = 1\n",
+		"scripts/a.star": `"""Documentation."""
+
+def key(e):
+    return e.name
+
+def respond(i):
+    """More of it."""
+    if i.event.name == "ana":
+        i.close("hello")
+    elif i.event.name == "dave":
+        for n in [1, 2]:
+            i.note("two")
+    else:
+        i.note("who")
+        i.close("bye")
+
+def helper(x):
+    return x + 1
+
+def forgotten():
+    pass
+
+rule(name = "hello", when = on.webhook("hello", where = lambda e: True), do = respond, dedup = key)
+`,
+		"scripts/a_test.star": `
+load("a.star", "helper")
+
+def test_a(t):
+    t.eq(t.trigger("hello", name = "ana").incident.reason, "hello")
+    t.eq(t.trigger("hello", name = "bob").incident.reason, "bye")
+    t.eq(helper(1), 2)
+`})
+	code, out, said := larkspur(t, "test", dir, "--cover")
+	if want := " 80%  scripts/a.star   not reached: 11-12, 21\n100%  scripts/netflix.star\n"; code != exitFine || out != want {
+		t.Errorf("got %d, %s%s\nwant %s", code, out, said, want)
+	}
+	if code, out, said := larkspur(t, "test", dir, "--cover", "--json"); code != exitFine || strings.Count(out, "\n") != 1 || !strings.Contains(said, "scripts/a.star   not reached") {
+		t.Errorf("got %d, %s%s", code, out, said)
+	}
+}

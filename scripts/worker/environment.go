@@ -21,6 +21,7 @@ type environment struct {
 	words       map[string]*word    // by wire name
 	scripts     starlark.StringDict // what files of a workspace see
 	library     starlark.StringDict // what files of the shipped library see besides
+	cover       *coverage           // nil unless it is asked for
 	trace       []byte              // where a worker with one call writes down where it is; see wire.PutTrace
 }
 
@@ -49,6 +50,10 @@ func newEnvironment(hello wire.Hello) *environment {
 	env.library = assemble(internal)
 	env.library["inverse"] = starlark.NewBuiltin("inverse", inverseWord)
 	env.library["resolve"] = starlark.NewBuiltin("resolve", resolveWord)
+	if hello.Cover {
+		env.cover = newCoverage()
+		env.scripts[coverWord] = starlark.NewBuiltin("cover", env.cover.word)
+	}
 	env.scripts.Freeze()
 	env.library.Freeze()
 	return env

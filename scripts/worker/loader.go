@@ -135,6 +135,9 @@ func (l *loader) parse(path, text string) {
 	}
 	f.syntax = tree
 	callRun(tree)
+	if l.env.cover != nil && !f.isLibrary() && !f.isTest() {
+		l.env.cover.instrument(tree)
+	}
 	program, err := starlark.FileProgram(tree, l.predeclared(f).Has)
 	var list resolve.ErrorList
 	if errors.As(err, &list) {

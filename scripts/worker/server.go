@@ -92,6 +92,13 @@ func (s *server) end() {
 
 func (s *server) send(kind string, call uint64, body any) error {
 	var frame bytes.Buffer
+	if s.env.cover != nil {
+		if news, some := s.env.cover.take(); some {
+			if err := wire.Write(&frame, wire.KindCovered, 0, news); err != nil {
+				return err
+			}
+		}
+	}
 	if err := wire.Write(&frame, kind, call, body); err != nil {
 		return err
 	}
