@@ -104,6 +104,59 @@ def test_the_controller_is_away(t):
 	}
 }
 
+// Jobs, delays, lists of results, mails and what a playbook prints; sleeps pass by
+// themselves.
+func TestTestsOfAJob(t *testing.T) {
+	code, lines, said := tested(t, map[string]string{
+		"scripts/shop.star": `
+def look():
+    print("looking")
+    r = attempt(lambda: http.get("https://shop.example.org/", timeout = "10s"), tries = 2, backoff = "1m")
+    if not r.ok:
+        email.send("dave", "The shop is down", r.error.message)
+        http.post("https://shop.example.org/log", json = {"down": True})
+    change("note it", do = note, undo = forget, args = {"what": "down"}, expires = "1h")
+
+def note(what):
+    return what
+
+def forget(done, what):
+    http.delete("https://shop.example.org/log/" + done)
+
+job(name = "shop", every = "5m", do = look)
+`,
+		"scripts/shop_test.star": `
+def test_slow(t):
+    t.delay("http.get", "20s")
+    r = t.job("shop")
+    t.eq([c.error.message for c in r.calls("http.get")], ["http.get: no answer within 10s"] * 2)
+    t.eq([c.started for c in r.calls("http.get")], ["2026-01-05T09:00:10Z", "2026-01-05T09:01:20Z"])
+    t.eq([(m.to, m.subject, m.question) for m in r.mails], [(["dave@example.org"], "The shop is down", False)])
+    t.eq(r.calls("http.post")[0].kwargs["json"], {"down": True})
+    t.eq((r.log, r.status, r.incident), (["looking"], "done", None))
+    t.eq([c.title for c in r.changes], ["note it"])
+    t.eq(len(r.calls("change")), 1)
+    t.advance("1h")
+    t.eq([c.args for c in r.calls("http.delete")], [("https://shop.example.org/log/down",)])
+
+def test_second_try(t):
+    t.fake("http.get", [t.error("timeout"), struct(status = 200)])
+    first = t.job("shop")
+    t.eq(first.mails, [])
+    t.fake("http.get", struct(status = 200))
+    second = t.job("shop")
+    t.eq((len(first.calls("http.get")), len(second.calls("http.get"))), (2, 1))
+    t.fails(lambda: first.calls("http.gt"), 'there is no builtin "http.gt"')
+    t.fails(lambda: t.fake("ask", None), "people answer")
+    t.fails(lambda: t.answer("family", "Yes"), "no person")
+    t.fails(lambda: t.job("shp"), 'no job "shp"')
+    t.eq(t.person("ana").email, "ana@example.org")
+`})
+	if code != exitFine || len(lines) != 2 {
+		t.Errorf("got %d, %s%+v", code, said, lines)
+	}
+}
+
 // The worker of the playbook dies while it waits, within a read, and within an
 // effect: the replay crosses the process and nothing happens twice.
 func TestTestsCrash(t *testing.T) {

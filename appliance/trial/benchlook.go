@@ -1,10 +1,12 @@
 package trial
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
+	"larkspur/builtins/settings"
 	"larkspur/engine"
 	"larkspur/engine/record"
 	"larkspur/engine/runner"
@@ -70,8 +72,11 @@ func (t *trialTest) resultLook(s *started, name string, of engine.Value) (engine
 		}
 		return t.stepViews([]engine.Run{*main}, func(engine.Step) bool { return true })
 	case "calls":
-		wanted, given := of.(string)
-		return t.stepViews(runs, func(s engine.Step) bool { return !given || s.Builtin == wireName(wanted) })
+		wanted, err := t.wireName(of)
+		if err != nil {
+			return nil, err
+		}
+		return t.stepViews(runs, func(s engine.Step) bool { return wanted == "" || s.Builtin == wanted })
 	case "log":
 		return t.log(runs)
 	case "mails":
@@ -84,12 +89,25 @@ func (t *trialTest) resultLook(s *started, name string, of engine.Value) (engine
 	return nil, engine.Errorf(engine.Invalid, "a result has no %s", name)
 }
 
-// wireName is the name of a step that scripts write as i.close.
-func wireName(name string) string {
+// wireName is the name of steps that scripts write as unifi.block, i.close or
+// change; "" for any.
+func (t *trialTest) wireName(of engine.Value) (string, error) {
+	given := text(of)
+	name := given
 	if method, ok := strings.CutPrefix(name, "i."); ok {
-		return "incident." + method
+		name = "incident." + method
 	}
-	return name
+	if name == "change" {
+		name = "change.made"
+	}
+	if _, known := t.signature(name); known || name == "" {
+		return name, nil
+	}
+	names := slices.Collect(maps.Keys(t.builtins.signatures))
+	for _, s := range runner.Signatures() {
+		names = append(names, s.Name)
+	}
+	return "", engine.Errorf(engine.NotFound, "calls: there is no builtin %q", given).WithHint("%s", settings.Suggest(name, names))
 }
 
 func orNothing(r *engine.Run, of func(engine.Run) engine.Value) engine.Value {

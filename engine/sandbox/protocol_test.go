@@ -43,6 +43,10 @@ func TestProtocol(t *testing.T) {
 		{"no class", wire.KindRun, computing, wire.KindStep, `{"n":1,"builtin":"ssh.run","class":"pure","args":{}}`, `class "pure"`},
 		{"number", wire.KindRun, computing, wire.KindStep, `{"n":0,"builtin":"http.get","class":"read","args":{}}`, "cannot be"},
 		{"arguments", wire.KindRun, computing, wire.KindStep, `{"n":1,"builtin":"http.get","class":"read","args":[]}`, "are no dict"},
+		{"word of a test", wire.KindTest, computing, wire.KindStep, `{"n":1,"builtin":"t.fake","args":{}}`, ""},
+		{"a fake that nobody wants", wire.KindTest, computing, wire.KindFaked, `{}`, `"faked" in answer to test`},
+		{"a fake of a run", wire.KindRun, computing, wire.KindFaked, `{}`, `"faked" in answer to run`},
+		{"coverage that nobody wants", wire.KindTest, computing, wire.KindCovered, `{}`, "which nobody asked for"},
 		{"long path", wire.KindRun, computing, wire.KindStep, `{"n":1,"path":"` + strings.Repeat("x", 300) + `","builtin":"http.get","class":"read","args":{}}`, "cannot be"},
 	}
 	for _, tt := range tests {

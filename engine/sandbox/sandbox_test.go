@@ -481,3 +481,95 @@ func TestForeignProcess(t *testing.T) {
 		})
 	}
 }
+
+// A test asks the bench, which asks its fakes before it answers, which ask the
+// bench in turn; and it says where it died.
+func TestTestsAskAndAreAsked(t *testing.T) {
+	p := start(t, func(cfg *sandbox.Config) { cfg.Trace = true })
+	l := bundle("x = 1\n")
+	l.Tests = map[string]string{"scripts/a_test.star": `
+def test_a(t):
+    def fake(url, **kw):
+        t.crash()
+        return struct(url = url, kw = sorted(kw))
+    t.fake("http.get", fake)
+    t.job("x")
+
+def test_b(t):
+    x = len([1])
+    y = [x] * 1000000000
+`}
+	loaded, err := p.Load(t.Context(), l)
+	if err != nil || len(loaded.Tests) != 2 {
+		t.Fatalf("got %+v, %v", loaded, err)
+	}
+	open := func(name string) *sandbox.Call {
+		c, err := p.StartTest(t.Context(), wire.Test{Bundle: l.Bundle.Hash, File: "scripts/a_test.star", Name: name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	c := open("test_a")
+	var told []string
+	next := func() sandbox.Event {
+		event, err := c.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch e := event.(type) {
+		case *wire.Step:
+			told = append(told, e.Builtin+" at "+e.At)
+		case *wire.Faked:
+			told = append(told, "faked "+string(e.Result))
+		case *wire.Ended:
+			told = append(told, "ended "+e.Status)
+		}
+		return event
+	}
+	reply := func(err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	next() // t.fake
+	reply(c.Answer(wire.Answer{}))
+	next() // t.job
+	reply(c.Fake(wire.Fake{Builtin: "http.get", Args: engine.MustEncode(map[string]engine.Value{"url": "u", "timeout": int64(1)}), Order: []string{"url", "timeout"}, Positional: 1}))
+	next() // t.crash, within the fake
+	reply(c.Answer(wire.Answer{}))
+	next() // the fake's result
+	reply(c.Answer(wire.Answer{}))
+	next() // the end
+	want := []string{
+		"t.fake at scripts/a_test.star:6:11", "t.job at scripts/a_test.star:7:10", "t.crash at scripts/a_test.star:4:16",
+		`faked {"$":"struct","v":{"kw":["timeout"],"url":"u"}}`, "ended done",
+	}
+	if got := strings.Join(told, "\n"); got != strings.Join(want, "\n") {
+		t.Errorf("got\n%s\nwant\n%s", got, strings.Join(want, "\n"))
+	}
+	var death *sandbox.Death
+	if _, err := open("test_b").Next(t.Context()); !errors.As(err, &death) || death.Why != sandbox.DiedMemory || death.At != "scripts/a_test.star:11:10" {
+		t.Errorf("got %v, %+v", err, death)
+	}
+}
+
+// A worker that is told to die is no death to count, and another takes its place.
+func TestKill(t *testing.T) {
+	p := start(t, nil)
+	c := begin(t, p, run(load(t, p, "def f():\n    return now()\n")))
+	if _, err := c.Next(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p.Kill()
+	var death *sandbox.Death
+	if _, err := c.Next(t.Context()); !errors.As(err, &death) || death.Why != sandbox.DiedKilled || death.Suspect {
+		t.Errorf("got %v", err)
+	}
+	if deaths := p.Status()[0].Deaths; deaths != 0 {
+		t.Errorf("got %d deaths, want none", deaths)
+	}
+	if _, ended := finish(t, begin(t, p, run(load(t, p, "def f():\n    return now()\n"))), echo); ended.Status != "done" {
+		t.Errorf("got %+v", ended)
+	}
+}
