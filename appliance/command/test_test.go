@@ -157,6 +157,36 @@ def test_second_try(t):
 	}
 }
 
+// Branches take turns on the bench, too, and their worker may die between them.
+func TestTestsOfBranches(t *testing.T) {
+	code, lines, said := tested(t, map[string]string{
+		"scripts/par.star": `
+def look(i):
+    names = parallel(lambda name: http.get("https://example.org/" + name, timeout = "10s").body, each = ["a", "b", "c"])
+    i.close(", ".join(names))
+
+rule(name = "par", when = on.webhook("par"), do = look)
+`,
+		"scripts/par_test.star": `
+def test_in_order(t):
+    t.fake("http.get", lambda url, **kw: struct(status = 200, body = url[-1]))
+    t.eq(t.trigger("par").incident.reason, "a, b, c")
+
+def test_crash(t):
+    def get(url, **kw):
+        if url.endswith("b"):
+            t.crash()
+        return struct(status = 200, body = url[-1])
+    t.fake("http.get", get)
+    r = t.trigger("par")
+    t.eq(r.incident.reason, "a, b, c")
+    t.eq(len(r.calls("http.get")), 3)
+`})
+	if code != exitFine || len(lines) != 2 {
+		t.Errorf("got %d, %s%+v", code, said, lines)
+	}
+}
+
 // The worker of the playbook dies while it waits, within a read, and within an
 // effect: the replay crosses the process and nothing happens twice.
 func TestTestsCrash(t *testing.T) {

@@ -1,6 +1,7 @@
 package trial
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -204,7 +205,7 @@ func (t *trialTest) steps(runs []engine.Run, want func(engine.Step) bool) (all [
 			}
 		}
 	}
-	slices.SortStableFunc(all, func(a, b engine.Step) int { return a.Started.Compare(b.Started) })
+	slices.SortStableFunc(all, func(a, b engine.Step) int { return cmp.Or(a.Started.Compare(b.Started), cmp.Compare(a.Order, b.Order)) })
 	return all, nil
 }
 

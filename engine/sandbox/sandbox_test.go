@@ -532,14 +532,13 @@ def test_b(t):
 			t.Fatal(err)
 		}
 	}
-	next() // t.fake
-	reply(c.Answer(wire.Answer{}))
-	next() // t.job
+	step := func() *wire.Step { return next().(*wire.Step) }
+	reply(c.Answer(step(), wire.Answer{})) // t.fake
+	job := step()
 	reply(c.Fake(wire.Fake{Builtin: "http.get", Args: engine.MustEncode(map[string]engine.Value{"url": "u", "timeout": int64(1)}), Order: []string{"url", "timeout"}, Positional: 1}))
-	next() // t.crash, within the fake
-	reply(c.Answer(wire.Answer{}))
-	next() // the fake's result
-	reply(c.Answer(wire.Answer{}))
+	reply(c.Answer(step(), wire.Answer{})) // t.crash, within the fake
+	next()                                 // the fake's result
+	reply(c.Answer(job, wire.Answer{}))
 	next() // the end
 	want := []string{
 		"t.fake at scripts/a_test.star:6:11", "t.job at scripts/a_test.star:7:10", "t.crash at scripts/a_test.star:4:16",
