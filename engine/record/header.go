@@ -216,6 +216,8 @@ const (
 	UndoRequestedKind Kind = 50
 
 	IncidentChangedKind Kind = 60
+
+	StateSetKind Kind = 70
 )
 
 var kindNames = map[Kind]string{
@@ -226,6 +228,7 @@ var kindNames = map[Kind]string{
 	RunEndedKind: "run_ended", WorkerDiedKind: "worker_died", StepDoubtedKind: "step_doubted", StepResolvedKind: "step_resolved",
 	QuestionAnsweredKind: "question_answered",
 	TimerFiredKind:       "timer_fired", UndoRequestedKind: "undo_requested", IncidentChangedKind: "incident_changed",
+	StateSetKind: "state_set",
 }
 
 // String returns the kind's name as pages and exports write it.

@@ -343,6 +343,18 @@ type IncidentAct struct {
 	Text     string        `json:"text,omitempty"` // the note, or the reason
 }
 
+// StateSet keeps a value for later runs, or, without one, removes it. In a run's
+// own shard it has effect as long as the run may write; in another one the offer
+// makes that it does so once.
+type StateSet struct {
+	Expires    time.Time   `json:"expires,omitzero"`
+	Generation int         `json:"generation"`
+	Key        string      `json:"key"`
+	Offer      string      `json:"offer,omitempty"`
+	Run        string      `json:"run"`
+	Value      engine.Data `json:"value,omitempty"`
+}
+
 // Outcome is what became of a record: applied, or no effect and why, and what
 // it made. It is computed once and recorded.
 type Outcome struct {

@@ -81,6 +81,8 @@ func residues(k Kind) (r residue, known bool) {
 		return of(leftOfAnswer, func(p *QuestionAnswered, s string) { p.By = s }), true
 	case UndoRequestedKind:
 		return of(leftOfUndo, nil), true
+	case StateSetKind:
+		return of(leftOfSet, nil), true
 	case IncidentChangedKind:
 		return of(leftOfAct, func(p *IncidentAct, s string) { sayAct(p, s) }), true
 	}
@@ -228,6 +230,9 @@ func leftOfAnswer(p QuestionAnswered) QuestionAnswered {
 }
 
 func leftOfUndo(p UndoRequested) UndoRequested { return UndoRequested{Change: p.Change} }
+
+// leftOfSet keeps nothing: the memory is as if the run had not set it.
+func leftOfSet(p StateSet) StateSet { return StateSet{Generation: p.Generation, Run: p.Run} }
 
 func leftOfAct(p IncidentAct) IncidentAct {
 	return IncidentAct{Act: p.Act, Incident: p.Incident, Quiet: p.Quiet}

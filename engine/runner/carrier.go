@@ -153,7 +153,7 @@ func (c *carrier) step(ctx context.Context, s *wire.Step) (wire.Answer, verdict,
 	if c.steps > c.r.cfg.MaxSteps {
 		return wire.Answer{Error: &engine.Error{
 			Kind: engine.Script, Cause: "limit", At: s.At, Message: "a run may have " + itoa(c.r.cfg.MaxSteps) + " steps",
-			Hint: "split the work into several runs",
+			Hint: "continue_as(fn, args) goes on with a fresh journal",
 		}}, goOn, nil
 	}
 	if c.held > maxPendingBytes || len(c.pending) >= maxPendingRecords {

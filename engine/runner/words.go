@@ -49,7 +49,15 @@ func wordList() []word {
 	return []word{
 		{sign("now", engine.Read, "The time, recorded; it never goes back."), performNow},
 		{internal(sign("parallel", engine.Read, "Begins branches that take turns.", required("branches", "int"), required("at_once", "int"))), performParallel},
+		{internal(sign("continue_as", engine.Repeatable, "Goes on in a new run, with a fresh journal.", required("fn", "any"), required("args", "dict"))), performContinue},
 		{sign("print", engine.Read, "Writes a line to the run's log.", required("text", "text")), performPrint},
+		{sign("today", engine.Read, "The day's beginning in the workspace's zone, recorded."), performToday},
+		{sign("random.int", engine.Read, "A number from low to high, both included; recorded.", required("low", "int"), required("high", "int")), performRandom},
+		{sign("random.float", engine.Read, "A number from 0 to below 1, recorded."), performRandom},
+		{sign("random.choice", engine.Read, "One of the items, recorded.", required("items", "list")), performRandom},
+		{sign("random.shuffle", engine.Read, "The items in another order, recorded.", required("items", "list")), performRandom},
+		{sign("state.get", engine.Read, "What state.set keeps under a key, else default.", required("key", "text"), p("default", "any")), performStateGet},
+		{sign("state.set", engine.Repeatable, "Keeps a value between runs; None removes it.", required("key", "text"), required("value", "any"), p("expires", "duration|time")), performStateSet},
 		{sign("ask", engine.Repeatable, "Asks people and waits for an answer.",
 			required("to", "person|list"), required("question", "text"), p("choices", "pairs"), p("fields", "list"), p("details", "list"),
 			p("timeout", "duration"), p("default", "text"), fallback("why", "bool", false), p("proof", "text")), performAsk},
@@ -77,12 +85,15 @@ func internal(s engine.Signature) engine.Signature {
 }
 
 func performNow(_ context.Context, c *carrier, s *wire.Step, _ map[string]engine.Value) (wire.Answer, verdict, error) {
-	now := c.r.cfg.Clock.Now()
-	if now.Before(c.last) {
-		now = c.last
+	return c.answer(c.describe(s), c.moment(), nil)
+}
+
+// moment is the time as a run sees it: it never goes back.
+func (c *carrier) moment() time.Time {
+	if now := c.r.cfg.Clock.Now(); now.After(c.last) {
+		c.last = now
 	}
-	c.last = now
-	return c.answer(c.describe(s), now, nil)
+	return c.last
 }
 
 func performPrint(_ context.Context, c *carrier, s *wire.Step, _ map[string]engine.Value) (wire.Answer, verdict, error) {

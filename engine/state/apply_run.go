@@ -196,10 +196,14 @@ func applyDone(t *tx, p record.StepDone, o record.Outcome) {
 	t.putStep(p.Run, p.Generation, p.Path, p.Number, e)
 	runs := o.Runs
 	for _, s := range p.Starts {
-		t.startRun(engine.Run{
+		started := engine.Run{
 			ID: runs[0], Incident: r.Incident, Handler: s.Handler, Args: s.Args, Bundle: r.Bundle, Commit: r.Commit,
 			Purpose: s.Purpose, Parent: r.ID, Rule: r.Rule, Mode: r.Mode, Erased: t.erased,
-		})
+		}
+		if s.Purpose == r.Purpose {
+			t.succeed(&started, r)
+		}
+		t.startRun(started)
 		runs = runs[1:]
 	}
 	if p.Change != nil {
@@ -216,6 +220,16 @@ func applyDone(t *tx, p record.StepDone, o record.Outcome) {
 	}
 	if worthTelling(r, e, p) {
 		t.tell(r.Incident)
+	}
+}
+
+// succeed makes a run the one that goes on in another's place.
+func (t *tx) succeed(next *engine.Run, r engine.Run) {
+	next.Event = r.Event
+	k := hashKey(classJob, t.shard, r.Rule)
+	if last, ok := get[firing](t, k); ok && last.Run == r.ID {
+		last.Run = next.ID
+		t.put(k, last)
 	}
 }
 
@@ -436,6 +450,8 @@ func decideTimer(t *tx, p record.TimerFired) record.Outcome {
 		o.Question, o.Woken = q.ID, []string{q.Run}
 	case "sleep":
 		o.Woken = []string{tm.Target}
+	case keptTimer:
+		return o // its time is over
 	case "change":
 		o.Change = tm.Target
 		if _, why := t.undoable(tm.Target); why == "" {
@@ -457,6 +473,8 @@ func applyTimer(t *tx, p record.TimerFired, o record.Outcome) {
 		t.endQuestion(q, viaTimer)
 	case "sleep":
 		t.endStep(tm.Target, tm.Step, viaTimer)
+	case keptTimer:
+		t.Delete(hashKey(classKept, t.shard, tm.Target))
 	case "change":
 		if o.Run != "" {
 			t.startUndo(tm.Target, o.Run, "its time is over")

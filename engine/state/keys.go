@@ -53,6 +53,7 @@ const (
 	classTally      = 'S' // shard, h s d or t, span, rule 0 type 0 severity 0 team → engine.Tally
 	classTallyFrom  = 'Y' // shard, h s or d → span before which no tally is kept
 	classHidden     = 'y' // shard, hash of team and owner → engine.Hidden
+	classKept       = 'K' // shard, hash of key → what state.set keeps
 	classErasure    = 'X' // shard, its first record → erasureEntry
 	classErasureOf  = 'Z' // shard, hash of an erasure's id → its first record
 )
@@ -63,7 +64,7 @@ var classes = []byte{
 	classStep, classQuestion, classAsked, classQuestionOf, classToken, classTimer, classDue, classDueFrom, classTimerOf,
 	classChange, classInForce, classChangeOf, classJob, classRule, classBundle, classCursor, classTerm, classWord, classHit,
 	classTally, classTallyFrom, classHidden,
-	classErasure, classErasureOf,
+	classKept, classErasure, classErasureOf,
 }
 
 func key(class byte, shard uint16) []byte {

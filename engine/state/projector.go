@@ -108,6 +108,8 @@ func verbs(k record.Kind) (verb, bool) {
 		return verbOf(decideTimer, applyTimer), true
 	case record.UndoRequestedKind:
 		return verbOf(decideUndo, applyUndo), true
+	case record.StateSetKind:
+		return verbOf(decideSet, applySet), true
 	case record.IncidentChangedKind:
 		return verbOf(decideIncident, applyIncident), true
 	}

@@ -182,7 +182,9 @@ func (w *workload) resolution() ledger.New {
 }
 
 func (w *workload) fromOutside() ledger.New {
-	switch w.rnd.IntN(5) {
+	switch w.rnd.IntN(6) {
+	case 5:
+		return w.memory()
 	case 4:
 		return w.resolution()
 	case 0:
@@ -193,6 +195,17 @@ func (w *workload) fromOutside() ledger.New {
 		return rec(record.UndoRequestedKind, record.UndoRequested{Change: w.id('c'), By: "dave"})
 	}
 	return rec(record.IncidentChangedKind, w.act())
+}
+
+func (w *workload) memory() ledger.New {
+	p := record.StateSet{Run: w.id('r'), Generation: 1, Key: w.pick("a", "b"), Offer: w.pick("", fmt.Sprint("s", w.rnd.IntN(40)))}
+	if w.often(3) {
+		p.Value = engine.MustEncode(int64(w.rnd.IntN(9)))
+	}
+	if w.often(2) {
+		p.Expires = w.b.clock.now.Add(time.Hour)
+	}
+	return rec(record.StateSetKind, p)
 }
 
 func (w *workload) rare() ledger.New {

@@ -65,6 +65,9 @@ func (c *call) execute() wire.Ended {
 		if s := asStop(err); s != nil {
 			ended.Status = s.status
 		}
+		if ended.Status == endedDone { // continue_as
+			return wire.Ended{Status: endedDone}
+		}
 		return ended
 	}
 	ended := wire.Ended{Status: endedDone}
@@ -176,7 +179,7 @@ func (c *call) next(w *word, args map[string]engine.Value) (*wire.Step, error) {
 	}
 	if c.steps >= MaxSteps {
 		return nil, &stop{endedFailed, engine.Errorf(engine.Script, "%s would be step %d: a run may have %d", w.Name, c.steps+1, MaxSteps).
-			WithCause(causeLimit).WithHint("split the work into several runs")}
+			WithCause(causeLimit).WithHint("continue_as(fn, args) goes on with a fresh journal")}
 	}
 	c.steps++
 	c.number++

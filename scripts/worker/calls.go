@@ -58,6 +58,8 @@ func (in *inspector) known(n *syntax.CallExpr) *word {
 			return attemptSignature()
 		case "change":
 			return changeSignature()
+		case "continue_as":
+			return continueSignature()
 		case "parallel":
 			return parallelSignature(withoutName(n.Args))
 		}

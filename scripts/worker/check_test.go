@@ -67,6 +67,9 @@ func TestProblems(t *testing.T) {
 		{"hidden arguments", "def g(*a, **kw):\n    unifi.block(*a, **kw)\n", ``},
 		{"attempt of a result", "def g():\n    attempt(http.get(url = \"https://example.org\"), tires = 2)\n    attempt(http.get(url = \"https://example.org\"))\n", `2:5: error: attempt: unexpected argument "tires" | did you mean tries?
 3:13: error: attempt: fn: got what the call returns, want a function | write attempt(lambda: …): what is called there must be called inside`},
+		{"continues", "def g(i):\n    continue_as(lambda: 1)\n    continue_as(g, arg = {})\n    state.sett(\"k\", 1)\n", `2:17: error: continue_as: fn: got a lambda, want a top-level def | what may run later is named: write a def at the top level of the file and give what it needs as args
+3:5: error: continue_as: unexpected argument "arg" | did you mean args?
+4:11: error: there is no state.sett | did you mean set?`},
 		{"parallels", "def g(x):\n    parallel(g, lambda: 1, ech = [1])\n    parallel(now(), g)\n    parallel(g, each = 5)\n    parallel()\n", `2:5: error: parallel: unexpected argument "ech" | did you mean each?
 3:14: error: parallel: fn: got what the call returns, want a function | write parallel(lambda: …): what is called there must be called inside
 4:24: error: parallel: each: got 5, want a list

@@ -29,7 +29,7 @@ type environment struct {
 const libraryPrefix = "@larkspur//"
 
 // localWords are spelled like builtins but performed here, by way of them.
-var localWords = map[string]bool{"change.made": true, "change.undo": true, "parallel": true}
+var localWords = map[string]bool{"change.made": true, "change.undo": true, "parallel": true, "continue_as": true}
 
 func newEnvironment(hello wire.Hello) *environment {
 	env := &environment{hello: hello, interpreter: interpreterVersion(), words: map[string]*word{}}
@@ -110,17 +110,18 @@ func assemble(members map[string]starlark.StringDict) starlark.StringDict {
 // localMembers are the words performed in the worker.
 func localMembers() starlark.StringDict {
 	return starlark.StringDict{
-		"attempt":  starlark.NewBuiltin("attempt", attemptWord),
-		"change":   starlark.NewBuiltin("change", changeWord),
-		"parallel": starlark.NewBuiltin("parallel", parallelWord),
-		"fail":     starlark.NewBuiltin("fail", failWord),
-		"print":    starlark.NewBuiltin("print", printWord),
-		"secret":   starlark.NewBuiltin("secret", secretWord),
-		"run":      starlark.NewBuiltin("run", runWord),
-		"rule":     starlark.NewBuiltin("rule", ruleWord),
-		"job":      starlark.NewBuiltin("job", jobWord),
-		"on":       onModule(),
-		"field":    fieldModule(),
+		"continue_as": starlark.NewBuiltin("continue_as", continueWord),
+		"attempt":     starlark.NewBuiltin("attempt", attemptWord),
+		"change":      starlark.NewBuiltin("change", changeWord),
+		"parallel":    starlark.NewBuiltin("parallel", parallelWord),
+		"fail":        starlark.NewBuiltin("fail", failWord),
+		"print":       starlark.NewBuiltin("print", printWord),
+		"secret":      starlark.NewBuiltin("secret", secretWord),
+		"run":         starlark.NewBuiltin("run", runWord),
+		"rule":        starlark.NewBuiltin("rule", ruleWord),
+		"job":         starlark.NewBuiltin("job", jobWord),
+		"on":          onModule(),
+		"field":       fieldModule(),
 	}
 }
 

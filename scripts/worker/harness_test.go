@@ -38,6 +38,8 @@ func testHello() wire.Hello {
 		Engine: "test", HashKeys: map[string][]byte{"k1": []byte("one"), "k2": []byte("two")}, HashKey: "k2",
 		MaxTicks: 1_000_000, MaxEvaluateTicks: 100_000,
 		Signatures: []engine.Signature{
+			sign("state.get", engine.Read, 2, need("key", "text"), engine.Param{Name: "default", Kind: "any"}),
+			sign("state.set", engine.Repeatable, 3, need("key", "text"), need("value", "any"), engine.Param{Name: "expires", Kind: "duration|time"}),
 			sign("parallel", engine.Read, 0), sign("now", engine.Read, 0), sign("print", engine.Read, 1, need("text", "text")),
 			sign("sleep", engine.Repeatable, 1, engine.Param{Name: "duration", Kind: "duration"}, engine.Param{Name: "until", Kind: "time"}),
 			sign("ask", engine.Repeatable, 2, need("to", "person|list"), need("question", "text"), engine.Param{Name: "choices", Kind: "pairs"},

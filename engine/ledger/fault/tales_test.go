@@ -255,6 +255,9 @@ func (r *run) play() {
 		r.append(r.shard, o.link(question), o.end(engine.RunDone))
 	}
 	r.nap()
+	r.append(r.shard, rec(record.StateSetKind, record.StateSet{
+		Expires: r.clock.Now().Add(time.Hour), Generation: 1, Key: fmt.Sprint("key", r.rng.IntN(5)), Run: r.id, Value: r.data(),
+	}), r.done(record.StepDone{Builtin: "state.set"}))
 	if r.chance(3) {
 		r.one(r.shard, record.WorkerDiedKind, record.WorkerDied{Generation: 1, Run: r.id, Why: "killed"})
 	}
