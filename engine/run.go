@@ -41,7 +41,9 @@ type Run struct {
 	// Sleeps are the steps that it waits in besides questions, separated by
 	// spaces: closing its incident ends them.
 	Sleeps string `json:"sleeps,omitempty"`
-	Error  *Error `json:"error,omitempty"`
+	// Held are the steps that are held before they have begun.
+	Held  string `json:"held,omitempty"`
+	Error *Error `json:"error,omitempty"`
 	// Engine is the version of Larkspur that the run began with.
 	Engine string `json:"engine,omitempty"`
 	// Saves is the hand work that it saves, as its rule states it.
@@ -87,6 +89,8 @@ type Step struct {
 	// Order is the place of its result in the run's journal, or, without one, of
 	// its start: a number of the ledger. Branches of a parallel go on in this order.
 	Order uint64 `json:"order,omitempty"`
+	// Held says what holds it before it has begun: brake or limit.
+	Held string `json:"held,omitempty"`
 	// Resolved says what a person said of it when it was in doubt.
 	Resolved *Resolution `json:"resolved,omitempty"`
 	// Erased says that arguments or result are gone, when and why.
@@ -98,6 +102,10 @@ const (
 	OutcomeHappened = "happened" // with a value
 	OutcomeAgain    = "again"    // do it once more
 	OutcomeSkip     = "skip"     // go on without it
+
+	// Of a step that is held, see Brake.
+	OutcomeRelease = "release" // let it go on, whatever holds it
+	OutcomeDrop    = "drop"    // do not do it: an error of kind denied
 )
 
 // SayOutcome says one of them in words.
@@ -107,11 +115,15 @@ func SayOutcome(outcome string) string {
 		return "it happened"
 	case OutcomeAgain:
 		return "do it again"
+	case OutcomeRelease:
+		return "let it go on"
+	case OutcomeDrop:
+		return "drop it"
 	}
 	return "skip it"
 }
 
-// Resolution is what a person said of a step in doubt.
+// Resolution is what a person said of a step in doubt, or of one that is held.
 type Resolution struct {
 	Step    string    `json:"step"` // PATH/N
 	Outcome string    `json:"outcome"`

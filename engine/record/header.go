@@ -218,6 +218,8 @@ const (
 	IncidentChangedKind Kind = 60
 
 	StateSetKind Kind = 70
+
+	BrakeSetKind Kind = 80
 )
 
 var kindNames = map[Kind]string{
@@ -228,7 +230,7 @@ var kindNames = map[Kind]string{
 	RunEndedKind: "run_ended", WorkerDiedKind: "worker_died", StepDoubtedKind: "step_doubted", StepResolvedKind: "step_resolved",
 	QuestionAnsweredKind: "question_answered",
 	TimerFiredKind:       "timer_fired", UndoRequestedKind: "undo_requested", IncidentChangedKind: "incident_changed",
-	StateSetKind: "state_set",
+	StateSetKind: "state_set", BrakeSetKind: "brake_set",
 }
 
 // String returns the kind's name as pages and exports write it.

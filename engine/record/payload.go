@@ -158,12 +158,14 @@ type JobFired struct {
 
 // StepStarted says that a step is about to touch the world, or waits.
 type StepStarted struct {
-	Args       engine.Data  `json:"args,omitempty"`
-	At         string       `json:"at"`
-	Builtin    string       `json:"builtin"`
-	Class      engine.Class `json:"class"`
-	Generation int          `json:"generation"`
-	Hash       string       `json:"hash"`
+	Args    engine.Data  `json:"args,omitempty"`
+	At      string       `json:"at"`
+	Builtin string       `json:"builtin"`
+	Class   engine.Class `json:"class"`
+	// Effect: the step changes the world, so that a brake holds it.
+	Effect     bool   `json:"effect,omitempty"`
+	Generation int    `json:"generation"`
+	Hash       string `json:"hash"`
 	// Limited: Until is the end of an attempt's timeout, not of the sleep.
 	Limited bool   `json:"limited,omitempty"`
 	Number  int    `json:"n"`
@@ -240,6 +242,13 @@ type WorkerDied struct {
 	Why        string `json:"why"`
 }
 
+// BrakeSet presses the brake of a shard, or lets it go.
+type BrakeSet struct {
+	By  string `json:"by"`
+	On  bool   `json:"on"`
+	Why string `json:"why,omitempty"`
+}
+
 // StepDoubted says that nobody knows whether a step of class once happened: it
 // was started, and has no result.
 type StepDoubted struct {
@@ -250,8 +259,8 @@ type StepDoubted struct {
 	Run        string        `json:"run"`
 }
 
-// StepResolved offers what a person says of a step in doubt. Result is the
-// step's, unless it is to be done again.
+// StepResolved offers what a person says of a step in doubt, or of one that is
+// held. Result is the step's, unless it is to be done.
 type StepResolved struct {
 	By         string      `json:"by"`
 	Generation int         `json:"generation"`

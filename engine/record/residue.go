@@ -83,6 +83,8 @@ func residues(k Kind) (r residue, known bool) {
 		return of(leftOfUndo, nil), true
 	case StateSetKind:
 		return of(leftOfSet, nil), true
+	case BrakeSetKind:
+		return of(func(p BrakeSet) BrakeSet { return BrakeSet{On: p.On} }, func(p *BrakeSet, s string) { p.By = s }), true
 	case IncidentChangedKind:
 		return of(leftOfAct, func(p *IncidentAct, s string) { sayAct(p, s) }), true
 	}
@@ -143,7 +145,7 @@ func leftOfJob(p JobFired) JobFired {
 
 func leftOfStarted(p StepStarted) StepStarted {
 	return StepStarted{
-		At: p.At, Builtin: p.Builtin, Class: p.Class, Generation: p.Generation, Limited: p.Limited, Number: p.Number,
+		At: p.At, Builtin: p.Builtin, Class: p.Class, Effect: p.Effect, Generation: p.Generation, Limited: p.Limited, Number: p.Number,
 		Path: p.Path, Question: leftOfQuestion(p.Question), Run: p.Run, Until: p.Until, Version: p.Version,
 	}
 }

@@ -22,7 +22,7 @@ var kinds = map[record.Kind]any{
 	record.WorkerDiedKind: record.WorkerDied{}, record.QuestionAnsweredKind: record.QuestionAnswered{},
 	record.StepDoubtedKind: record.StepDoubted{}, record.StepResolvedKind: record.StepResolved{},
 	record.TimerFiredKind: record.TimerFired{}, record.UndoRequestedKind: record.UndoRequested{}, record.IncidentChangedKind: record.IncidentAct{},
-	record.StateSetKind: record.StateSet{},
+	record.StateSetKind: record.StateSet{}, record.BrakeSetKind: record.BrakeSet{},
 }
 
 // stays names every text of a payload that an erasure leaves, by its path; of
@@ -44,6 +44,7 @@ var stays = map[record.Kind]string{
 	record.StepResolvedKind:     "how outcome path run",
 	record.QuestionAnsweredKind: "how question",
 	record.UndoRequestedKind:    "change",
+	record.BrakeSetKind:         "",
 	record.IncidentChangedKind:  "act incident",
 	record.StateSetKind:         "run",
 }

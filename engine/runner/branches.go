@@ -12,6 +12,7 @@ import (
 	"larkspur/engine/ledger"
 	"larkspur/engine/record"
 	"larkspur/engine/sandbox"
+	"larkspur/engine/state"
 	"larkspur/engine/wire"
 )
 
@@ -24,7 +25,7 @@ import (
 // errand is a step's way to the world.
 type errand struct {
 	step  *wire.Step
-	start []ledger.New // is on the disk before
+	start *ledger.New // is on the disk before; nil for none
 	do    func(ctx context.Context) (engine.Result, error)
 	// settle makes its record and answer of what do returned.
 	settle func(ctx context.Context, res engine.Result, err error) (wire.Answer, verdict, error)
@@ -47,11 +48,11 @@ func (c *carrier) send(ctx context.Context, e *errand) (wire.Answer, verdict, er
 		c.ready = append(c.ready, e)
 		return wire.Answer{}, underway, nil
 	}
-	if len(e.start) > 0 {
-		o, err := c.write(ctx, e.start...)
-		if err != nil || !o.Applied {
-			return wire.Answer{}, parked, err
-		}
+	if held, v, err := c.setOut(ctx, e); err != nil || v != goOn {
+		return wire.Answer{}, v, err
+	} else if len(held) > 0 {
+		v, err := c.park(ctx)
+		return wire.Answer{}, v, err
 	}
 	res, err := e.do(ctx)
 	return e.settle(ctx, res, err)
@@ -60,24 +61,53 @@ func (c *carrier) send(ctx context.Context, e *errand) (wire.Answer, verdict, er
 // rest is the moment when all branches of the call wait: errands begin, their
 // starts in one frame; without any, the run is parked.
 func (c *carrier) rest(ctx context.Context) (verdict, error) {
-	var starts []ledger.New
-	for _, e := range c.ready {
-		starts = append(starts, e.start...)
+	held, v, err := c.setOut(ctx, c.ready...)
+	if err != nil || v != goOn {
+		return v, err
 	}
-	if len(starts) > 0 || c.effects && len(c.ready) > 0 {
-		o, err := c.write(ctx, starts...)
-		if err != nil || !o.Applied {
-			return parked, err
+	for _, e := range c.ready {
+		if !slices.Contains(held, e) {
+			c.depart(ctx, e)
 		}
-	}
-	for _, e := range c.ready {
-		c.depart(ctx, e)
 	}
 	c.ready = nil
 	if len(c.away) > 0 {
 		return goOn, nil
 	}
 	return c.park(ctx)
+}
+
+// setOut writes the starts of errands, in one frame. Those that are held wait for
+// people.
+func (c *carrier) setOut(ctx context.Context, errands ...*errand) (held []*errand, v verdict, err error) {
+	var starts []ledger.New
+	var with []*errand
+	for _, e := range errands {
+		if e.start != nil {
+			starts, with = append(starts, *e.start), append(with, e)
+		}
+	}
+	if len(starts) == 0 && !(c.effects && len(errands) > 1) {
+		return nil, goOn, nil
+	}
+	written, err := c.append(ctx, starts...)
+	if err != nil {
+		return nil, parked, err
+	}
+	for i, r := range written[len(written)-len(starts):] {
+		switch o, err := outcomeOf(r); {
+		case err != nil:
+			return nil, parked, err
+		case !o.Applied && o.Why == state.LetGo:
+			return nil, turnAgain, nil
+		case !o.Applied:
+			return nil, parked, nil
+		case o.Action != "":
+			held = append(held, with[i])
+			c.outside[engine.StepID(with[i].step.Path, with[i].step.Number)] = waiting{with[i].step, sayHeld(o.Action, with[i].step)}
+		}
+	}
+	return held, goOn, nil
 }
 
 // depart does an errand on a goroutine of its own; collect waits for all of them.

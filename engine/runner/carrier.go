@@ -263,13 +263,22 @@ func (c *carrier) forget() {
 }
 
 // write appends what is pending and more, as one frame, and returns the outcome
-// of the last record. On a full disk it waits for room: a run that was given up
-// would forget what it has done.
+// of the last record.
 func (c *carrier) write(ctx context.Context, more ...ledger.New) (record.Outcome, error) {
+	written, err := c.append(ctx, more...)
+	if err != nil || len(written) == 0 {
+		return record.Outcome{Applied: err == nil}, err
+	}
+	return outcomeOf(written[len(written)-1])
+}
+
+// append does so, and returns the records. On a full disk it waits for room: a
+// run that was given up would forget what it has done.
+func (c *carrier) append(ctx context.Context, more ...ledger.New) ([]ledger.Record, error) {
 	shard, _, _ := engine.ParseID('r', c.run.ID)
 	records := append(c.pending, more...)
 	if len(records) == 0 {
-		return record.Outcome{Applied: true}, nil
+		return nil, nil
 	}
 	// What a run has done is written even when the appliance stops meanwhile.
 	written, err := c.r.cfg.Ledger.Append(context.WithoutCancel(ctx), shard, records...)
@@ -277,13 +286,12 @@ func (c *carrier) write(ctx context.Context, more ...ledger.New) (record.Outcome
 		written, err = c.r.cfg.Ledger.Append(context.WithoutCancel(ctx), shard, records...)
 	}
 	if err != nil {
-		return record.Outcome{}, err
+		return nil, err
 	}
 	c.forget()
 	c.facts, c.effects = 0, false
-	last := written[len(written)-1]
-	c.place = last.Header.Record + 1
-	return outcomeOf(last)
+	c.place = written[len(written)-1].Header.Record + 1
+	return written, nil
 }
 
 // flush writes what is pending; false when the run may not go on (it was ended

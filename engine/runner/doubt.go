@@ -166,14 +166,14 @@ func (r *Runner) said(run string, s engine.Step, in engine.Resolution) (engine.D
 		return nil, engine.Errorf(engine.Invalid, "value: only what happened has one")
 	}
 	switch in.Outcome {
-	case engine.OutcomeAgain:
+	case engine.OutcomeAgain, engine.OutcomeRelease, engine.OutcomeDrop:
 		return nil, nil
 	case engine.OutcomeSkip:
 		return engine.Encode(shaped(b.Signature, nil, name))
 	case engine.OutcomeHappened:
 		return readValue(b.Signature, in.Value, name)
 	}
-	return nil, engine.Errorf(engine.Invalid, "outcome: got %q, want happened, again or skip", in.Outcome)
+	return nil, engine.Errorf(engine.Invalid, "outcome: got %q, want happened, again or skip; of a step that is held, release or drop", in.Outcome)
 }
 
 // readValue reads plain JSON as the result of a builtin: an object with some of

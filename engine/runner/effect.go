@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"larkspur/engine"
-	"larkspur/engine/ledger"
 	"larkspur/engine/record"
 	"larkspur/engine/state"
 	"larkspur/engine/wire"
@@ -87,11 +86,18 @@ func (c *carrier) effect(ctx context.Context, s *wire.Step, b engine.Builtin, ar
 			return c.settle(c.brief(s), s, res, args, err)
 		},
 	}
-	if !again { // of those that were, doubts are settled
+	braked, err := c.r.cfg.State.Brake()
+	if err != nil {
+		return wire.Answer{}, parked, err
+	}
+	if !again || braked.On { // of those that began before, doubts are settled
 		if ctx.Err() != nil {
 			return wire.Answer{}, parked, ctx.Err()
 		}
-		e.start = []ledger.New{newRecord(record.StepStartedKind, c.startOf(s))}
+		start := c.startOf(s)
+		start.Effect = true
+		first := newRecord(record.StepStartedKind, start)
+		e.start = &first
 	}
 	return c.send(ctx, e)
 }

@@ -73,6 +73,8 @@ type Runner struct {
 	more     *sync.Cond
 	stopped  bool
 	wakeTime context.CancelFunc
+
+	released chan struct{} // has room for one: the brake was let go
 }
 
 // turn is the carrying of one run.
@@ -92,7 +94,7 @@ func New(cfg Config) *Runner {
 	if cfg.MaxSteps == 0 {
 		cfg.MaxSteps = defaultMaxSteps
 	}
-	r := &Runner{cfg: cfg, carried: map[string]*turn{}}
+	r := &Runner{cfg: cfg, carried: map[string]*turn{}, released: make(chan struct{}, 1)}
 	r.more = sync.NewCond(&r.mu)
 	return r
 }
@@ -114,6 +116,7 @@ func (r *Runner) Run(ctx context.Context) error {
 		tasks.Go(func() { r.carryAll(ctx) })
 	}
 	tasks.Go(func() { r.fireTimers(ctx) })
+	tasks.Go(func() { r.releaseHeld(ctx) })
 	tasks.Wait()
 	return nil
 }

@@ -124,16 +124,20 @@ func (t *tx) endedByClose(incident, except string) (questions, woken []string) {
 	})
 	t.parts(classRunOf, incident, func(n uint64) {
 		r, ok := get[engine.Run](t, nounKey(classRun, t.shard, n))
-		if ok && r.Sleeps != "" && r.Purpose == PurposePlaybook && r.ID != except {
+		if ok && (r.Sleeps != "" || r.Held != "") && r.Purpose == PurposePlaybook && r.ID != except {
 			woken = append(woken, r.ID)
 		}
 	})
 	return questions, woken
 }
 
-// wakeClosed ends the sleeps of a run whose incident was closed.
+// wakeClosed ends the sleeps of a run whose incident was closed, and what was
+// held of it.
 func (t *tx) wakeClosed(id string) {
 	r, _ := t.run(id)
+	for _, step := range strings.Fields(r.Held) {
+		t.endStep(r.ID, step, viaClosed)
+	}
 	for _, step := range strings.Fields(r.Sleeps) {
 		t.clearTimer(r.ID, step)
 		t.endStep(r.ID, step, viaClosed)

@@ -55,11 +55,19 @@ func (t *tx) live(run string, generation int) (engine.Run, string) {
 }
 
 func decideStarted(t *tx, p record.StepStarted) record.Outcome {
-	if _, why := t.live(p.Run, p.Generation); why != "" {
+	r, why := t.live(p.Run, p.Generation)
+	if why != "" {
 		return refuse(why)
 	}
-	if e, ok := t.step(p.Run, p.Generation, p.Path, p.Number); ok && e.Via != viaAgain {
+	e, ok := t.step(p.Run, p.Generation, p.Path, p.Number)
+	by := t.heldBy(r, p, e)
+	switch {
+	case ok && e.Done == 0 && !e.mayStart() && p.Effect && by == "":
+		return refuse(LetGo)
+	case ok && (e.Done != 0 || !e.mayStart()) && by == "":
 		return refuse("the step was started before")
+	case by != "":
+		return record.Outcome{Applied: true, Run: p.Run, Action: by}
 	}
 	o := record.Outcome{Applied: true, Run: p.Run}
 	if p.Question != nil {
@@ -88,9 +96,17 @@ func reachable(q *record.Question) []engine.Addressee {
 
 func applyStarted(t *tx, p record.StepStarted, o record.Outcome) {
 	r, _ := t.run(p.Run)
+	if o.Action != "" {
+		t.hold(r, p, o.Action)
+		return
+	}
 	before, _ := t.step(p.Run, p.Generation, p.Path, p.Number)
 	t.putStep(p.Run, p.Generation, p.Path, p.Number, stepEntry{Started: t.rec + 1, Note: before.Note})
 	step := engine.StepID(p.Path, p.Number)
+	if before.held() != "" { // the brake was let go
+		r.Held = without(r.Held, step)
+		t.putRun(r, r.Status)
+	}
 	if !p.Until.IsZero() {
 		t.setTimer(engine.Timer{ID: o.Timer, Due: p.Until, For: "sleep", Target: p.Run, Step: step})
 		r.Sleeps = with(r.Sleeps, step)
@@ -280,7 +296,8 @@ func decideParked(t *tx, p record.RunParked) record.Outcome {
 	}
 	for _, id := range append(p.Steps, engine.StepID(p.Path, p.Number)) {
 		path, n, _ := engine.ParseStepID(id)
-		if e, _ := t.step(p.Run, p.Generation, path, n); e.Done != 0 {
+		e, _ := t.step(p.Run, p.Generation, path, n)
+		if e.Done != 0 || e.Via == viaReleased || e.held() != "" && !t.stillHeld(e) {
 			return refuse("what it waits for has come")
 		}
 	}
@@ -289,7 +306,9 @@ func decideParked(t *tx, p record.RunParked) record.Outcome {
 
 func applyParked(t *tx, p record.RunParked, _ record.Outcome) {
 	r, _ := t.run(p.Run)
-	r.Status, r.Waits = engine.RunWaiting, p.Waits
+	if r.Status, r.Waits = engine.RunWaiting, p.Waits; r.Held != "" {
+		r.Status = engine.RunHeld
+	}
 	t.putRun(r, engine.RunRunning)
 }
 

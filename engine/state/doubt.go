@@ -61,6 +61,9 @@ func doubts(n int, of *engine.Error) *engine.Error {
 const alreadyResolved = "it was resolved already"
 
 func decideResolved(t *tx, p record.StepResolved) record.Outcome {
+	if p.Outcome == engine.OutcomeRelease || p.Outcome == engine.OutcomeDrop {
+		return decideRelease(t, p)
+	}
 	r, ok := t.run(p.Run)
 	if !ok {
 		return refuse("there is no run " + p.Run)
@@ -88,6 +91,10 @@ func inDoubt(r engine.Run, e stepEntry) bool {
 }
 
 func applyResolved(t *tx, p record.StepResolved, _ record.Outcome) {
+	if p.Outcome == engine.OutcomeRelease || p.Outcome == engine.OutcomeDrop {
+		applyRelease(t, p)
+		return
+	}
 	e, _ := t.step(p.Run, p.Generation, p.Path, p.Number)
 	e.Note = t.rec + 1
 	r, _ := t.run(p.Run)
@@ -120,10 +127,15 @@ func fillResolved(rec ledger.Record, e stepEntry, step *engine.Step) error {
 	}
 	if rec.Erased {
 		step.Erased = erasedBy(rec).String()
+		if e.Via == viaDropped {
+			step.Status, step.Error = engine.StepFailed, dropped(step.Erased, "")
+		}
 		return nil
 	}
 	p, err := record.Unmarshal[record.StepResolved](rec.Payload)
-	step.Result = p.Result
+	if step.Result = p.Result; e.Via == viaDropped {
+		step.Status, step.Error = engine.StepFailed, dropped(p.By, p.Why)
+	}
 	return err
 }
 
@@ -183,5 +195,9 @@ func tellDoubted(p record.StepDoubted, e *engine.TimelineEntry) {
 
 func tellResolved(p record.StepResolved, e *engine.TimelineEntry) {
 	e.By, e.Run, e.Step = p.By, p.Run, engine.StepID(p.Path, p.Number)
-	e.Text = "says of step " + e.Step + ", which was in doubt: " + engine.SayOutcome(p.Outcome) + because(p.Why)
+	was := "in doubt"
+	if p.Outcome == engine.OutcomeRelease || p.Outcome == engine.OutcomeDrop {
+		was = "held"
+	}
+	e.Text = "says of step " + e.Step + ", which was " + was + ": " + engine.SayOutcome(p.Outcome) + because(p.Why)
 }

@@ -56,6 +56,7 @@ const (
 	classKept       = 'K' // shard, hash of key → what state.set keeps
 	classErasure    = 'X' // shard, its first record → erasureEntry
 	classErasureOf  = 'Z' // shard, hash of an erasure's id → its first record
+	classBrake      = 'B' // shard → engine.Brake
 )
 
 var classes = []byte{
@@ -64,7 +65,7 @@ var classes = []byte{
 	classStep, classQuestion, classAsked, classQuestionOf, classToken, classTimer, classDue, classDueFrom, classTimerOf,
 	classChange, classInForce, classChangeOf, classJob, classRule, classBundle, classCursor, classTerm, classWord, classHit,
 	classTally, classTallyFrom, classHidden,
-	classKept, classErasure, classErasureOf,
+	classKept, classErasure, classErasureOf, classBrake,
 }
 
 func key(class byte, shard uint16) []byte {

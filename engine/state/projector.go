@@ -112,6 +112,8 @@ func verbs(k record.Kind) (verb, bool) {
 		return verbOf(decideSet, applySet), true
 	case record.IncidentChangedKind:
 		return verbOf(decideIncident, applyIncident), true
+	case record.BrakeSetKind:
+		return verbOf(decideBrake, applyBrake), true
 	}
 	return verb{}, false
 }

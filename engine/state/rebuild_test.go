@@ -104,7 +104,7 @@ func (w *workload) match() ledger.New {
 }
 
 func (w *workload) started() ledger.New {
-	s := record.StepStarted{Run: w.id('r'), Generation: 1, Path: w.pick("", "", "a/b"), Number: 1 + w.rnd.IntN(8), Builtin: "x", Class: engine.Once, At: "a.star:1:1"}
+	s := record.StepStarted{Run: w.id('r'), Generation: 1, Path: w.pick("", "", "a/b"), Number: 1 + w.rnd.IntN(8), Builtin: "x", Class: engine.Once, At: "a.star:1:1", Effect: w.often(2)}
 	switch w.rnd.IntN(4) {
 	case 0:
 		s.Until = w.b.clock.now.Add(time.Duration(w.rnd.IntN(3)) * time.Hour)
@@ -177,7 +177,7 @@ func (w *workload) ofRun() ledger.New {
 func (w *workload) resolution() ledger.New {
 	return rec(record.StepResolvedKind, record.StepResolved{
 		Run: w.begun.Run, Generation: 1, Path: w.begun.Path, Number: w.begun.Number, By: "ana", How: "page", Why: "I looked",
-		Outcome: w.pick(engine.OutcomeHappened, engine.OutcomeAgain, engine.OutcomeSkip), Result: engine.MustEncode("ok"),
+		Outcome: w.pick(engine.OutcomeHappened, engine.OutcomeAgain, engine.OutcomeSkip, engine.OutcomeRelease, engine.OutcomeDrop), Result: engine.MustEncode("ok"),
 	})
 }
 
@@ -224,6 +224,9 @@ func (w *workload) rare() ledger.New {
 	case 1:
 		return rec(record.LoggedInKind, record.LoggedIn{Who: "dave", How: "login link"})
 	case 2:
+		if w.often(2) {
+			return rec(record.BrakeSetKind, record.BrakeSet{By: "dave", On: w.often(2), Why: "looking"})
+		}
 		return rec(record.LoggedOutKind, record.LoggedOut{Who: "dave"})
 	case 3:
 		if w.often(2) {
@@ -250,7 +253,7 @@ func TestARebuildIsEqualWhateverHappened(t *testing.T) {
 			for shard := range shards {
 				loads = append(loads, &workload{b: b, rnd: rand.New(rand.NewPCG(42, uint64(shard))), shard: uint16(shard), ids: map[byte][]string{}, seen: seen})
 			}
-			for n := range 400 {
+			for n := range 600 {
 				if n%100 == 99 {
 					b.checkTimers()
 				}

@@ -101,8 +101,10 @@ func fillStep(r store.Reader, blobs *store.Blobs, shard uint16, e stepEntry, tim
 	switch {
 	case e.Via == viaDoubt:
 		step.Status = engine.StepInDoubt
-	case e.Via == viaAgain:
+	case e.Via == viaAgain || e.Via == viaReleased:
 		step.Status = engine.StepNotStarted
+	case e.held() != "":
+		step.Status, step.Held = engine.StepNotStarted, e.held()
 	case e.ended():
 		if err := fillResult(r, blobs, shard, e, &started, step); err != nil {
 			return err
@@ -160,7 +162,7 @@ func fillResult(r store.Reader, blobs *store.Blobs, shard uint16, e stepEntry, s
 		step.Error = &engine.Error{Kind: engine.Closed, Message: "the incident was closed"}
 	case viaTimer:
 		return fillTimeout(started, step)
-	case viaHappened, viaSkipped:
+	case viaHappened, viaSkipped, viaDropped:
 		return fillResolved(rec, e, step)
 	case viaAnswer:
 		if rec.Erased {

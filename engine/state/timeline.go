@@ -49,7 +49,11 @@ func describe(r store.Reader, rec ledger.Record, e *engine.TimelineEntry) error 
 	case record.EventMatchedKind:
 		return tell(rec, e, func(p record.EventMatched) { tellMatch(p, o, e) })
 	case record.StepStartedKind:
-		return tell(rec, e, func(p record.StepStarted) { tellStarted(p, e) })
+		return tell(rec, e, func(p record.StepStarted) {
+			if tellStarted(p, e); o.Action != "" {
+				tellHeld(p, o.Action, e)
+			}
+		})
 	case record.StepDoneKind:
 		return tell(rec, e, func(p record.StepDone) { tellDone(r, p, e) })
 	case record.RunEndedKind:

@@ -337,10 +337,21 @@ const (
 	viaAgain    = 'g' // not ended: a person wants it done again
 	viaHappened = 'h' // step_resolved
 	viaSkipped  = 's' // step_resolved
+
+	// Of a step that was held before it began, see brake.go.
+	viaBraked   = 'b' // not started
+	viaLimited  = 'l' // not started
+	viaReleased = 'r' // not started, and may
+	viaDropped  = 'x' // step_resolved
 )
 
 // ended says whether the step has a result.
 func (e stepEntry) ended() bool { return e.Done != 0 }
+
+// mayStart says whether a step that stands in the journal has not started.
+func (e stepEntry) mayStart() bool {
+	return e.Via == viaAgain || e.Via == viaReleased || e.held() != ""
+}
 
 // began and order are where its beginning and its result stand in the ledger; of
 // a step that has but one of them, that.
@@ -386,6 +397,13 @@ func decodeStep(b []byte) stepEntry {
 	return e
 }
 
+// wake lets a run go on that waits for something from outside.
+func wake(r *engine.Run) {
+	if r.Status == engine.RunWaiting || r.Status == engine.RunHeld {
+		r.Status, r.Waits = engine.RunRunning, ""
+	}
+}
+
 // endStep ends a step that waits, by a record other than step_done, and wakes
 // its run.
 func (t *tx) endStep(run, stepID string, via byte) {
@@ -398,10 +416,8 @@ func (t *tx) endStep(run, stepID string, via byte) {
 	e.Done, e.Via = t.rec+1, via
 	t.putStep(run, r.Generation, path, n, e)
 	before := r.Status
-	if r.Status == engine.RunWaiting {
-		r.Status, r.Waits = engine.RunRunning, ""
-	}
-	r.Sleeps = without(r.Sleeps, stepID)
+	wake(&r)
+	r.Sleeps, r.Held = without(r.Sleeps, stepID), without(r.Held, stepID)
 	t.putRun(r, before)
 }
 

@@ -247,6 +247,9 @@ func (r *run) play() {
 	if r.chance(3) {
 		r.doubt()
 	}
+	if r.chance(3) {
+		r.braked()
+	}
 	change := r.effect()
 	question, timer, outbox := r.ask()
 	r.answer(question, timer)
@@ -351,6 +354,22 @@ func (r *run) doubt() {
 		r.append(r.shard, r.started(record.StepStarted{Builtin: "http.post", Class: engine.Once, Args: r.data()}))
 		r.append(r.shard, r.done(record.StepDone{Number: r.n, Result: r.data()}))
 	}
+}
+
+// braked is an effect that the brake holds, unless somebody else lets it go first,
+// and that a person drops.
+func (r *run) braked() {
+	r.one(r.shard, record.BrakeSetKind, record.BrakeSet{By: "dave", On: true, Why: r.text()})
+	o := r.append(r.shard, r.started(record.StepStarted{Builtin: "http.post", Class: engine.Once, Args: r.data(), Effect: true}))
+	if o[0].Action == "" {
+		r.append(r.shard, r.done(record.StepDone{Number: r.n, Result: r.data()}))
+	} else {
+		r.append(r.shard, r.parked("the brake"))
+		r.one(r.shard, record.StepResolvedKind, record.StepResolved{
+			By: "ana", Generation: 1, How: "page", Number: r.n, Outcome: engine.OutcomeDrop, Run: r.id, Why: r.text(),
+		})
+	}
+	r.one(r.shard, record.BrakeSetKind, record.BrakeSet{By: "ana"})
 }
 
 func (r *run) ask() (question, timer string, outbox []string) {

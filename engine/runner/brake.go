@@ -1,0 +1,117 @@
+package runner
+
+import (
+	"context"
+	"strings"
+
+	"larkspur/engine"
+	"larkspur/engine/ledger"
+	"larkspur/engine/record"
+	"larkspur/engine/wire"
+)
+
+// sayHeld says what a run that is held waits for.
+func sayHeld(by string, s *wire.Step) string {
+	what := "the brake"
+	if by == engine.HeldByLimit {
+		what = "a person's word: the rule made as many changes as it may"
+	}
+	return what + ", before " + s.Builtin + " at " + s.At
+}
+
+// SetBrake presses the brake in every shard, or lets it go; what it held then goes
+// on. Pressed twice, the second press has no effect and says so.
+func (r *Runner) SetBrake(ctx context.Context, on bool, by, why string) (engine.Decision, error) {
+	var d engine.Decision
+	for _, own := range r.cfg.Ledger.Owned() {
+		written, err := r.cfg.Ledger.Append(ctx, own.Shard, newRecord(record.BrakeSetKind, record.BrakeSet{By: by, On: on, Why: why}))
+		if err != nil {
+			return engine.Decision{}, err
+		}
+		o, err := outcomeOf(written[0])
+		if err != nil {
+			return engine.Decision{}, err
+		}
+		d.Applied, d.Why = d.Applied || o.Applied, o.Why
+	}
+	if d.Applied && !on {
+		r.letGo()
+	}
+	return d, nil
+}
+
+// letGo has releaseHeld look. It never blocks.
+func (r *Runner) letGo() {
+	select {
+	case r.released <- struct{}{}:
+	default:
+	}
+}
+
+// releaseHeld wakes what the brake held once it is let go, now and whenever letGo
+// was called, until ctx ends.
+func (r *Runner) releaseHeld(ctx context.Context) {
+	for {
+		err := r.releaseAll(ctx)
+		if err != nil && ctx.Err() == nil {
+			complain("what the brake held could not be woken; trying again", err)
+			if r.cfg.Clock.Sleep(ctx, pauseAfterFault) == nil {
+				continue
+			}
+		}
+		select {
+		case <-r.released:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// heldAtOnce bounds how many runs one look takes.
+const heldAtOnce = 64
+
+// releaseAll wakes every run that the brake holds, if it is not on.
+func (r *Runner) releaseAll(ctx context.Context) error {
+	cursor := ""
+	for {
+		b, err := r.cfg.State.Brake()
+		if err != nil || b.On {
+			return err
+		}
+		runs, next, err := r.cfg.State.Runs(engine.RunFilter{Status: engine.RunHeld}, cursor, heldAtOnce)
+		if err != nil {
+			return err
+		}
+		for _, run := range runs {
+			if err := r.releaseRun(ctx, run, b); err != nil {
+				return err
+			}
+		}
+		if cursor = next; cursor == "" {
+			return nil
+		}
+	}
+}
+
+// releaseRun lets the steps of a run go on that the brake holds.
+func (r *Runner) releaseRun(ctx context.Context, run engine.Run, b engine.Brake) error {
+	shard, _, _ := engine.ParseID('r', run.ID)
+	var records []ledger.New
+	for _, id := range strings.Fields(run.Held) {
+		path, n, _ := engine.ParseStepID(id)
+		s, err := r.stepOf(run.ID, path, n)
+		if err != nil {
+			return err
+		}
+		if s.Held == engine.HeldByBrake {
+			records = append(records, newRecord(record.StepResolvedKind, record.StepResolved{
+				Run: run.ID, Generation: run.Generation, Path: path, Number: n, Outcome: engine.OutcomeRelease, By: b.By, Why: b.Why, How: "brake",
+			}))
+		}
+	}
+	if len(records) == 0 {
+		return nil
+	}
+	_, err := r.cfg.Ledger.Append(ctx, shard, records...)
+	return err
+}

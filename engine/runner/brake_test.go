@@ -1,0 +1,159 @@
+package runner_test
+
+import (
+	"strings"
+	"testing"
+
+	"larkspur/engine"
+)
+
+// brake presses the brake, or lets it go.
+func (b *box) brake(on bool) engine.Decision {
+	b.t.Helper()
+	d, err := b.runner.SetBrake(b.t.Context(), on, "dave", "looking into it")
+	must(b.t, err)
+	return d
+}
+
+const brakedPlaybook = `
+def f(i):
+    a = ask("dave", "Go on?", choices = ["Yes"])
+    i.set(read = sim.read("x"))
+    sim.put("one")
+    sim.put("two")
+    i.close("done")
+`
+
+// TestTheBrake: while it is on, reads and questions go on and effects are held,
+// over a restart, too; let go, they are done, once.
+func TestTheBrake(t *testing.T) {
+	t.Parallel()
+	b := playbook(t, brakedPlaybook)
+	if d := b.brake(true); !d.Applied {
+		t.Fatalf("pressed: got %+v", d)
+	}
+	if d := b.brake(true); d.Applied || d.Why != "the brake is on already" {
+		t.Errorf("pressed again: got %+v", d)
+	}
+	incident, run := b.start()
+	b.status(run, engine.RunWaiting)
+	b.answer(b.question().ID, engine.Answer{Choice: "Yes", By: "dave"})
+	r := b.status(run, engine.RunHeld)
+	if !strings.HasPrefix(r.Waits, "the brake, before sim.put at scripts/a.star:5:") {
+		t.Errorf("got waits %q", r.Waits)
+	}
+	equal(t, "calls", b.world.did("sim.put"), []string{})
+	held := b.steps(run)[len(b.steps(run))-1]
+	if held.Status != engine.StepNotStarted || held.Held != engine.HeldByBrake || held.Builtin != "sim.put" {
+		t.Errorf("got step %+v", held)
+	}
+	contains(t, "story", b.story(incident), "sim.put is held by the brake")
+	b.rebuilds()
+	b.status(run, engine.RunHeld)
+	if d := b.brake(false); !d.Applied {
+		t.Fatalf("let go: got %+v", d)
+	}
+	b.status(run, engine.RunDone)
+	equal(t, "calls", b.world.did("sim.put"), []string{"sim.put one", "sim.put two"})
+	b.rebuilds()
+}
+
+// TestHeldStepsAreReleasedOrDropped one by one, while the brake stays on.
+func TestHeldStepsAreReleasedOrDropped(t *testing.T) {
+	t.Parallel()
+	b := playbook(t, `
+def f(i):
+    r = parallel(lambda: sim.put("a"), lambda: attempt(lambda: sim.put("b")), lambda: sim.read("c"))
+    i.set(kind = r[1].error.kind, said = r[1].error.message)
+    sim.put("d")
+`)
+	b.brake(true)
+	incident, run := b.start()
+	r := b.status(run, engine.RunHeld)
+	if r.Held != "1.0/1 1.1/1" {
+		t.Errorf("got held %q", r.Held)
+	}
+	if d := b.resolve(run, engine.Resolution{Step: "1.0/1", Outcome: engine.OutcomeRelease}); !d.Applied {
+		t.Fatalf("released: %+v", d)
+	}
+	r = b.status(run, engine.RunHeld)
+	equal(t, "calls", b.world.did("sim.put"), []string{"sim.put a"})
+	if d := b.resolve(run, engine.Resolution{Step: "1.0/1", Outcome: engine.OutcomeRelease}); d.Applied {
+		t.Errorf("released twice: %+v", d)
+	}
+	if d := b.resolve(run, engine.Resolution{Step: "1.1/1", Outcome: engine.OutcomeDrop, Why: "not needed"}); !d.Applied {
+		t.Fatalf("dropped: %+v", d)
+	}
+	b.bell.until(t, "the last step to be held", func() bool { return b.run(run).Held == "3" && b.run(run).Status == engine.RunHeld })
+	if kind, said := b.fact(incident, "kind"), b.fact(incident, "said"); kind != "denied" || said != "it was held, and dropped by ana: not needed" {
+		t.Errorf("got kind %v and %v", kind, said)
+	}
+	b.brake(false)
+	b.status(run, engine.RunDone)
+	equal(t, "calls", b.world.did("sim.put"), []string{"sim.put a", "sim.put d"})
+	b.rebuilds()
+}
+
+// TestTheBrakeHoldsUndos: what takes a change back changes the world, too.
+func TestTheBrakeHoldsUndos(t *testing.T) {
+	t.Parallel()
+	b := playbook(t, "def f(i):\n    sim.block('02:00:00:00:00:07', expires = '1h')\n")
+	incident, run := b.start()
+	b.status(run, engine.RunDone)
+	b.brake(true)
+	c := b.change(incident, engine.ChangeInForce)
+	b.advance(2 * 3600e9)
+	b.bell.until(t, "the undo to be held", func() bool {
+		c = b.changes(incident)[0]
+		return c.UndoRun != "" && b.run(c.UndoRun).Status == engine.RunHeld
+	})
+	equal(t, "calls", b.world.did("sim.unblock"), []string{})
+	b.brake(false)
+	b.change(incident, engine.ChangeUndone)
+}
+
+// TestClosingEndsWhatIsHeld: the run of an incident that is closed from outside
+// does not do later what was held.
+func TestClosingEndsWhatIsHeld(t *testing.T) {
+	t.Parallel()
+	b := playbook(t, "def f(i):\n    sim.put('x')\n")
+	b.brake(true)
+	incident, run := b.start()
+	b.status(run, engine.RunHeld)
+	d, err := b.runner.CloseIncident(t.Context(), incident, "never mind", "resolved", "dave")
+	must(t, err)
+	if !d.Applied {
+		t.Fatalf("got %+v", d)
+	}
+	b.status(run, engine.RunDone)
+	b.brake(false)
+	equal(t, "calls", b.world.did("sim.put"), []string{})
+}
+
+// TestTheBrakeBetweenAnyTwoCommits: wherever the power fails while the brake is
+// pressed, held at and let go, each effect happens once.
+func TestTheBrakeBetweenAnyTwoCommits(t *testing.T) {
+	t.Parallel()
+	for commits := 2; ; commits++ {
+		b := playbook(t, "def f(i):\n    parallel(lambda: sim.tag('a'), lambda: sim.mail('b'))\n    sim.tag('c')\n")
+		b.brake(true)
+		b.power.after(commits, true)
+		_, run := b.start()
+		b.drive()
+		out := b.power.isOut()
+		b.reopen()
+		b.status(run, engine.RunHeld)
+		b.brake(false)
+		b.drive()
+		b.status(run, engine.RunDone)
+		if n := len(b.world.did("sim.tag", "sim.mail")); n != 3 {
+			t.Errorf("the power failed after %d commits: got %v", commits, b.world.did())
+		}
+		if !out || commits > 30 {
+			if commits < 4 {
+				t.Errorf("the power failed at %d places only", commits-2)
+			}
+			return
+		}
+	}
+}
