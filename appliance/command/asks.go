@@ -83,10 +83,20 @@ func runRuns(c *call) error {
 	})
 }
 
+// runPause presses the brake, runResume lets it go.
+func runPause(c *call) error  { return c.brake("pause") }
+func runResume(c *call) error { return c.brake("resume") }
+
+func (c *call) brake(verb string) error {
+	return c.client([]ask{{"", "", func(q *question) error {
+		return post(q, verb, map[string]string{"reason": q.opts.reason}, decided)
+	}}})
+}
+
 // resolveStep says of a step in doubt what became of it.
 func resolveStep(q *question) error {
 	if q.opts.outcome == "" {
-		return usagef("resolve wants an outcome: larkspur runs resolve %s %s --outcome happened, again or skip", q.args[0], q.args[1])
+		return usagef("resolve wants an outcome: larkspur runs resolve %s %s --outcome happened, again or skip; release or drop, if it is held", q.args[0], q.args[1])
 	}
 	body := map[string]any{"step": q.args[1], "outcome": q.opts.outcome, "reason": q.opts.reason}
 	if q.opts.value != "" {

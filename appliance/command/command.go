@@ -54,6 +54,8 @@ func commands() []command {
 		{"dns", "FILE | -i IFACE", "print DNS messages as JSON lines", nil},
 		{"incidents", "[list | show ID | close ID | reopen ID | note ID TEXT]", "incidents of a running appliance", runIncidents},
 		{"runs", "[list | show ID | resolve ID STEP]", "runs and their steps", runRuns},
+		{"pause", "[--reason TEXT]", "the brake: hold every effect of every playbook", runPause},
+		{"resume", "[--reason TEXT]", "let the brake go: what it held is done", runResume},
 		{"questions", "[list | show ID | answer ID CHOICE]", "what people are asked", runQuestions},
 		{"changes", "[list | undo ID]", "changes in force", runChanges},
 		{"rules", "[list]", "rules, their hits and errors", runRules},

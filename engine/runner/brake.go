@@ -14,7 +14,7 @@ import (
 func sayHeld(by string, s *wire.Step) string {
 	what := "the brake"
 	if by == engine.HeldByLimit {
-		what = "a person's word: the rule made as many changes as it may"
+		what = "a person's word: its rule made as many changes as it may"
 	}
 	return what + ", before " + s.Builtin + " at " + s.At
 }

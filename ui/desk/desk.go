@@ -41,6 +41,8 @@ type Reader interface {
 	Changes(f engine.ChangeFilter, cursor string, limit int) ([]engine.Change, string, error)
 	Change(id string) (engine.Change, error)
 	Counts() (engine.Counts, error)
+	// Brake is what holds every effect while it is on.
+	Brake() (engine.Brake, error)
 	// Hidden is the part of Counts that only teams may see.
 	Hidden() ([]engine.Hidden, error)
 	// Tallies: by engine.TallyHours, TallySums, TallyDays or TallyAll, oldest first.
@@ -64,6 +66,8 @@ type Decider interface {
 	UndoChange(ctx context.Context, id, by, why string) (engine.Decision, error)
 	// ResolveStep says of a step in doubt what became of it.
 	ResolveStep(ctx context.Context, run string, in engine.Resolution) (engine.Decision, error)
+	// SetBrake presses the brake, or lets it go.
+	SetBrake(ctx context.Context, on bool, by, why string) (engine.Decision, error)
 }
 
 // Exporter writes the audit log for auditors.

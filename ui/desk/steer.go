@@ -21,7 +21,8 @@ func (d *Desk) maySteer(who login.Identity, run string) error {
 }
 
 // Resolve says of a step in doubt that it happened, is to be done again, or
-// skipped. in.Value is JSON, of what happened alone.
+// skipped; of one that is held, that it may go on, or is dropped. in.Value is
+// JSON, of what happened alone.
 func (d *Desk) Resolve(ctx context.Context, who login.Identity, run string, in engine.Resolution) (engine.Decision, error) {
 	if err := d.maySteer(who, run); err != nil {
 		return engine.Decision{}, err

@@ -39,7 +39,7 @@ var assetFiles embed.FS
 // template, is refused at start.
 func names() []string {
 	return []string{
-		"audit", "changes", "error", "incident", "incidents", "overview", "question", "questions",
+		"audit", "brake", "changes", "error", "incident", "incidents", "overview", "question", "questions",
 		"rule", "rules", "run", "runs", "setup", "signin", "status",
 	}
 }
@@ -182,6 +182,7 @@ type frame struct {
 	FormToken string // of the session's forms
 	Nav       string // the page in the navigation
 	Counts    engine.Counts
+	Brake     engine.Brake
 	Notice    string
 	Bare      bool // without navigation: for visitors with a link
 	Now       time.Time
@@ -202,6 +203,7 @@ func (p *Pages) frame(c echo.Context, nav string) frame {
 		if counts, err := p.Desk.Counts(f.Who); err == nil {
 			f.Counts = counts // a frame without numbers is better than no page
 		}
+		f.Brake, _ = p.Desk.Reader.Brake()
 	}
 	return f
 }
@@ -209,7 +211,7 @@ func (p *Pages) frame(c echo.Context, nav string) frame {
 // bare is the frame of pages for visitors with a link.
 func (p *Pages) bare(c echo.Context) frame {
 	f := p.frame(c, "")
-	f.Bare, f.Counts = true, engine.Counts{}
+	f.Bare, f.Counts, f.Brake = true, engine.Counts{}, engine.Brake{}
 	return f
 }
 
@@ -278,7 +280,9 @@ func notice(done string) string {
 		"erasing":   "It is being erased. Pages show it in a moment.",
 		"noted":     "Your note is on the incident.",
 		"answered":  "Your answer is recorded.",
-		"resolved":  "That is recorded, and the run goes on once nothing of it is in doubt.",
+		"resolved":  "That is recorded. The run goes on once nothing of it is in doubt or held.",
+		"braked":    "The brake is on: nothing is changed until it is let go.",
+		"let-go":    "The brake is off. What it held is done now.",
 		"undoing":   "The change is being taken back.",
 		"signed-in": "You are signed in on this device for 30 days.",
 	}[done]

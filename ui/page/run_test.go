@@ -25,7 +25,7 @@ func TestRunStatesItsTrouble(t *testing.T) {
 	dave := w.Visit(t, "dave")
 	for status, want := range map[string]string{
 		engine.RunInDoubt: "A person has to say", engine.RunDiverged: "another way than what was recorded",
-		engine.RunQuarantined: "died 3 times", engine.RunHeld: "The brake is on",
+		engine.RunQuarantined: "died 3 times", engine.RunHeld: "It waits for question",
 	} {
 		w.Has.Runs[0].Status, w.Has.Runs[0].Deaths = status, 3
 		dave.Get("/larkspur/runs/"+uitest.RunID).Want(200, want)

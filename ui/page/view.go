@@ -145,10 +145,10 @@ type StepView struct {
 	Began  Moment
 	Took   string
 	Said   Moment // when it was resolved
-	Doubt  *Doubt // the form, for those who may resolve it
+	Doubt  *Doubt // the form of a step in doubt or held, for those who may resolve it
 }
 
-// Doubt is the form of a step in doubt.
+// Doubt is the form of a step in doubt, or of one that is held.
 type Doubt struct {
 	Action, Token, Step string
 }
@@ -198,7 +198,7 @@ func (p *Pages) runView(f frame, r engine.Run, steps []engine.Step, first, most 
 	sources := p.Desk.Sources(r.Bundle)
 	for _, s := range steps[first:min(len(steps), first+most)] {
 		step := stepView(f, s, sources)
-		if s.Status == engine.StepInDoubt && f.MaySteer() {
+		if (s.Status == engine.StepInDoubt || s.Held != "") && f.MaySteer() {
 			step.Doubt = &Doubt{Action: f.Base + "/runs/" + r.ID + "/resolve", Token: f.FormToken, Step: step.Key}
 		}
 		v.Steps = append(v.Steps, step)

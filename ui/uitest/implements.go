@@ -225,6 +225,14 @@ func (w *World) UndoChange(_ context.Context, id, by, why string) (engine.Decisi
 	return w.decide("undo %s by %s %q", id, by, why)
 }
 
+func (w *World) Brake() (engine.Brake, error) { return w.Has.Brake, nil }
+
+func (w *World) SetBrake(_ context.Context, on bool, by, why string) (engine.Decision, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.decide("brake %v by %s %q", on, by, why)
+}
+
 func (w *World) ResolveStep(_ context.Context, run string, in engine.Resolution) (engine.Decision, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
