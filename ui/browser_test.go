@@ -146,6 +146,26 @@ func TestListsInABrowser(t *testing.T) {
 	}
 }
 
+// TestTheBrakeInABrowser looks at the brake while it is on and holds a run.
+func TestTheBrakeInABrowser(t *testing.T) {
+	ctx := browser(t)
+	w, address := served(t)
+	w.Has.Brake = engine.Brake{On: true, Since: uitest.Start(), By: "ana", Why: "blocks go to the wrong devices"}
+	for i := range w.Has.Runs {
+		if r := &w.Has.Runs[i]; r.ID == uitest.BadRunID {
+			r.Status, r.Waits, r.Held, r.Error = engine.RunHeld, "the brake, before ssh.run at scripts/netflix.star:10:9", "2", nil
+		}
+	}
+	s := &w.Has.Journals[uitest.BadRunID][1]
+	s.Status, s.Held, s.Error, s.At = engine.StepNotStarted, engine.HeldByBrake, nil, "scripts/netflix.star:10:9"
+	signIn(ctx, t, w, address)
+	for name, path := range map[string]string{"brake": "/brake", "braked": "/changes", "held": "/runs/" + uitest.BadRunID, "needs": "/overview"} {
+		for _, s := range sizes() {
+			t.Run(fmt.Sprintf("%s at %d", name, s.width), func(t *testing.T) { look(ctx, t, name, address+path, s) })
+		}
+	}
+}
+
 // look opens a page and judges how it is laid out.
 func look(ctx context.Context, t *testing.T, name, address string, s size) {
 	_, err := chromedp.Call(ctx, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{

@@ -3,6 +3,7 @@ package desk
 import (
 	"cmp"
 	"slices"
+	"strconv"
 	"time"
 
 	"larkspur/engine"
@@ -152,6 +153,11 @@ func (d *Desk) needs(who login.Identity) ([]Need, error) {
 	}
 	snapshot := d.Rules.Snapshot()
 	list = append(list, problemNeeds(snapshot.Problems)...)
+	held, err := d.held(who)
+	if err != nil {
+		return nil, err
+	}
+	list = append(list, held...)
 	for _, status := range []string{engine.RunInDoubt, engine.RunQuarantined, engine.RunDiverged} {
 		runs, more, err := d.Runs(who, engine.RunFilter{Status: status}, "", needsOfKind)
 		if err != nil {
@@ -176,6 +182,25 @@ func (d *Desk) needs(who login.Identity) ([]Need, error) {
 	slices.SortStableFunc(list, func(a, b Need) int { return cmp.Compare(toneOrder(a.Tone), toneOrder(b.Tone)) })
 	asked, err := d.asked(who)
 	return append(asked, list...), err
+}
+
+// held says that the brake is on, and how much waits.
+func (d *Desk) held(who login.Identity) ([]Need, error) {
+	b, err := d.Reader.Brake()
+	if err != nil || !b.On {
+		return nil, err
+	}
+	runs, more, err := d.Runs(who, engine.RunFilter{Status: engine.RunHeld}, "", DefaultLimit)
+	text := "The brake is on"
+	switch n := len(runs); {
+	case more != "":
+		text += ": many runs are held"
+	case n == 1:
+		text += ": one run is held"
+	case n > 1:
+		text += ": " + strconv.Itoa(n) + " runs are held"
+	}
+	return []Need{{HealthWarn, text, b.Why, "/brake"}}, err
 }
 
 // toneOrder sorts what is broken before what wants a look.
