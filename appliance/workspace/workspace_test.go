@@ -47,8 +47,8 @@ func TestWrittenWorkspaceIsGood(t *testing.T) {
 		t.Fatal(err)
 	}
 	problems, err := config.Check(t.Context(), dir, library.Files(), pool(t))
-	if err != nil || len(problems) > 0 {
-		t.Errorf("got %v, %v, want no problem at all", problems, err)
+	if err != nil || len(problems) != 1 || problems[0].Check != "mail" || problems[0].Severity != "warning" || problems[0].File != "scripts/hello.star" {
+		t.Errorf("got %v, %v, want that questions are not mailed, and nothing else", problems, err)
 	}
 	c, _ := config.Load(dir)
 	if c.Name != `my "home"` || c.People["owner"].Role != engine.RoleAdmin {

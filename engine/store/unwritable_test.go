@@ -48,6 +48,10 @@ func TestUnwritableChild(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := db.Close(); err != nil { // writes every memtable as a table
+		t.Fatal(err)
+	}
+	db = openSmall(t, dir)
 	tables := len(db.Tables())
 	if tables < 3 {
 		t.Fatalf("got %d tables, want some to compact", tables)

@@ -135,6 +135,9 @@ func (in *inspector) call(n *syntax.CallExpr) {
 	if w == nil || in.bundle.names == nil || in.file.isLibrary() {
 		return
 	}
+	if w.Name == "ask" && !in.file.isTest() {
+		in.mailed(n)
+	}
 	given, complete := in.argumentsOf(w, n)
 	for _, p := range w.params {
 		kinds := strings.Split(p.Kind, "|")
@@ -230,6 +233,21 @@ func (in *inspector) connection(w *word, e syntax.Expr) {
 		hint = "larkspur.yaml has no connections." + w.Connection
 	}
 	in.find(syntax.Start(e), "error", "connection", hint, "%s: there is no connection %q", w.Name, name)
+}
+
+// mailed warns, once, that what people are asked is not mailed to them: there is no
+// mail connection, or several without a default.
+func (in *inspector) mailed(n *syntax.CallExpr) {
+	names := in.bundle.names["smtp"]
+	told := slices.ContainsFunc(in.problems, func(p engine.Problem) bool { return p.Check == "mail" })
+	if told || len(names) == 1 || slices.Contains(names, "default") {
+		return
+	}
+	hint := "add to larkspur.yaml: connections: {smtp: {default: {host: 192.0.2.25, port: 587, user: soar, password: secret:smtp, from: soar@example.org}}}"
+	if len(names) > 1 {
+		hint = "call one of the mail connections default: " + strings.Join(names, ", ")
+	}
+	in.find(syntax.Start(n), "warning", "mail", hint, "ask: questions are not mailed, they wait on the page: there is no mail connection")
 }
 
 func (in *inspector) onlyConnection(w *word, n *syntax.CallExpr) {
