@@ -183,8 +183,9 @@ func (a *Appliance) openStores(c *config.Config) (err error) {
 		Ledger: a.ledger, State: a.state, Store: a.store, Blobs: blobs, Cache: a.cache, Clock: a.clock,
 		Zone: func() *time.Location { return a.current().Zone }, Keep: a.keep, Elsewhere: a.elsewhere,
 	})
-	a.rebuilder = newRebuilder(a.ledger, a.clock)
+	a.rebuilder = newRebuilder(a)
 	a.scrubber = newScrubber(c.Box.Store, a.store, a.clock)
+	a.scrubber.compare = a.compareProjections
 	a.keeper = &keeper{dir: filepath.Join(c.Box.Store, "ledger"), clock: a.clock}
 	return nil
 }

@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
 	"larkspur/appliance/config"
 	"larkspur/engine"
 	"larkspur/engine/ledger"
+	"larkspur/engine/record"
+	"larkspur/engine/state"
 	"larkspur/engine/wire"
 	"larkspur/scripts"
 	"larkspur/ui"
@@ -25,7 +28,7 @@ func Hello() wire.Hello {
 // Rebuild makes the projections of a workspace's ledger anew and returns the
 // number of its records. The appliance must not run meanwhile: a running one is
 // asked by its interface.
-func Rebuild(ctx context.Context, dir string, progress func(done, total uint64)) (records uint64, err error) {
+func Rebuild(ctx context.Context, dir, by string, progress func(done, total uint64)) (records uint64, err error) {
 	settings, problems := config.Load(dir)
 	if scripts.HasError(problems) {
 		return 0, &Problems{problems}
@@ -38,22 +41,59 @@ func Rebuild(ctx context.Context, dir string, progress func(done, total uint64))
 	for shard := range a.ledger.Shards() {
 		records += a.ledger.Size(uint16(shard))
 	}
-	return records, a.ledger.Reproject(ctx, progress)
+	d, err := a.ledger.Renew(ctx, progress)
+	if err != nil {
+		return records, err
+	}
+	return records, a.noteRebuilt(ctx, by, records, d)
+}
+
+// noteRebuilt records a rebuild.
+func (a *Appliance) noteRebuilt(ctx context.Context, by string, records uint64, d ledger.Difference) error {
+	said := record.Rebuilt{By: by, Compared: d.Compared, Differ: d.Differ, Differs: described(d), Equal: d.Differ == 0, Records: records}
+	return a.note(ctx, record.RebuiltKind, said)
+}
+
+// described names the entries that differ, each once.
+func described(d ledger.Difference) (names []string) {
+	for _, key := range d.First {
+		if name := state.Describe(key); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// compareProjections compares them with what the records give, beside the work of
+// the appliance. notNow says why that makes no sense now.
+func (a *Appliance) compareProjections(ctx context.Context) (d ledger.Difference, notNow string, err error) {
+	const erasing = "an erasure goes on, after which they are made anew"
+	if a.eraser.Busy() {
+		return d, erasing, nil
+	}
+	d, err = a.ledger.Compare(ctx, nil)
+	switch {
+	case err != nil && (engine.KindOf(err) == engine.Conflict || engine.NoRoom(err)):
+		return d, err.Error(), nil
+	case err == nil && d.Differ > 0 && a.eraser.Busy():
+		return ledger.Difference{}, erasing, nil
+	}
+	return d, "", err
 }
 
 // rebuilder makes the projections anew while the appliance works. It implements
 // ui.Rebuilder. Safe for concurrent use.
 type rebuilder struct {
-	ledger *ledger.Ledger
-	clock  engine.Clock
-	begin  chan struct{} // holds one wish
+	a     *Appliance
+	clock engine.Clock
+	begin chan string // holds one wish: whose
 
 	mu  sync.Mutex // guards now
 	now desk.Rebuild
 }
 
-func newRebuilder(l *ledger.Ledger, c engine.Clock) *rebuilder {
-	return &rebuilder{ledger: l, clock: c, begin: make(chan struct{}, 1)}
+func newRebuilder(a *Appliance) *rebuilder {
+	return &rebuilder{a: a, clock: a.clock, begin: make(chan string, 1)}
 }
 
 // Rebuild implements ui.Rebuilder.
@@ -65,7 +105,7 @@ func (r *rebuilder) Rebuild(by string) error {
 	}
 	began := r.clock.Now().UTC()
 	r.now = desk.Rebuild{Running: true, Began: &began}
-	r.begin <- struct{}{} // nobody else wishes while one is running
+	r.begin <- by // nobody else wishes while one is running
 	slog.Info("the projections are made anew", "by", by)
 	return nil
 }
@@ -83,8 +123,14 @@ func (r *rebuilder) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-r.begin:
-			r.end(r.ledger.Reproject(ctx, r.progress))
+		case by := <-r.begin:
+			d, err := r.a.ledger.Renew(ctx, r.progress)
+			if err == nil {
+				if unsaid := r.a.noteRebuilt(ctx, by, r.Rebuilding().Total, d); unsaid != nil {
+					slog.Error("a rebuild could not be recorded", "by", by, "error", unsaid)
+				}
+			}
+			r.end(d, err)
 		}
 	}
 }
@@ -95,11 +141,12 @@ func (r *rebuilder) progress(done, total uint64) {
 	r.now.Done, r.now.Total = done, total
 }
 
-func (r *rebuilder) end(err error) {
+func (r *rebuilder) end(d ledger.Difference, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	ended := r.clock.Now().UTC()
 	r.now.Running, r.now.Ended = false, &ended
+	r.now.Compared, r.now.Differ, r.now.Differs = d.Compared, d.Differ, described(d)
 	if err != nil {
 		r.now.Error = err.Error()
 		slog.Error("the projections were not made anew, the former ones are in force", "error", err)

@@ -234,14 +234,18 @@ func (c *call) printKeys(o auditOptions) error {
 	return err
 }
 
+// operator names who calls a command, for a record.
+func operator(command string) string {
+	if u, err := user.Current(); err == nil {
+		return u.Username + " (" + command + ")"
+	}
+	return command
+}
+
 // noteWho leaves beside the keys who changes them, for the record that the
 // appliance makes of it at its next start.
 func noteWho(path string) error {
-	who := "larkspur audit rotate-key"
-	if u, err := user.Current(); err == nil {
-		who = u.Username + " (" + who + ")"
-	}
-	if err := os.WriteFile(path+".by", []byte(who+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(path+".by", []byte(operator("larkspur audit rotate-key")+"\n"), 0o600); err != nil {
 		return engine.WrapError(engine.Unavailable, err, "checkpoint key")
 	}
 	return nil

@@ -61,5 +61,11 @@ func scrubbed(w io.Writer, s desk.Scrub) error {
 		return engine.Errorf(engine.Unavailable, "the scrub did not end: %s", s.Error)
 	}
 	fmt.Fprintf(w, "whole: %d records and all files\n", s.Records)
+	switch {
+	case s.NotCompared != "":
+		fmt.Fprintf(w, "the projections were not compared with the records: %s\n", s.NotCompared)
+	case s.Compared > 0:
+		fmt.Fprintf(w, "%d entries of the projections are what the records give\n", s.Compared)
+	}
 	return nil
 }

@@ -37,7 +37,7 @@ func runRebuild(c *call) error {
 		return c.rebuildOnline(dir)
 	}
 	told := progressPrinter(c.stderr)
-	n, err := appliance.Rebuild(c.ctx, dir, told)
+	n, err := appliance.Rebuild(c.ctx, dir, operator("larkspur rebuild"), told)
 	if err == nil {
 		fmt.Fprintf(c.stdout, "rebuilt all projections from %d records\n", n)
 	}
@@ -106,6 +106,9 @@ func rebuilt(w io.Writer, r desk.Rebuild) error {
 		return engine.Errorf(engine.Unavailable, "%s", r.Error).WithHint("the former projections are in force; the log of the appliance says more")
 	}
 	_, err := fmt.Fprintf(w, "rebuilt all projections from %d records, while the appliance went on\n", r.Total)
+	if err == nil && r.Differ > 0 {
+		_, err = fmt.Fprintf(w, "%d of %d entries were not what the records give: %s\n", r.Differ, r.Compared, strings.Join(r.Differs, ", "))
+	}
 	return err
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"larkspur/engine"
@@ -26,8 +27,11 @@ func TestRebuildWhileServing(t *testing.T) {
 	b.eventually("end of the rebuild", func() bool {
 		return b.client().get(b.ctx, "/api/v1/rebuild", &now) == nil && !now.Running && now.Ended != nil
 	})
-	if now.Error != "" || now.Done == 0 || now.Done != now.Total {
-		t.Errorf("got %+v, want all records", now)
+	if now.Error != "" || now.Done == 0 || now.Done != now.Total || now.Compared == 0 || now.Differ > 0 {
+		t.Errorf("got %+v, want all records, and that nothing differed", now)
+	}
+	if log := b.download(url.Values{"format": {"jsonl"}}); !strings.Contains(log, `"kind":"rebuilt"`) || !strings.Contains(log, `"equal":true`) {
+		t.Error("no record says that the projections were made anew, and were equal")
 	}
 	after := b.until("question", func(i *incident) bool { return len(i.Questions) == 1 })
 	if before.Questions[0].ID != after.Questions[0].ID || before.told() != after.told() || before.Title != after.Title {

@@ -239,6 +239,14 @@ func (e *Eraser) living(x engine.Erasure) engine.Erasure {
 	return x
 }
 
+// Busy reports whether an erasure is being done, or waits to be: meanwhile
+// projections may hold what records do not.
+func (e *Eraser) Busy() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.now != "" || len(e.queue) > 0
+}
+
 // Held tells of the blobs what the last collection found.
 func (e *Eraser) Held() store.Held {
 	e.mu.Lock()

@@ -335,7 +335,7 @@ func (p *planner) owners(r ledger.Record) (list []string) {
 	}
 	o := outcomeOf(r)
 	switch r.Header.Kind {
-	case record.LoggedInKind, record.LoggedOutKind, record.ExportedKind, record.KeyRotatedKind:
+	case record.LoggedInKind, record.LoggedOutKind, record.ExportedKind, record.KeyRotatedKind, record.RebuiltKind:
 		return nil
 	case record.EventSeenKind:
 		add(o.Event)

@@ -30,10 +30,28 @@ const (
 // or when the ledger is opened. Erased records are applied without their payload.
 //
 // One rebuild goes on at a time: a second one is refused with kind conflict.
-func (l *Ledger) Reproject(ctx context.Context, progress func(done, total uint64)) (err error) {
+func (l *Ledger) Reproject(ctx context.Context, progress func(done, total uint64)) error {
+	_, err := l.renew(ctx, progress, &builder{put: true})
+	return err
+}
+
+// Renew is Reproject that also compares the former projections with the new ones,
+// as both were at the moment in which these were put in force. They differ after
+// an upgrade, and while an erasure is under way; else something was wrong.
+func (l *Ledger) Renew(ctx context.Context, progress func(done, total uint64)) (Difference, error) {
+	return l.renew(ctx, progress, &builder{put: true, compare: true})
+}
+
+// Compare makes the projections anew like Renew, compares, and leaves the former
+// ones in force.
+func (l *Ledger) Compare(ctx context.Context, progress func(done, total uint64)) (Difference, error) {
+	return l.renew(ctx, progress, &builder{compare: true})
+}
+
+func (l *Ledger) renew(ctx context.Context, progress func(done, total uint64), b *builder) (d Difference, err error) {
 	defer store.Guard(&err)
 	if !l.rebuilding.TryLock() {
-		return engine.Errorf(engine.Conflict, "ledger: a rebuild is going on already")
+		return d, engine.Errorf(engine.Conflict, "ledger: a rebuild is going on already, or a scrub makes one to compare with")
 	}
 	defer l.rebuilding.Unlock()
 	if progress == nil {
@@ -42,28 +60,31 @@ func (l *Ledger) Reproject(ctx context.Context, progress func(done, total uint64
 	s := l.cfg.Store
 	pause := l.pauser(ctx)
 	if err := s.RemoveOther(pause); err != nil {
-		return engine.WrapError(engine.Internal, err, "ledger: removing an unfinished rebuild")
+		return d, engine.WrapError(engine.Internal, err, "ledger: removing an unfinished rebuild")
 	}
 	if err := s.RoomForGeneration(); err != nil {
-		return err
+		return d, err
 	}
-	g, err := s.BeginGeneration()
-	if err != nil {
-		return err
+	b.former = s.InForce()
+	if b.generation, err = s.BeginGeneration(); err != nil {
+		return d, err
 	}
-	b := &builder{ledger: l, generation: g, next: make([]uint64, l.shards), progress: progress}
-	if err := b.build(ctx, pause); err != nil {
+	b.ledger, b.next, b.progress = l, make([]uint64, l.shards), progress
+	if err = b.build(ctx, pause); err == nil {
+		d, err = b.difference(pause)
+	}
+	if err != nil && s.InForce() != b.generation {
 		kind := engine.Internal
 		if ctx.Err() != nil {
 			kind = engine.Timeout
 		}
-		return l.giveUp(engine.WrapError(kind, err, "ledger: rebuilding"))
+		return d, l.giveUp(engine.WrapError(kind, err, "ledger: rebuilding"))
 	}
 	if err := s.RemoveOther(l.pauser(context.WithoutCancel(ctx))); err != nil {
-		return engine.WrapError(engine.Internal, err, "ledger: the projections are made anew; removing the former ones").
+		return d, engine.WrapError(engine.Internal, err, "ledger: the projections are made anew; removing the others").
 			WithHint("what is left of them is removed at the next start")
 	}
-	return nil
+	return d, err
 }
 
 // Rebuild is Reproject for those who wait for it anyhow.
@@ -81,8 +102,12 @@ func (l *Ledger) giveUp(cause error) error {
 // builder makes one generation of projections.
 type builder struct {
 	ledger     *Ledger
+	put        bool // in force, at the end
+	compare    bool
+	former     store.Generation
 	generation store.Generation
-	next       []uint64 // by shard: the first record that is not applied
+	views      []*store.View // to compare: of both generations at the end, of the former one first
+	next       []uint64      // by shard: the first record that is not applied
 	progress   func(done, total uint64)
 }
 
@@ -111,16 +136,17 @@ func (b *builder) build(ctx context.Context, pause func() error) error {
 	}
 }
 
-// finish applies what is left and switches. Nothing appends meanwhile.
+// finish applies what is left, and switches. Nothing appends meanwhile.
 func (b *builder) finish() error {
-	for {
-		if err := b.step(pieceRecords, true); err != nil {
+	for b.behind() > 0 || b.put && b.ledger.cfg.Store.InForce() != b.generation {
+		if err := b.step(pieceRecords, b.put); err != nil {
 			return err
 		}
-		if b.behind() == 0 && b.ledger.cfg.Store.InForce() == b.generation {
-			return nil
-		}
 	}
+	if s := b.ledger.cfg.Store; b.compare {
+		b.views = []*store.View{s.ViewOf(b.former), s.ViewOf(b.generation)}
+	}
+	return nil
 }
 
 func (b *builder) pieceSize() int {

@@ -31,6 +31,8 @@ type Scrubbing struct {
 	Keys []string
 	// Checkpoint is the newest that lies outside the store; may be nil.
 	Checkpoint []byte
+	// Blob reports whether a blob is there; nil: nobody looks.
+	Blob func(sum string) bool
 	// Progress is told how many of how many records are read; may be nil.
 	Progress func(done, total uint64)
 	// Rest is called now and then; it may wait, or end the scrub with an error.
@@ -69,14 +71,27 @@ type scrubber struct {
 	done   uint64
 	faults []Fault
 	more   uint64
+	gone   []naming
+}
+
+// naming is a record that names a blob which is not there.
+type naming struct {
+	shard   uint16
+	number  uint64
+	sum     string
+	subject string
 }
 
 func (s *scrubber) fault(subject, means, what string, args ...any) {
+	s.add(Fault{subject, fmt.Sprintf(what, args...), means, doBackup})
+}
+
+func (s *scrubber) add(f Fault) {
 	if len(s.faults) == maxFaults {
 		s.more++
 		return
 	}
-	s.faults = append(s.faults, Fault{subject, fmt.Sprintf(what, args...), means, doBackup})
+	s.faults = append(s.faults, f)
 }
 
 func (s *scrubber) run() error {
@@ -105,7 +120,55 @@ func (s *scrubber) run() error {
 		}
 	}
 	s.checkpoints()
+	s.blobs()
 	return nil
+}
+
+// maxNamings bounds the records that are kept because of a missing blob.
+const maxNamings = 10_000
+
+// named notes a record whose blob is not there.
+func (s *scrubber) named(r *Record) {
+	kind := r.Header.Kind
+	if s.cfg.Blob == nil || kind != record.StepDoneKind && kind != record.BundleActivatedKind || len(s.gone) == maxNamings {
+		return
+	}
+	record.Fields(r.Payload, func(key, value []byte) bool {
+		if string(key) != `"blob"` {
+			return true
+		}
+		if sum := strings.Trim(string(value), `"`); !s.cfg.Blob(sum) {
+			s.gone = append(s.gone, naming{r.Header.Shard, r.Header.Record, sum, subjectOf(r)})
+		}
+		return false
+	})
+}
+
+// blobs tells of those that are missing. What was erased meanwhile names none any
+// more.
+func (s *scrubber) blobs() {
+	view := s.cfg.Store.View()
+	defer view.Close()
+	for _, n := range s.gone {
+		if s.cfg.Blob(n.sum) || !stillNames(view, n) {
+			continue
+		}
+		s.add(Fault{
+			n.subject, "the blob that it names is missing: " + n.sum,
+			"what it held is not there, a large result or a bundle of scripts: runs that need it stop with an error; nothing else is affected",
+			"copy the file blobs/" + n.sum[:min(2, len(n.sum))] + "/" + n.sum + " from a backup",
+		})
+	}
+}
+
+// stillNames reports whether a record is not erased; one that cannot be read is
+// told of already.
+func stillNames(view *store.View, n naming) bool {
+	r, err := func() (r Record, err error) {
+		defer store.Guard(&err)
+		return load(view, n.shard, n.number)
+	}()
+	return err == nil && !r.Erased
 }
 
 func (s *scrubber) loadMeta() (err error) {
@@ -239,6 +302,9 @@ func (w *walk) record(f *record.Frame, i int, payloads *payloadScan) error {
 		r.Salt, r.Payload = salted[:saltBytes:saltBytes], salted[saltBytes:]
 	} else if err := loadErased(w.s.view, &r); err != nil {
 		return err
+	}
+	if !r.Erased {
+		w.s.named(&r)
 	}
 	if w.tile == nil || r.Header.Record/tileWidth >= w.tree.size>>tileHeight {
 		return nil // no stored hash: the checkpoints cover it

@@ -194,6 +194,7 @@ const (
 	ExportedKind        Kind = 5
 	ErasedKind          Kind = 6
 	KeyRotatedKind      Kind = 7
+	RebuiltKind         Kind = 8
 
 	EventSeenKind    Kind = 10
 	EventMatchedKind Kind = 11
@@ -224,7 +225,7 @@ const (
 
 var kindNames = map[Kind]string{
 	EpochOpenedKind: "epoch_opened", BundleActivatedKind: "bundle_activated",
-	LoggedInKind: "logged_in", LoggedOutKind: "logged_out", ExportedKind: "exported", KeyRotatedKind: "key_rotated", ErasedKind: "erased",
+	LoggedInKind: "logged_in", LoggedOutKind: "logged_out", ExportedKind: "exported", KeyRotatedKind: "key_rotated", RebuiltKind: "rebuilt", ErasedKind: "erased",
 	EventSeenKind: "event_seen", EventMatchedKind: "event_matched", EventRoutedKind: "event_routed", JobFiredKind: "job_fired",
 	StepStartedKind: "step_started", StepDoneKind: "step_done", RunParkedKind: "run_parked",
 	RunEndedKind: "run_ended", WorkerDiedKind: "worker_died", StepDoubtedKind: "step_doubted", StepResolvedKind: "step_resolved",

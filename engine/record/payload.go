@@ -97,6 +97,17 @@ type KeyRotated struct {
 	Old []string `json:"old"` // that signed before
 }
 
+// Rebuilt says that the projections were made anew from the records, and whether
+// the former ones were equal to them.
+type Rebuilt struct {
+	By       string   `json:"by"`
+	Compared uint64   `json:"compared"`         // entries of the former ones
+	Differ   uint64   `json:"differ,omitempty"` // of them, or of the new ones: not equal, or in one alone
+	Differs  []string `json:"differs,omitempty"`
+	Equal    bool     `json:"equal"`
+	Records  uint64   `json:"records"` // they were made of
+}
+
 // EventSeen is an event that entered. Offer makes it idempotent.
 type EventSeen struct {
 	Cursor    string           `json:"cursor,omitempty"`

@@ -14,7 +14,7 @@ import (
 
 // payloads lists every payload type, so that no test forgets one.
 var payloads = []any{
-	record.EpochOpened{}, record.BundleActivated{}, record.LoggedIn{}, record.LoggedOut{}, record.Exported{}, record.KeyRotated{}, record.Erased{},
+	record.EpochOpened{}, record.BundleActivated{}, record.LoggedIn{}, record.LoggedOut{}, record.Exported{}, record.KeyRotated{}, record.Rebuilt{}, record.Erased{},
 	record.Span{}, record.Selection{}, record.Waiting{},
 	record.EventSeen{}, record.EventMatched{}, record.EventRouted{}, record.JobFired{}, record.StepStarted{}, record.StepDone{},
 	record.RunParked{}, record.RunEnded{}, record.WorkerDied{}, record.QuestionAnswered{}, record.TimerFired{},

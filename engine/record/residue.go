@@ -57,6 +57,8 @@ func residues(k Kind) (r residue, known bool) {
 		return of(leftOfExported, func(p *Exported, s string) { p.By = s }), true
 	case KeyRotatedKind:
 		return of(func(p KeyRotated) KeyRotated { return KeyRotated{New: p.New, Old: p.Old} }, func(p *KeyRotated, s string) { p.By = s }), true
+	case RebuiltKind:
+		return of(func(p Rebuilt) Rebuilt { p.By = ""; return p }, func(p *Rebuilt, s string) { p.By = s }), true
 	case EventSeenKind:
 		return of(leftOfEvent, nil), true
 	case EventMatchedKind:

@@ -16,7 +16,8 @@ import (
 var kinds = map[record.Kind]any{
 	record.EpochOpenedKind: record.EpochOpened{}, record.BundleActivatedKind: record.BundleActivated{},
 	record.LoggedInKind: record.LoggedIn{}, record.LoggedOutKind: record.LoggedOut{}, record.ExportedKind: record.Exported{}, record.KeyRotatedKind: record.KeyRotated{},
-	record.ErasedKind: record.Erased{}, record.EventSeenKind: record.EventSeen{}, record.EventMatchedKind: record.EventMatched{},
+	record.RebuiltKind: record.Rebuilt{},
+	record.ErasedKind:  record.Erased{}, record.EventSeenKind: record.EventSeen{}, record.EventMatchedKind: record.EventMatched{},
 	record.EventRoutedKind: record.EventRouted{}, record.JobFiredKind: record.JobFired{}, record.StepStartedKind: record.StepStarted{},
 	record.StepDoneKind: record.StepDone{}, record.RunParkedKind: record.RunParked{}, record.RunEndedKind: record.RunEnded{},
 	record.WorkerDiedKind: record.WorkerDied{}, record.QuestionAnsweredKind: record.QuestionAnswered{},
@@ -32,6 +33,7 @@ var stays = map[record.Kind]string{
 	record.LoggedOutKind:        "",
 	record.ExportedKind:         "incident",
 	record.KeyRotatedKind:       "new old",
+	record.RebuiltKind:          "differs",
 	record.EventSeenKind:        "cursor kind logsource.category logsource.product logsource.service source",
 	record.EventMatchedKind:     "bundle commit do.file do.name event event_kind mode rule severity source team type visible",
 	record.JobFiredKind:         "bundle commit do.file do.name job mode offer",

@@ -78,6 +78,8 @@ func verbs(k record.Kind) (verb, bool) {
 		return verbOf(always[record.Exported], nothing[record.Exported]), true
 	case record.KeyRotatedKind:
 		return verbOf(always[record.KeyRotated], nothing[record.KeyRotated]), true
+	case record.RebuiltKind:
+		return verbOf(always[record.Rebuilt], nothing[record.Rebuilt]), true
 	case record.ErasedKind:
 		return verbOf(decideErased, applyErased), true
 	case record.EventSeenKind:

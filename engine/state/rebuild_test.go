@@ -210,6 +210,8 @@ func (w *workload) memory() ledger.New {
 
 func (w *workload) rare() ledger.New {
 	switch w.rnd.IntN(7) {
+	case 5:
+		return rec(record.RebuiltKind, record.Rebuilt{By: "ana", Equal: true, Records: 7})
 	case 6:
 		e := record.Erased{
 			Erasure: w.pick("a", "b"), By: "ana", Because: "of a test", Done: w.often(2),

@@ -129,6 +129,11 @@ type Rebuild struct {
 	Ended   *time.Time `json:"ended,omitempty"`
 	// Error says why the last one ended early; the former projections are in force.
 	Error string `json:"error,omitempty"`
+	// Compared are entries of the former projections that were compared with the
+	// new ones, Differ those that were not equal, of which Differs names some.
+	Compared uint64   `json:"compared,omitempty"`
+	Differ   uint64   `json:"differ,omitempty"`
+	Differs  []string `json:"differs,omitempty"`
 }
 
 // Rebuilder makes the projections anew while everything goes on.
@@ -161,6 +166,10 @@ type Scrub struct {
 	Findings []ScrubFinding `json:"findings,omitempty"`
 	More     uint64         `json:"more,omitempty"`  // findings that are not listed
 	Error    string         `json:"error,omitempty"` // why it ended early
+	// Compared are entries of the projections that were compared with what the
+	// records give; NotCompared says why none were.
+	Compared    uint64 `json:"compared,omitempty"`
+	NotCompared string `json:"not_compared,omitempty"`
 }
 
 // ScrubFinding is one thing that is damaged.

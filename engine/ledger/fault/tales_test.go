@@ -160,6 +160,7 @@ func (c *caller) house() {
 	c.append(0, rec(record.LoggedInKind, record.LoggedIn{How: "login link", Who: "dave"}))
 	c.append(0, rec(record.LoggedOutKind, record.LoggedOut{Who: "dave"}), rec(record.ExportedKind, record.Exported{By: "dave", Since: c.clock.Now()}),
 		rec(record.KeyRotatedKind, record.KeyRotated{By: "dave", New: []string{"k2"}, Old: []string{"k1"}}))
+	c.one(0, record.RebuiltKind, record.Rebuilt{By: "dave", Compared: 7, Equal: true, Records: 3})
 }
 
 func (c *caller) sign() {
