@@ -30,7 +30,8 @@ const (
 )
 
 // TestKilledInAnErasure: at each of its steps the process is killed with signal
-// 9. The next one finishes what was asked.
+// 9. The next one finishes what was asked. Not in parallel: a process that is being
+// started holds the locks of folders that were open when it was forked.
 func TestKilledInAnErasure(t *testing.T) {
 	if os.Getenv(dirEnv) != "" {
 		dieErasing(t)
@@ -38,7 +39,6 @@ func TestKilledInAnErasure(t *testing.T) {
 	}
 	for _, step := range append([]string{afterErasing}, steps...) {
 		t.Run(step, func(t *testing.T) {
-			t.Parallel()
 			b := open(t, t.TempDir())
 			gone, kept := marker(), marker()
 			incident, _ := b.story(gone)

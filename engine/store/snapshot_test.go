@@ -144,7 +144,8 @@ func TestASnapshotIsWholeOrNotThere(t *testing.T) {
 		dieUpgrading(t)
 		return
 	}
-	t.Parallel()
+	// Not in parallel: a process that is being started holds the locks of folders
+	// that were open when it was forked.
 	old := oldStore(t)
 	for n := 0; ; n++ {
 		dir := copyOf(t, old)
