@@ -123,29 +123,31 @@ type EventSeen struct {
 // run, or attaches. It carries all that this takes, so that the rule may change
 // or vanish.
 type EventMatched struct {
-	Args       engine.Data    `json:"args,omitempty"` // a dict
-	Bundle     string         `json:"bundle"`
-	Commit     string         `json:"commit,omitempty"`
-	Dedup      string         `json:"dedup,omitempty"`
-	DedupSet   bool           `json:"dedup_set,omitempty"`
-	Do         engine.Handler `json:"do"`
-	Event      string         `json:"event"`
-	EventKind  string         `json:"event_kind"`
-	EventTime  time.Time      `json:"event_time"`
-	Fields     engine.Data    `json:"fields,omitempty"` // of the event
-	Mode       string         `json:"mode"`
-	Offer      string         `json:"offer"`
-	Quiet      time.Duration  `json:"quiet,omitempty"`
-	Rule       string         `json:"rule"`
-	Saves      time.Duration  `json:"saves,omitempty"`
-	Severity   string         `json:"severity"`
-	Source     string         `json:"source"`
-	Team       string         `json:"team,omitempty"`
-	Throttle   int            `json:"throttle,omitempty"`
-	ThrottleIn time.Duration  `json:"throttle_in,omitempty"`
-	Title      string         `json:"title"`
-	Type       string         `json:"type"`
-	Visible    string         `json:"visible,omitempty"`
+	Args      engine.Data    `json:"args,omitempty"` // a dict
+	Bundle    string         `json:"bundle"`
+	Commit    string         `json:"commit,omitempty"`
+	Dedup     string         `json:"dedup,omitempty"`
+	DedupSet  bool           `json:"dedup_set,omitempty"`
+	Do        engine.Handler `json:"do"`
+	Event     string         `json:"event"`
+	EventKind string         `json:"event_kind"`
+	EventTime time.Time      `json:"event_time"`
+	Fields    engine.Data    `json:"fields,omitempty"` // of the event
+	Mode      string         `json:"mode"`
+	Offer     string         `json:"offer"`
+	// OnAttach handles the event if the incident is open already.
+	OnAttach   *engine.Handler `json:"on_attach,omitempty"`
+	Quiet      time.Duration   `json:"quiet,omitempty"`
+	Rule       string          `json:"rule"`
+	Saves      time.Duration   `json:"saves,omitempty"`
+	Severity   string          `json:"severity"`
+	Source     string          `json:"source"`
+	Team       string          `json:"team,omitempty"`
+	Throttle   int             `json:"throttle,omitempty"`
+	ThrottleIn time.Duration   `json:"throttle_in,omitempty"`
+	Title      string          `json:"title"`
+	Type       string          `json:"type"`
+	Visible    string          `json:"visible,omitempty"`
 }
 
 // EventRouted closes the inbox entry of an event: all its matches were offered.

@@ -35,7 +35,7 @@ var stays = map[record.Kind]string{
 	record.KeyRotatedKind:       "new old",
 	record.RebuiltKind:          "differs",
 	record.EventSeenKind:        "cursor kind logsource.category logsource.product logsource.service source",
-	record.EventMatchedKind:     "bundle commit do.file do.name event event_kind mode rule severity source team type visible",
+	record.EventMatchedKind:     "bundle commit do.file do.name event event_kind mode on_attach.file on_attach.name rule severity source team type visible",
 	record.JobFiredKind:         "bundle commit do.file do.name job mode offer",
 	record.StepStartedKind:      "at builtin class path question.proof run",
 	record.StepDoneKind:         "at builtin change.inverse change.undo.file change.undo.name class error.at error.cause error.kind incident.act incident.incident link.question link.token path run starts.handler.file starts.handler.name starts.purpose undo",

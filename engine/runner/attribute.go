@@ -56,14 +56,23 @@ func (r *Runner) events(id string) (engine.Value, error) {
 			return nil, err
 		}
 		for _, e := range events {
-			list = append(list, engine.Struct{Type: "event", Fields: map[string]engine.Value{
-				"id": e.ID, "time": e.Time, "kind": e.Kind, "source": e.Source, "fields": e.Fields,
-			}})
+			list = append(list, eventValue(e))
 		}
 		if cursor = next; cursor == "" {
 			return list, nil
 		}
 	}
+}
+
+// eventValue is an event as a script gets it.
+func eventValue(e engine.Event) engine.Value {
+	fields := e.Fields
+	if fields == nil {
+		fields = map[string]engine.Value{}
+	}
+	return engine.Struct{Type: "event", Fields: map[string]engine.Value{
+		"id": e.ID, "time": e.Time, "kind": e.Kind, "source": e.Source, "fields": fields,
+	}}
 }
 
 func (r *Runner) changes(id string) (engine.Value, error) {

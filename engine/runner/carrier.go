@@ -115,11 +115,27 @@ func (c *carrier) addIncident(start *wire.Run) error {
 	if c.run.Event == "" {
 		return nil
 	}
-	e, err := c.r.cfg.State.Event(c.run.Event)
+	opening := c.run.Event
+	if c.run.Purpose == state.PurposeAttach { // more(i, e)
+		opening = i.Event
+		if err := c.addEvent(start); err != nil {
+			return err
+		}
+	}
+	e, err := c.r.cfg.State.Event(opening)
 	if err != nil {
 		return err
 	}
 	start.Incident.Event, err = EventData(e)
+	return err
+}
+
+// addEvent hands over the run's event as the function's second argument.
+func (c *carrier) addEvent(start *wire.Run) error {
+	e, err := c.r.cfg.State.Event(c.run.Event)
+	if err == nil {
+		start.First, err = engine.Encode([]engine.Value{engine.IncidentRef{ID: c.run.Incident}, eventValue(e)})
+	}
 	return err
 }
 

@@ -103,7 +103,7 @@ func performPrint(_ context.Context, c *carrier, s *wire.Step, _ map[string]engi
 // closedOutside reports whether somebody else closed the run's incident: what a
 // run would wait for then is over before it begins.
 func (c *carrier) closedOutside() (bool, error) {
-	if c.run.Incident == "" || c.run.Purpose != state.PurposePlaybook {
+	if p := c.run.Purpose; c.run.Incident == "" || p != state.PurposePlaybook && p != state.PurposeAttach {
 		return false, nil
 	}
 	i, err := c.r.cfg.State.Incident(c.run.Incident)

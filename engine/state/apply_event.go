@@ -120,7 +120,11 @@ func decideMatch(t *tx, p record.EventMatched) record.Outcome {
 	}
 	if p.DedupSet {
 		if i, ok := t.deduped(p.Rule, p.Dedup); ok && i.Status == engine.IncidentOpen {
-			return record.Outcome{Applied: true, Action: Attached, Incident: i.ID}
+			o := record.Outcome{Applied: true, Action: Attached, Incident: i.ID}
+			if p.OnAttach != nil && i.Events < engine.MaxEventsPerIncident {
+				o.Run = t.nextID('r')
+			}
+			return o
 		} else if ok && t.now.Before(quietUntil(i, p)) {
 			return record.Outcome{Applied: true, Action: Quiet, Incident: i.ID}
 		}
@@ -181,6 +185,9 @@ func applyMatch(t *tx, p record.EventMatched, o record.Outcome) {
 		before := i
 		i.Events++
 		t.putIncident(i, before)
+		if o.Run != "" {
+			t.startAttached(p, o)
+		}
 	case o.Action == Throttled:
 		t.openIncident(p, o, "Too many: "+p.Rule, overflowKey)
 	default:

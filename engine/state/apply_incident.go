@@ -124,7 +124,7 @@ func (t *tx) endedByClose(incident, except string) (questions, woken []string) {
 	})
 	t.parts(classRunOf, incident, func(n uint64) {
 		r, ok := get[engine.Run](t, nounKey(classRun, t.shard, n))
-		if ok && (r.Sleeps != "" || r.Held != "") && r.Purpose == PurposePlaybook && r.ID != except {
+		if ok && (r.Sleeps != "" || r.Held != "") && respondsTo(r.Purpose) && r.ID != except {
 			woken = append(woken, r.ID)
 		}
 	})

@@ -14,6 +14,7 @@ const (
 	PurposeJob      = "job"
 	PurposeUndo     = "undo"
 	PurposeOutbox   = "outbox"
+	PurposeAttach   = "attach"
 )
 
 // Handlers of the shipped library that the engine itself starts.
@@ -21,6 +22,10 @@ var (
 	questionHandler = engine.Handler{File: "@larkspur//outbox.star", Name: "question"}
 	undoHandler     = engine.Handler{File: "@larkspur//undo.star", Name: "take_back"}
 )
+
+// respondsTo tells the purposes of runs that work on an incident itself: closing it
+// ends what they wait for.
+func respondsTo(purpose string) bool { return purpose == PurposePlaybook || purpose == PurposeAttach }
 
 // maxDeaths: so many workers may die on a run before it is quarantined.
 const maxDeaths = 3
@@ -252,7 +257,7 @@ func (t *tx) succeed(next *engine.Run, r engine.Run) {
 // worthTelling keeps an incident's story short: what was changed, decided or
 // went wrong. Reads and deliveries are on the run's page.
 func worthTelling(r engine.Run, e stepEntry, p record.StepDone) bool {
-	effect := e.Started != 0 && r.Purpose == PurposePlaybook
+	effect := e.Started != 0 && respondsTo(r.Purpose)
 	failed := p.Error != nil && r.Purpose != PurposeOutbox // its end says so
 	return effect || failed || p.Change != nil || p.Incident != nil
 }
@@ -316,7 +321,7 @@ func decideEnded(t *tx, p record.RunEnded) record.Outcome {
 	if _, why := t.live(p.Run, p.Generation); why != "" {
 		return refuse(why)
 	}
-	return record.Outcome{Applied: true, Run: p.Run}
+	return record.Outcome{Applied: true, Run: p.Run, Woken: t.after(p.Run, p.Status)}
 }
 
 func applyEnded(t *tx, p record.RunEnded, _ record.Outcome) {
@@ -332,7 +337,8 @@ func (t *tx) endRun(r engine.Run, status string, failure *engine.Error) {
 	}
 	t.putRun(r, before)
 	t.tallyRun(r)
-	if r.Purpose != PurposePlaybook || status != engine.RunDone {
+	t.follow(r)
+	if !respondsTo(r.Purpose) || status != engine.RunDone {
 		t.tell(r.Incident)
 	}
 	if r.Purpose == PurposeUndo {
@@ -373,7 +379,7 @@ func decideDied(t *tx, p record.WorkerDied) record.Outcome {
 	}
 	o := record.Outcome{Applied: true, Run: p.Run}
 	if r.Deaths+1 >= maxDeaths {
-		o.Action = engine.RunQuarantined
+		o.Action, o.Woken = engine.RunQuarantined, t.after(p.Run, engine.RunQuarantined)
 	}
 	return o
 }

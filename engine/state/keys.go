@@ -53,6 +53,8 @@ const (
 	classTally      = 'S' // shard, h s d or t, span, rule 0 type 0 severity 0 team → engine.Tally
 	classTallyFrom  = 'Y' // shard, h s or d → span before which no tally is kept
 	classHidden     = 'y' // shard, hash of team and owner → engine.Hidden
+	classAttached   = 'l' // shard, incident → its last run of on_attach
+	classAfter      = 'L' // shard, run → the run that begins when it has ended
 	classKept       = 'K' // shard, hash of key → what state.set keeps
 	classErasure    = 'X' // shard, its first record → erasureEntry
 	classErasureOf  = 'Z' // shard, hash of an erasure's id → its first record
@@ -65,7 +67,7 @@ var classes = []byte{
 	classStep, classQuestion, classAsked, classQuestionOf, classToken, classTimer, classDue, classDueFrom, classTimerOf,
 	classChange, classInForce, classChangeOf, classJob, classRule, classBundle, classCursor, classTerm, classWord, classHit,
 	classTally, classTallyFrom, classHidden,
-	classKept, classErasure, classErasureOf, classBrake,
+	classAttached, classAfter, classKept, classErasure, classErasureOf, classBrake,
 }
 
 func key(class byte, shard uint16) []byte {

@@ -97,6 +97,9 @@ func (w *workload) match() ledger.New {
 		DedupSet: w.often(2), Dedup: w.pick("a", "b", "c"), Do: engine.Handler{File: "a.star", Name: "f"}, Bundle: "b1", Mode: "live",
 		Quiet: time.Duration(w.rnd.IntN(3)) * time.Hour,
 	}
+	if m.Rule == "beacon" {
+		m.OnAttach = &engine.Handler{File: "a.star", Name: "more"}
+	}
 	if m.Rule == "storm" {
 		m.Throttle, m.ThrottleIn, m.DedupSet = 2, 6*time.Hour, false
 	}

@@ -62,7 +62,7 @@ func ruleWord(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple,
 }
 
 // laterArguments are those that this version reads, checks and does not act on.
-var laterArguments = []string{"on_attach", "max_changes", "sla", "hours", "on_breach"}
+var laterArguments = []string{"max_changes", "sla", "hours", "on_breach"}
 
 // later says of each of them that it has no effect yet: nobody shall rely on it.
 func (d *declaration) later() {
