@@ -31,6 +31,8 @@ func freely() []uint32 {
 		unix.SYS_RT_SIGACTION, unix.SYS_RT_SIGPROCMASK, unix.SYS_RT_SIGRETURN, unix.SYS_SIGALTSTACK, unix.SYS_RESTART_SYSCALL,
 		unix.SYS_GETPID, unix.SYS_GETTID, unix.SYS_GETRANDOM,
 		unix.SYS_EXIT, unix.SYS_EXIT_GROUP,
+		// What the threads of a program with C begin with: without, glibc aborts it.
+		unix.SYS_RSEQ, unix.SYS_SET_ROBUST_LIST,
 	}, archSyscalls...)
 }
 
