@@ -242,6 +242,20 @@ def test_fake_fails(t):
     t.fake("unifi.client", lambda *a, **kw: 1 // 0)
     go(t)
 
+def test_fake_memory(t):
+    def fake(*a, **kw):
+        n = len(a)
+        return [n] * 1000000000
+    t.fake("unifi.client", fake)
+    go(t)
+
+def test_fake_forever(t):
+    def fake(*a, **kw):
+        while True:
+            len(a)
+    t.fake("unifi.client", fake)
+    go(t)
+
 def test_fake_type(t):
     t.fake("unifi.client", lambda *a, **kw: 5)
     go(t)
@@ -297,12 +311,14 @@ def test_good(t):
 		{"test_recursion", "    test_recursion(t)", "calls nested deeper than 2000"},
 		{"test_memory", "1000000000", "the test uses more memory than a worker has\nlook for a list"},
 		{"test_fake_fails", "return t.trigger", "scripts/netflix.star:14:25: scripts/netflix_test.star:20:47: the fake of unifi.client failed: floored division by zero"},
+		{"test_fake_memory", "return [n]", "the test uses more memory than a worker has\nlook for a list"},
+		{"test_fake_forever", "", "more than 5000000 interpreter steps without asking the bench"},
 		{"test_fake_type", "return t.trigger", "the fake of unifi.client: got an int, want a struct or dict with mac, name"},
 		{"test_fake_field", "return t.trigger", "its result has no \"onlin\"\ndid you mean \"online\"?"},
 		{"test_fake_parameters", "return t.trigger", "lambda has no parameter mac"},
-		{"test_used_up", "return t.trigger", "scripts/netflix.star:18:26: unifi.client: this is call number 2, and the list at scripts/netflix_test.star:36:11 has 1"},
+		{"test_used_up", "return t.trigger", "scripts/netflix.star:18:26: unifi.client: this is call number 2, and the list at scripts/netflix_test.star:50:11 has 1"},
 		{"test_no_fake", "return t.trigger", "scripts/netflix.star:14:25: unifi.client: nothing stands in for it, and a test does not ask the world\nwrite before it: t.fake(\"unifi.client\", lambda *a, **kw: struct("},
-		{"test_answer", "return t.trigger", `scripts/netflix_test.star:44:13: the answer to "tv is watching Netflix. What now?" is none: choice: got "Blok", want Allow, Block or Ask why`},
+		{"test_answer", "return t.trigger", `scripts/netflix_test.star:58:13: the answer to "tv is watching Netflix. What now?" is none: choice: got "Blok", want Allow, Block or Ask why`},
 		{"test_no_match", "example.org", `the rule "netflix-while-away" does not take an event with query = "example.org"`},
 		{"test_within", "return t.trigger", "t.advance: not within a fake"},
 		{"test_world", "unifi.client(\"home\"", "unifi.client: not in a test: only a playbook calls it"},
@@ -312,7 +328,7 @@ def test_good(t):
 		{"test_good", "def test_good", ""},
 	}
 	code, lines, said := tested(t, map[string]string{file: source, "scripts/broken_test.star": "x = [\n", "scripts/deadly_test.star": "x = [1] * 1000000000\ndef test_x(t):\n    pass\n"})
-	if code != exitProblems || !strings.HasPrefix(said, "1 test passed, 18 failed") || len(lines) != len(wants)+2 {
+	if code != exitProblems || !strings.HasPrefix(said, "1 test passed, 20 failed") || len(lines) != len(wants)+2 {
 		t.Errorf("got %d, %q, %d lines", code, said, len(lines))
 	}
 	text := strings.Split(source, "\n")

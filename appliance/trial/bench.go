@@ -47,6 +47,10 @@ type Result struct {
 	Printed []string
 }
 
+// longest is how long a test may take before it is given up: a playbook that goes
+// on for ever ends its test only.
+const longest = time.Minute
+
 // firstMoment is when every test begins: a Monday morning in the workspace's zone.
 func firstMoment(zone *time.Location) time.Time {
 	return time.Date(2026, 1, 5, 9, 0, 0, 0, zone).UTC()
@@ -60,7 +64,13 @@ func (b *Bench) Run(ctx context.Context, test engine.Test) (Result, error) {
 		return Result{}, err
 	}
 	t := newTest(b, at)
-	failure, err := t.run(ctx, test)
+	limited, cancel := context.WithTimeout(ctx, longest)
+	defer cancel()
+	failure, err := t.run(limited, test)
+	if err != nil && ctx.Err() == nil && errors.Is(limited.Err(), context.DeadlineExceeded) {
+		failure, err = engine.Errorf(engine.Script, "the test takes longer than a minute").WithHint("does a playbook go on for ever?"), nil
+		failure.At = t.at
+	}
 	if err = errors.Join(err, at.close()); err != nil {
 		return Result{}, err
 	}

@@ -62,7 +62,7 @@ func (t *trialTest) advance(ctx context.Context, to time.Time) error {
 }
 
 // maxTurns bounds how often time passes by itself in one word of t.
-const maxTurns = 10_000
+const maxTurns = 500
 
 // settle carries the runs as far as they go by themselves: time passes while they
 // sleep, or until an answer that was prepared comes. It stands still where they
@@ -97,7 +97,7 @@ func (t *trialTest) nextByItself() (next time.Time, err error) {
 		next = reply.at
 	}
 	for _, own := range t.ledger.Owned() {
-		timers, err := t.state.DueTimers(own.Shard, endOfTime, maxTurns)
+		timers, err := t.state.DueTimers(own.Shard, endOfTime, maxTimers)
 		if err != nil {
 			return next, err
 		}
@@ -116,6 +116,9 @@ func (t *trialTest) nextByItself() (next time.Time, err error) {
 	}
 	return next, nil
 }
+
+// maxTimers is how many timers of a shard are looked through for one of a sleep.
+const maxTimers = 10_000
 
 var endOfTime = time.Date(2250, 1, 1, 0, 0, 0, 0, time.UTC)
 

@@ -58,7 +58,7 @@ func (f *fakes) Do(ctx context.Context, c *engine.Call) (engine.Result, error) {
 	}
 	r := engine.Result{Value: f.shaped(s, fake.Result)}
 	if s.Inverse != "" {
-		r.Change = &engine.Inverse{Title: c.Name + " (replayed)", Builtin: s.Inverse, Args: inverseArgs(c)}
+		r.Change = &engine.Inverse{Title: c.Name, Builtin: s.Inverse, Args: inverseArgs(c)}
 	}
 	return r, nil
 }
