@@ -317,3 +317,79 @@ func (s *shape) readSlice(r *jsonReader, v reflect.Value) bool {
 		}
 	}
 }
+
+// value decodes a Value as decodeAny does; false for what it does not know.
+func (r *jsonReader) value(depth int, tagged bool) (Value, bool) {
+	if r.at == len(r.b) || depth > MaxDepth {
+		return nil, false
+	}
+	switch c := r.b[r.at]; c {
+	case '"':
+		return r.stringValue()
+	case '{':
+		return r.object(depth, tagged)
+	case '[':
+		return r.array(depth, tagged)
+	case 't':
+		return true, r.word("true")
+	case 'f':
+		return false, r.word("false")
+	case 'n':
+		return nil, r.word("null")
+	}
+	begin := r.at
+	if !r.skipNumber() {
+		return nil, false
+	}
+	v, err := decodeNumber(string(r.b[begin:r.at]))
+	return v, err == nil
+}
+
+func (r *jsonReader) stringValue() (s string, ok bool) {
+	begin := r.at
+	if text, ok := r.text(); ok && utf8.Valid(text) {
+		return string(text), true
+	}
+	r.at = begin
+	return s, r.skipString() && json.Unmarshal(r.b[begin:r.at], &s) == nil
+}
+
+func (r *jsonReader) array(depth int, tagged bool) (Value, bool) {
+	r.at++
+	list := []Value{}
+	if r.next(']') {
+		return list, true
+	}
+	for {
+		v, ok := r.value(depth+1, tagged)
+		if !ok {
+			return nil, false
+		}
+		list = append(list, v)
+		if !r.next(',') {
+			return list, r.next(']')
+		}
+	}
+}
+
+func (r *jsonReader) object(depth int, tagged bool) (Value, bool) {
+	r.at++
+	m := map[string]Value{}
+	for more := !r.next('}'); more; {
+		key, ok := r.stringValue()
+		if !ok || !r.next(':') {
+			return nil, false
+		}
+		if m[key], ok = r.value(depth+1, tagged); !ok {
+			return nil, false
+		}
+		if more = r.next(','); !more && !r.next('}') {
+			return nil, false
+		}
+	}
+	if tag, ok := m["$"].(string); ok && tagged {
+		v, err := decodeTagged(tag, m)
+		return v, err == nil
+	}
+	return m, true
+}

@@ -316,6 +316,15 @@ func decode(d []byte, tagged bool) (Value, error) {
 	if len(d) == 0 {
 		return nil, nil
 	}
+	r := jsonReader{b: d}
+	if v, ok := r.value(0, tagged); ok && r.at == len(d) {
+		return v, nil
+	}
+	return decodeAny(d, tagged)
+}
+
+// decodeAny decodes what is not written as Encode writes it.
+func decodeAny(d []byte, tagged bool) (Value, error) {
 	dec := decoder{json.NewDecoder(bytes.NewReader(d)), tagged}
 	dec.UseNumber()
 	v, err := dec.next(0)
