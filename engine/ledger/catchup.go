@@ -143,7 +143,7 @@ func (a *applying) take(r Record) error {
 		return err
 	}
 	last := len(a.records) - 1
-	if last == 0 || a.batch.Fits(a.batch.Layer()) {
+	if last == 0 || a.batch.Fits() {
 		return nil
 	}
 	a.clear()

@@ -20,7 +20,7 @@ type group struct {
 	heads    []*head // where the shards end after it
 	requests []*request
 	records  []Record
-	layer    *store.Batch  // room for one request
+	layer    *store.Batch  // room for one request besides the first
 	settled  chan struct{} // closed when it is committed, or failed
 	failed   bool          // set before settled is closed
 	// next is a view of the moment before its commit, for the group after it: one
@@ -114,7 +114,7 @@ func (l *Ledger) begin() (g, before *group) {
 	default:
 		g.batch = store.NewBatchOver(g.view, before.batch)
 	}
-	g.heads, g.layer = slices.Clone(heads), g.batch.Layer()
+	g.heads = slices.Clone(heads)
 	return g, before
 }
 
@@ -160,25 +160,53 @@ func (l *Ledger) queueFirst(requests []*request) {
 // add stages a request, or settles one that cannot be; false when it has to go
 // into the next group.
 func (l *Ledger) add(g *group, req *request) bool {
-	layer := g.layer
-	layer.Reset()
-	next, err := l.stage(layer, g.heads[req.shard], req)
-	if err == nil && !g.batch.Fits(layer) {
-		if len(g.requests) > 0 {
-			return false
-		}
-		err = engine.Errorf(engine.Invalid, "ledger: a frame of %d writes and %d bytes does not fit a transaction", layer.Len(), layer.Bytes())
+	if len(g.requests) > 0 {
+		return l.addMore(g, req)
+	}
+	next, err := l.stage(g.batch, g.heads[req.shard], req)
+	if err == nil && !g.batch.Fits() {
+		err = engine.Errorf(engine.Invalid, "ledger: a frame of %d writes and %d bytes does not fit a transaction", g.batch.Len(), g.batch.Bytes())
 	}
 	if err != nil {
-		req.err = err
-		close(req.done)
+		g.batch.Reset()
+		req.refuse(err)
 		return true
 	}
-	g.batch.Merge(layer)
+	g.take(req, next)
+	return true
+}
+
+// addMore is add for a group that has requests: what cannot be staged must leave
+// nothing behind.
+func (l *Ledger) addMore(g *group, req *request) bool {
+	if g.layer == nil {
+		g.layer = g.batch.Layer()
+	}
+	g.layer.Reset()
+	next, err := l.stage(g.layer, g.heads[req.shard], req)
+	if err != nil {
+		req.refuse(err)
+		return true
+	}
+	if !g.batch.Fits(g.layer) {
+		return false
+	}
+	g.batch.Merge(g.layer)
+	g.take(req, next)
+	return true
+}
+
+// take takes a request that is staged.
+func (g *group) take(req *request, next *head) {
 	g.heads[req.shard] = next
 	g.requests = append(g.requests, req)
 	g.records = append(g.records, req.result...)
-	return true
+}
+
+// refuse settles a request that is not staged.
+func (req *request) refuse(err error) {
+	req.err, req.result = err, nil
+	close(req.done)
 }
 
 // putBack forgets a group: its requests are staged again.

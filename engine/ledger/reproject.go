@@ -187,7 +187,7 @@ func (b *builder) step(limit int, last bool) error {
 			return err
 		}
 	}
-	if taken := limit - p.left; taken > 1 && !p.batch.Fits(p.batch.Layer()) {
+	if taken := limit - p.left; taken > 1 && !p.batch.Fits() {
 		return b.step(taken-1, last) // the last record was a large one
 	}
 	if err := p.commit(last); err != nil {

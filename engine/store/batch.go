@@ -86,9 +86,13 @@ func (b *Batch) Len() int { return len(b.writes) }
 // Bytes returns about what the batch weighs in a transaction.
 func (b *Batch) Bytes() int { return b.bytes }
 
-// Fits reports whether b and another fit one transaction together.
-func (b *Batch) Fits(other *Batch) bool {
-	return b.bytes+other.bytes <= maxCommitBytes && len(b.writes)+len(other.writes) <= maxCommitWrites
+// Fits reports whether b fits one transaction, with others.
+func (b *Batch) Fits(others ...*Batch) bool {
+	bytes, writes := b.bytes, len(b.writes)
+	for _, other := range others {
+		bytes, writes = bytes+other.bytes, writes+len(other.writes)
+	}
+	return bytes <= maxCommitBytes && writes <= maxCommitWrites
 }
 
 // Full reports whether more than half of what a transaction takes is staged.
@@ -101,7 +105,7 @@ const maxCommitWrites = maxCommitBytes / 100
 // Layer returns an empty batch over b.
 func (b *Batch) Layer() *Batch { return NewBatch(b) }
 
-// Reset forgets what a layer staged, so that it can be used again.
+// Reset forgets what is staged, so that the batch can be used again.
 func (b *Batch) Reset() {
 	clear(b.places)
 	clear(b.classes)
