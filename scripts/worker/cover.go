@@ -69,6 +69,9 @@ func (c *coverage) instrument(tree *syntax.File) {
 }
 
 func (c *coverage) statements(list []syntax.Stmt) []syntax.Stmt {
+	if list == nil {
+		return nil // an if without else, and the tree tells by that
+	}
 	out := make([]syntax.Stmt, 0, 2*len(list))
 	for i, stmt := range list {
 		switch s := stmt.(type) {
