@@ -80,11 +80,13 @@ func reference() []entry {
 // declarations are the words that the worker performs by itself.
 func declarations() []entry {
 	return []entry{
-		{"rule", "rule(name, when, do, *, args, title, severity, type, team, visible, dedup, quiet, throttle, saves, mode)", "Says when a playbook runs; top level only."},
+		{"rule", "rule(name, when, do, *, args, title, severity, type, team, visible, dedup, on_attach, quiet, throttle, saves, mode)", "Says when a playbook runs; top level only."},
 		{"on.dns", "on.dns(domains, *, types, clients, rcodes, answers, list, proto, match, where)", "A DNS lookup that a sensor sees."},
 		{"on.webhook", "on.webhook(name, *, secret, match, where)", "A call of POST /hooks/NAME."},
 		{"attempt", `attempt(fn, *, tries=1, backoff="2s", timeout="", catch=[])`, "Calls fn and gives ok, value and error instead of failing; tries again what is unavailable or timed out."},
 		{"change", `change(title, do, undo, *, args={}, expires="", why="")`, "Calls do(**args) now and keeps how to take it back."},
+		{"parallel", "parallel(f, g, …), parallel(fn, each=items, at_once=10)", "Calls functions in branches that take turns, and gives their results in order; the first failure is raised when all have ended."},
+		{"continue_as", "continue_as(fn, args={})", "Ends the run, and calls fn in a new one with a fresh journal."},
 		{"fail", "fail(message)", "Ends the run as failed; the incident stays open."},
 		{"secret", "secret(name)", "The handle of a secret, for calls; its value never comes into a script."},
 		{"field.text", "field.text(name, *, label, required=True, multiline=False, max)", "A line of text, or several, in a question."},

@@ -58,23 +58,47 @@ func (c *carrier) send(ctx context.Context, e *errand) (wire.Answer, verdict, er
 	return e.settle(ctx, res, err)
 }
 
-// rest is the moment when all branches of the call wait: errands begin, their
-// starts in one frame; without any, the run is parked.
+// maxAway bounds the errands of one run that are in the world at once; more wait
+// until some are back.
+const maxAway = 100
+
+// rest is the moment when all branches of the call wait: errands begin, the starts
+// of many in one frame; without any, the run is parked.
 func (c *carrier) rest(ctx context.Context) (verdict, error) {
-	held, v, err := c.setOut(ctx, c.ready...)
-	if err != nil || v != goOn {
-		return v, err
-	}
-	for _, e := range c.ready {
-		if !slices.Contains(held, e) {
-			c.depart(ctx, e)
+	for len(c.ready) > 0 && len(c.away) < maxAway {
+		batch := c.batch()
+		held, v, err := c.setOut(ctx, batch...)
+		if err != nil || v != goOn {
+			return v, err
+		}
+		for _, e := range batch {
+			if !slices.Contains(held, e) {
+				c.depart(ctx, e)
+			}
 		}
 	}
-	c.ready = nil
 	if len(c.away) > 0 {
 		return goOn, nil
 	}
 	return c.park(ctx)
+}
+
+// batch takes the errands that begin next: as many as may be away, and as their
+// starts fit a frame.
+func (c *carrier) batch() []*errand {
+	n, size := 0, 0
+	for n < min(len(c.ready), maxAway-len(c.away)) {
+		if start := c.ready[n].start; start != nil {
+			size += len(start.Payload)
+		}
+		if n > 0 && size > maxPendingBytes {
+			break
+		}
+		n++
+	}
+	batch := c.ready[:n]
+	c.ready = c.ready[n:]
+	return batch
 }
 
 // setOut writes the starts of errands, in one frame. Those that are held wait for

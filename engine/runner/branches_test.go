@@ -189,6 +189,29 @@ def f(i):
 	}
 }
 
+// TestManyBranches: no more than a hundred are in the world at once, and their
+// starts need not fit one frame.
+func TestManyBranches(t *testing.T) {
+	t.Parallel()
+	b := playbook(t, `
+def f(i):
+    got = parallel(lambda n: sim.tag("%d " % n + "x" * 3000), each = range(400), at_once = 400)
+    i.set(n = len(got))
+`)
+	var now, most atomic.Int64
+	b.world.on("sim.tag", func(context.Context, *engine.Call) (engine.Result, error) {
+		n := now.Add(1)
+		defer now.Add(-1)
+		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		}
+		return engine.Result{Value: "ok"}, nil
+	})
+	incident, _ := b.play()
+	if got := b.fact(incident, "n"); got != int64(400) || most.Load() > 100 {
+		t.Errorf("got %v results, %d at once", got, most.Load())
+	}
+}
+
 // TestBranchesWaitBesideOthers: the run is parked when all wait, and goes on with
 // the branch whose answer came.
 func TestBranchesWaitBesideOthers(t *testing.T) {
