@@ -256,7 +256,7 @@ func (a *Appliance) openRunner() (err error) {
 	a.runner = runner.New(runner.Config{
 		Ledger: a.ledger, State: a.state, Pool: a.pool, Builtins: a.door, Clock: a.clock, Engine: Version,
 		People: a.people, Mails: func() bool { return a.current().Mails() }, Link: a.link, LinkKey: a.linkKey,
-		Zone: func() *time.Location { return a.current().Zone },
+		Zone: func() *time.Location { return a.current().Zone }, Live: a.liveBundle,
 	})
 	a.rules = &rulebook{state: a.state}
 	in := intake.Config{Ledger: a.ledger, State: a.state, Evaluator: Evaluator(a.pool, a.clock), Live: a.rules.rules, Clock: a.clock}

@@ -129,3 +129,9 @@ func (a *Appliance) jobs() *intake.Jobs {
 	}
 	return &intake.Jobs{Bundle: s.Hash, Commit: s.Commit, Zone: a.current().Zone, Jobs: s.Declarations.Jobs}
 }
+
+// liveBundle is what runs are restarted with that want the live scripts.
+func (a *Appliance) liveBundle() (bundle, commit string) {
+	s := a.rules.Snapshot()
+	return s.Hash, s.Commit
+}

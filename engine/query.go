@@ -41,6 +41,48 @@ type Decision struct {
 	Why     string `json:"why,omitempty"`
 }
 
+// RestartRequest asks that a run goes on from one of its steps again, or, without
+// a step, that all it changed is taken back and it ends.
+type RestartRequest struct {
+	Step string // PATH/N
+	// Answer is plain JSON: the step's result from now on. nil: it is done again.
+	Answer  Data
+	Current bool // with the live bundle, not the run's own
+	By      string
+	How     string // page, api, command
+	Why     string
+}
+
+// RestartPreview is what a restart would do, and what it cannot.
+type RestartPreview struct {
+	Run        string `json:"run"`
+	Generation int    `json:"generation"` // that it would leave
+	Step       string `json:"step,omitempty"`
+	Bundle     string `json:"bundle"` // that it would go on with
+	Commit     string `json:"commit,omitempty"`
+	// Undone are the changes that it takes back, in that order: the newest first.
+	Undone []Change `json:"undone"`
+	// Cannot are effects that stay; Unknown those of which nobody knows whether
+	// they happened.
+	Cannot    []Step     `json:"cannot"`
+	Unknown   []Step     `json:"unknown"`
+	Questions []Question `json:"questions"` // that it withdraws
+	// Differs is the first step at which the live scripts take another way than
+	// what is recorded; nil when they do not, or the run's own go on.
+	Differs *Difference `json:"differs,omitempty"`
+	// Closed says that the run's incident is closed: what it would wait for ends at once.
+	Closed bool `json:"closed,omitempty"`
+}
+
+// Difference is where a script is not the one that was recorded.
+type Difference struct {
+	Step    string `json:"step"`
+	Message string `json:"message"`
+	// Before says that it stands before the step of the restart: the run cannot go
+	// on from there with these scripts.
+	Before bool `json:"before,omitempty"`
+}
+
 // RuleStatus is a declared rule and how it fares.
 type RuleStatus struct {
 	Rule

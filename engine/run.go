@@ -54,8 +54,62 @@ type Run struct {
 	Doubts int `json:"doubts,omitempty"`
 	// Skipped is the step that a person skipped of an undo.
 	Skipped string `json:"skipped,omitempty"`
+	// OnFailure is what its rule wants when it fails: keep or undo.
+	OnFailure string `json:"on_failure,omitempty"`
+	// Changes are what an undo run takes back of a whole part of a run, the newest
+	// first.
+	Changes []string `json:"changes,omitempty"`
+	// Branches are the generations that restarts left, the oldest first: that of
+	// generation g is Branches[g-1]. What is not left of them counts on.
+	Branches []Branch `json:"branches,omitempty"`
+	// Restart is what was asked for, until its changes are taken back.
+	Restart *Restart `json:"restart,omitempty"`
 	// Erased says that its arguments are gone.
 	Erased *Erased `json:"erased,omitempty"`
+}
+
+// Branch is a generation of a run that a restart left.
+type Branch struct {
+	Generation int    `json:"generation"`
+	Bundle     string `json:"bundle"`
+	Commit     string `json:"commit,omitempty"`
+	Status     string `json:"status"` // of the run when it was restarted
+	Error      *Error `json:"error,omitempty"`
+	// Until: what began there in the run's journal, or later, does not count on.
+	Until uint64 `json:"until"`
+	// Step is the one from which the run was restarted, by whom, when and why.
+	Step string    `json:"step"`
+	By   string    `json:"by"`
+	At   time.Time `json:"at"`
+	Why  string    `json:"why,omitempty"`
+}
+
+// Restart is a restart, or the undo of a whole run, that goes on.
+type Restart struct {
+	Step     string    `json:"step,omitempty"` // none: everything is taken back, and the run ends
+	Until    uint64    `json:"until"`
+	Bundle   string    `json:"bundle"` // that the run goes on with
+	Commit   string    `json:"commit,omitempty"`
+	Answered bool      `json:"answered,omitempty"` // the step's result is in the record
+	Record   uint64    `json:"record"`             // that asked for it
+	By       string    `json:"by"`
+	At       time.Time `json:"at"`
+	Why      string    `json:"why,omitempty"`
+	// Was and Error are what the run was before.
+	Was   string `json:"was"`
+	Error *Error `json:"error,omitempty"`
+	// UndoRun takes back what is not Left for the next: changes whose undo is a
+	// function of another bundle.
+	UndoRun string   `json:"undo_run,omitempty"`
+	Left    []string `json:"left,omitempty"`
+}
+
+// BundleOf returns the bundle of one of the run's generations.
+func (r Run) BundleOf(generation int) string {
+	if generation > 0 && generation <= len(r.Branches) {
+		return r.Branches[generation-1].Bundle
+	}
+	return r.Bundle
 }
 
 // Statuses of a step.
@@ -86,6 +140,10 @@ type Step struct {
 	Error   *Error    `json:"error,omitempty"`
 	Started time.Time `json:"started"`
 	Ended   time.Time `json:"ended,omitzero"`
+	// Generation is the one that made it, where that is not the run's.
+	Generation int `json:"generation,omitempty"`
+	// Given says that a person gave its result at a restart.
+	Given bool `json:"given,omitempty"`
 	// Order is the place of its result in the run's journal, or, without one, of
 	// its start: a number of the ledger. Branches of a parallel go on in this order.
 	Order uint64 `json:"order,omitempty"`
@@ -212,17 +270,19 @@ const (
 // Change is something done to the world that can be taken back: by an inverse
 // builtin with arguments, or by a named handler.
 type Change struct {
-	ID       string    `json:"id"`
-	Status   string    `json:"status"`
-	Title    string    `json:"title"`
-	Why      string    `json:"why,omitempty"`
-	Run      string    `json:"run"`
-	Incident string    `json:"incident,omitempty"`
-	Rule     string    `json:"rule,omitempty"`
-	Step     string    `json:"step"`
-	Bundle   string    `json:"bundle"`
-	Made     time.Time `json:"made"`
-	Expires  time.Time `json:"expires,omitzero"`
+	ID       string `json:"id"`
+	Status   string `json:"status"`
+	Title    string `json:"title"`
+	Why      string `json:"why,omitempty"`
+	Run      string `json:"run"`
+	Incident string `json:"incident,omitempty"`
+	Rule     string `json:"rule,omitempty"`
+	Step     string `json:"step"`
+	// Generation of the run that made it; 0 is the first.
+	Generation int       `json:"generation,omitempty"`
+	Bundle     string    `json:"bundle"`
+	Made       time.Time `json:"made"`
+	Expires    time.Time `json:"expires,omitzero"`
 	// Inverse is the builtin that takes it back with InverseArgs (a dict), or,
 	// when empty, Undo is called with (done, **Args).
 	Inverse     string   `json:"inverse,omitempty"`

@@ -80,6 +80,8 @@ func runRuns(c *call) error {
 		{"list", "", func(q *question) error { return get(q, "runs"+q.query(), showRuns) }},
 		{"show", "ID", func(q *question) error { return get(q, "runs/"+q.id(), showRun) }},
 		{"resolve", "ID STEP", resolveStep},
+		{"restart", "ID STEP", restartRun},
+		{"undo", "ID", undoRun},
 	})
 }
 
@@ -91,6 +93,54 @@ func (c *call) brake(verb string) error {
 	return c.client([]ask{{"", "", func(q *question) error {
 		return post(q, verb, map[string]string{"reason": q.opts.reason}, decided)
 	}}})
+}
+
+// restartRun lets a run go on from a step again.
+func restartRun(q *question) error {
+	body := map[string]any{"step": q.args[1], "script": q.opts.script, "reason": q.opts.reason}
+	if q.opts.answer != "" {
+		if !json.Valid([]byte(q.opts.answer)) {
+			return usagef("--answer: want JSON, got %q; a text stands in quotes: --answer '\"Allow\"'", q.opts.answer)
+		}
+		body["answer"] = json.RawMessage(q.opts.answer)
+	}
+	return restart(q, "restart", body)
+}
+
+// undoRun takes back all that a run changed.
+func undoRun(q *question) error {
+	return restart(q, "undo", map[string]any{"reason": q.opts.reason})
+}
+
+func restart(q *question, verb string, body map[string]any) error {
+	if path := "runs/" + q.id() + "/" + verb; !q.opts.dry {
+		return post(q, path, body, decided)
+	} else {
+		body["dry"] = true
+		return post(q, path, body, showPreview)
+	}
+}
+
+func showPreview(w io.Writer, p engine.RestartPreview) {
+	for _, c := range p.Undone {
+		fmt.Fprintf(w, "taken back first\t%s\t%s\n", c.ID, c.Title)
+	}
+	for _, s := range p.Unknown {
+		fmt.Fprintf(w, "nobody knows\t%s\t%s at %s\n", engine.StepID(s.Path, s.Number), s.Builtin, s.At)
+	}
+	for _, s := range p.Cannot {
+		fmt.Fprintf(w, "stays as it is\t%s\t%s at %s %.80s\n", engine.StepID(s.Path, s.Number), s.Builtin, s.At, s.Args)
+	}
+	for _, q := range p.Questions {
+		fmt.Fprintf(w, "withdrawn\t%s\t%.80s\n", q.ID, q.Text)
+	}
+	if p.Differs != nil {
+		fmt.Fprintf(w, "the live script differs\t%s\t%s\n", p.Differs.Step, p.Differs.Message)
+	}
+	if p.Closed {
+		fmt.Fprintln(w, "the incident is closed: what the run would wait for ends at once")
+	}
+	fmt.Fprintf(w, "it would go on with\tbundle %.12s\n", p.Bundle)
 }
 
 // resolveStep says of a step in doubt what became of it.
@@ -178,7 +228,7 @@ func runChanges(c *call) error {
 	return c.client([]ask{
 		{"list", "", func(q *question) error { return get(q, "changes"+q.query(), showChanges) }},
 		{"undo", "ID", func(q *question) error {
-			return post(q, "changes/"+q.id()+"/undo", map[string]string{"reason": q.opts.reason}, decided)
+			return post(q, "changes/"+q.id()+"/undo", map[string]string{"reason": q.opts.reason, "script": q.opts.script}, decided)
 		}},
 	})
 }

@@ -141,7 +141,8 @@ type question struct {
 type options struct {
 	dir, status, reason, code, fields string
 	incident, because                 string
-	outcome, value                    string
+	outcome, value, answer, script    string
+	dry                               bool
 	json, dryRun                      bool
 	limit                             int
 }
@@ -156,6 +157,9 @@ func (c *call) client(asks []ask) error {
 		f.StringVar(&o.fields, "fields", "", "JSON object of an answer's fields")
 		f.StringVar(&o.incident, "incident", "", "only of this incident")
 		f.StringVar(&o.outcome, "outcome", "", "of a step in doubt: happened, again or skip")
+		f.StringVar(&o.answer, "answer", "", "JSON: the result of a step from now on")
+		f.StringVar(&o.script, "script", "same", "same, or current: the live one")
+		f.BoolVar(&o.dry, "dry", false, "only tell what would be done")
 		f.StringVar(&o.value, "value", "", "JSON of what a step returned that happened")
 		f.StringVar(&o.because, "because", "", "why something is erased")
 		f.BoolVar(&o.dryRun, "dry-run", false, "only tell what would be erased")

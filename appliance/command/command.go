@@ -53,7 +53,7 @@ func commands() []command {
 		{"replay", "[DIR] FILE…", "captures or events (- reads standard input) against the rules, offline; --json, --run, --answers FILE", runReplay},
 		{"dns", "FILE | -i IFACE", "print DNS messages as JSON lines", nil},
 		{"incidents", "[list | show ID | close ID | reopen ID | note ID TEXT]", "incidents of a running appliance", runIncidents},
-		{"runs", "[list | show ID | resolve ID STEP]", "runs and their steps", runRuns},
+		{"runs", "[list | show ID | restart ID STEP | undo ID | resolve ID STEP]", "runs and their steps", runRuns},
 		{"pause", "[--reason TEXT]", "the brake: hold every effect of every playbook", runPause},
 		{"resume", "[--reason TEXT]", "let the brake go: what it held is done", runResume},
 		{"questions", "[list | show ID | answer ID CHOICE]", "what people are asked", runQuestions},

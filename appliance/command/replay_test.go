@@ -93,6 +93,7 @@ func TestReplayRunsPlaybooks(t *testing.T) {
 	want := []string{
 		"unifi.client at 20:00", "unifi.client at 20:00", "incident.set at 20:00", "ask at 20:05", "ask at 20:15", "incident.set at 20:15",
 		"ask at 20:16", "unifi.block at 20:16", "incident.set at 20:16", "incident.close at 20:16", "unifi.unblock at 20:18",
+		"change.settled at 20:18",
 	}
 	if !slices.Equal(steps, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(steps, "\n"), strings.Join(want, "\n"))

@@ -209,6 +209,7 @@ const (
 	StepDoubtedKind Kind = 25
 	// StepResolvedKind is what a person says of a step in doubt.
 	StepResolvedKind Kind = 26
+	RunRestartedKind Kind = 27
 
 	QuestionAnsweredKind Kind = 30
 
@@ -228,7 +229,7 @@ var kindNames = map[Kind]string{
 	LoggedInKind: "logged_in", LoggedOutKind: "logged_out", ExportedKind: "exported", KeyRotatedKind: "key_rotated", RebuiltKind: "rebuilt", ErasedKind: "erased",
 	EventSeenKind: "event_seen", EventMatchedKind: "event_matched", EventRoutedKind: "event_routed", JobFiredKind: "job_fired",
 	StepStartedKind: "step_started", StepDoneKind: "step_done", RunParkedKind: "run_parked",
-	RunEndedKind: "run_ended", WorkerDiedKind: "worker_died", StepDoubtedKind: "step_doubted", StepResolvedKind: "step_resolved",
+	RunEndedKind: "run_ended", WorkerDiedKind: "worker_died", StepDoubtedKind: "step_doubted", StepResolvedKind: "step_resolved", RunRestartedKind: "run_restarted",
 	QuestionAnsweredKind: "question_answered",
 	TimerFiredKind:       "timer_fired", UndoRequestedKind: "undo_requested", IncidentChangedKind: "incident_changed",
 	StateSetKind: "state_set", BrakeSetKind: "brake_set",

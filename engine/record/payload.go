@@ -137,6 +137,7 @@ type EventMatched struct {
 	Offer     string         `json:"offer"`
 	// OnAttach handles the event if the incident is open already.
 	OnAttach   *engine.Handler `json:"on_attach,omitempty"`
+	OnFailure  string          `json:"on_failure,omitempty"`
 	Quiet      time.Duration   `json:"quiet,omitempty"`
 	Rule       string          `json:"rule"`
 	Saves      time.Duration   `json:"saves,omitempty"`
@@ -212,6 +213,7 @@ type StepDone struct {
 	Probed  bool        `json:"probed,omitempty"`
 	Result  engine.Data `json:"result,omitempty"`
 	Run     string      `json:"run"`
+	Settled *Settled    `json:"settled,omitempty"`
 	Starts  []Start     `json:"starts,omitempty"`
 	Ticks   uint64      `json:"ticks,omitempty"`
 	Undo    string      `json:"undo,omitempty"` // the change that it takes back
@@ -286,6 +288,28 @@ type StepResolved struct {
 	Why        string      `json:"why,omitempty"`
 }
 
+// RunRestarted offers a person's wish that a run goes on from one of its steps
+// again, or, without a step, that all it changed is taken back and it ends.
+type RunRestarted struct {
+	Answered   bool        `json:"answered,omitempty"` // Result is the step's
+	Bundle     string      `json:"bundle"`             // that it goes on with
+	By         string      `json:"by"`
+	Commit     string      `json:"commit,omitempty"`
+	Generation int         `json:"generation"` // that is left
+	How        string      `json:"how"`
+	Number     int         `json:"n,omitempty"`
+	Path       string      `json:"path,omitempty"`
+	Result     engine.Data `json:"result,omitempty"`
+	Run        string      `json:"run"`
+	Why        string      `json:"why,omitempty"`
+}
+
+// Settled says of a change what a step of its undo came to.
+type Settled struct {
+	Change string `json:"change"`
+	Error  string `json:"error,omitempty"` // why it could not be taken back
+}
+
 // Question is what an ask asks.
 type Question struct {
 	Choices    []engine.Choice    `json:"choices,omitempty"`
@@ -330,6 +354,7 @@ type Change struct {
 	Args        engine.Data     `json:"args,omitempty"`
 	Done        engine.Data     `json:"done,omitempty"`
 	Expires     time.Time       `json:"expires,omitzero"`
+	From        int             `json:"from,omitempty"` // the first of the steps of do, in its path
 	Inverse     string          `json:"inverse,omitempty"`
 	InverseArgs engine.Data     `json:"inverse_args,omitempty"`
 	Title       string          `json:"title"`
@@ -337,10 +362,13 @@ type Change struct {
 	Why         string          `json:"why,omitempty"`
 }
 
-// UndoRequested asks that a change be taken back.
+// UndoRequested asks that a change be taken back: by the bundle that made it,
+// unless another is named.
 type UndoRequested struct {
+	Bundle string `json:"bundle,omitempty"`
 	By     string `json:"by"`
 	Change string `json:"change"`
+	Commit string `json:"commit,omitempty"`
 	Why    string `json:"why,omitempty"`
 }
 
@@ -383,6 +411,7 @@ type Outcome struct {
 	Action    string   `json:"action,omitempty"` // of a match: opened, attached, throttled, quiet
 	Applied   bool     `json:"applied"`
 	Change    string   `json:"change,omitempty"`
+	Changes   []string `json:"changes,omitempty"` // to be taken back, the newest first
 	Event     string   `json:"event,omitempty"`
 	Incident  string   `json:"incident,omitempty"`
 	Question  string   `json:"question,omitempty"`
@@ -390,6 +419,7 @@ type Outcome struct {
 	Run       string   `json:"run,omitempty"`
 	Runs      []string `json:"runs,omitempty"` // started by it, besides Run
 	Timer     string   `json:"timer,omitempty"`
+	Until     uint64   `json:"until,omitempty"` // where a restart cuts the journal
 	Why       string   `json:"why,omitempty"`
 	Woken     []string `json:"woken,omitempty"` // runs whose waiting it ended
 }

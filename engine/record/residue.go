@@ -79,6 +79,8 @@ func residues(k Kind) (r residue, known bool) {
 		return of(leftOfDoubted, func(p *StepDoubted, s string) { sayError(p.Error, s) }), true
 	case StepResolvedKind:
 		return of(leftOfResolved, func(p *StepResolved, s string) { p.By = s }), true
+	case RunRestartedKind:
+		return of(leftOfRestarted, func(p *RunRestarted, s string) { p.By = s }), true
 	case QuestionAnsweredKind:
 		return of(leftOfAnswer, func(p *QuestionAnswered, s string) { p.By = s }), true
 	case UndoRequestedKind:
@@ -134,7 +136,7 @@ func leftOfEvent(p EventSeen) EventSeen {
 func leftOfMatch(p EventMatched) EventMatched {
 	return EventMatched{
 		Bundle: p.Bundle, Commit: p.Commit, Do: p.Do, Event: p.Event, EventKind: p.EventKind, EventTime: p.EventTime,
-		Mode: p.Mode, OnAttach: p.OnAttach, Quiet: p.Quiet, Rule: p.Rule, Saves: p.Saves, Severity: p.Severity, Source: p.Source, Team: p.Team,
+		Mode: p.Mode, OnAttach: p.OnAttach, OnFailure: p.OnFailure, Quiet: p.Quiet, Rule: p.Rule, Saves: p.Saves, Severity: p.Severity, Source: p.Source, Team: p.Team,
 		Throttle: p.Throttle, ThrottleIn: p.ThrottleIn, Type: p.Type, Visible: p.Visible,
 	}
 }
@@ -171,7 +173,7 @@ func leftOfDone(p StepDone) StepDone {
 		Path: p.Path, Probed: p.Probed, Run: p.Run, Undo: p.Undo, Version: p.Version,
 	}
 	if c := p.Change; c != nil {
-		left.Change = &Change{Expires: c.Expires, Inverse: c.Inverse, Undo: c.Undo}
+		left.Change = &Change{Expires: c.Expires, From: c.From, Inverse: c.Inverse, Undo: c.Undo}
 	}
 	if p.Incident != nil {
 		act := leftOfAct(*p.Incident)
@@ -180,16 +182,28 @@ func leftOfDone(p StepDone) StepDone {
 	if l := p.Link; l != nil { // its hash says nothing, and finds the question's page
 		left.Link = &Link{Question: l.Question, Revision: l.Revision, Token: l.Token}
 	}
+	if s := p.Settled; s != nil {
+		left.Settled = &Settled{Change: s.Change}
+		if s.Error != "" {
+			left.Settled.Error = erasedText
+		}
+	}
 	for _, s := range p.Starts {
 		left.Starts = append(left.Starts, Start{Handler: s.Handler, Purpose: s.Purpose})
 	}
 	return left
 }
 
+// erasedText keeps that there was a text, until a sentence stands there.
+const erasedText = "erased"
+
 func sayDone(p *StepDone, sentence string) {
 	sayError(p.Error, sentence)
 	if p.Change != nil {
 		p.Change.Title = sentence
+	}
+	if p.Settled != nil && p.Settled.Error != "" {
+		p.Settled.Error = sentence
 	}
 	if p.Incident != nil {
 		sayAct(p.Incident, sentence)
@@ -229,11 +243,19 @@ func leftOfResolved(p StepResolved) StepResolved {
 	return StepResolved{Generation: p.Generation, How: p.How, Number: p.Number, Outcome: p.Outcome, Path: p.Path, Run: p.Run}
 }
 
+func leftOfRestarted(p RunRestarted) RunRestarted {
+	return RunRestarted{
+		Answered: p.Answered, Bundle: p.Bundle, Commit: p.Commit, Generation: p.Generation, How: p.How, Number: p.Number, Path: p.Path, Run: p.Run,
+	}
+}
+
 func leftOfAnswer(p QuestionAnswered) QuestionAnswered {
 	return QuestionAnswered{How: p.How, Question: p.Question}
 }
 
-func leftOfUndo(p UndoRequested) UndoRequested { return UndoRequested{Change: p.Change} }
+func leftOfUndo(p UndoRequested) UndoRequested {
+	return UndoRequested{Bundle: p.Bundle, Change: p.Change, Commit: p.Commit}
+}
 
 // leftOfSet keeps nothing: the memory is as if the run had not set it.
 func leftOfSet(p StateSet) StateSet { return StateSet{Generation: p.Generation, Run: p.Run} }

@@ -78,12 +78,31 @@ func (c *carrier) begin(ctx context.Context) (wire.Run, error) {
 			c.remember(s.Result)
 		}
 	}
+	return c.request(journal)
+}
+
+// request is what the worker needs to execute the run with a journal.
+func (c *carrier) request(journal []engine.Step) (wire.Run, error) {
+	for n := range journal {
+		c.alien(&journal[n])
+	}
 	start := wire.Run{
 		Run: c.run.ID, Generation: c.run.Generation, Bundle: c.run.Bundle, Handler: c.run.Handler, Args: c.run.Args,
 		Link: c.r.cfg.Link("runs/" + c.run.ID), Rule: c.run.Rule, Mode: c.run.Mode, Journal: journal,
 		People: c.r.cfg.People().List(), Interpreter: c.r.cfg.Pool.Interpreter(),
 	}
 	return start, c.addIncident(&start)
+}
+
+// alien takes from a step what cannot be equal: where another bundle stood when it
+// made it, and all but the builtin of one whose result a person gave.
+func (c *carrier) alien(s *engine.Step) {
+	if s.Given {
+		s.Hash, s.Args, s.At, s.Ticks = "", nil, "", 0
+	}
+	if s.Generation != 0 && c.run.BundleOf(s.Generation) != c.run.Bundle {
+		s.At, s.Ticks = "", 0
+	}
 }
 
 func (c *carrier) remember(now engine.Data) {
@@ -357,7 +376,7 @@ func (c *carrier) ended(ctx context.Context, e *wire.Ended) error {
 	switch {
 	case e.Status == "cancelled":
 		return nil
-	case e.Status == engine.RunFailed && e.Error != nil && e.Error.Kind == engine.Closed:
+	case e.Status == engine.RunFailed && e.Error != nil && e.Error.Kind == engine.Closed && c.run.Purpose != state.PurposeUndo:
 		return c.end(ctx, engine.RunDone, nil, "") // its incident was closed; it has nothing left to do
 	}
 	return c.end(ctx, e.Status, e.Error, e.Backtrace)

@@ -55,7 +55,7 @@ func TestAChangeIsTakenBackEarlyAndOnce(t *testing.T) {
 	})
 	undo := func() engine.Decision {
 		t.Helper()
-		d, err := b.runner.UndoChange(t.Context(), c.ID, "dave", "homework is done")
+		d, err := b.runner.UndoChange(t.Context(), c.ID, "dave", "homework is done", false)
 		must(t, err)
 		return d
 	}
@@ -128,7 +128,9 @@ func TestWhatChangedNothingNeedsNoUndo(t *testing.T) {
 	}
 }
 
-func TestAnUndoIsTriedForAnHourThenReopens(t *testing.T) {
+// TestAnUndoIsTriedForAnHourThenAsks: an undo that fails is tried for an hour, then
+// reopens its incident and asks.
+func TestAnUndoIsTriedForAnHourThenAsks(t *testing.T) {
 	t.Parallel()
 	b := playbook(t, blocks)
 	b.world.on("sim.unblock", func(context.Context, *engine.Call) (engine.Result, error) {
@@ -156,14 +158,55 @@ func TestAnUndoIsTriedForAnHourThenReopens(t *testing.T) {
 	if i.Status != engine.IncidentOpen || !strings.Contains(failed.Error, "block 02:00:00:00:00:07 could not be taken back: sim: refused") {
 		t.Errorf("got incident %s, change %+v", i.Status, failed)
 	}
-	contains(t, "story", b.story(incident), "the run failed: block 02:00:00:00:00:07 could not be taken back")
+	contains(t, "story", b.story(incident), "| block 02:00:00:00:00:07 could not be taken back: sim: refused")
+	q := b.question()
+	contains(t, "question", q.Text, "block 02:00:00:00:00:07 could not be taken back: sim: refused. What now?")
+	if len(q.To) != 1 || q.To[0].Name != "dave" || q.Incident != incident || len(q.Choices) != 2 {
+		t.Errorf("got question %+v, want the engineer asked", q)
+	}
 	b.world.on("sim.unblock", nil)
-	d, err := b.runner.UndoChange(t.Context(), failed.ID, "dave", "the switch is back")
+	b.answer(q.ID, engine.Answer{Choice: "Try again", By: "dave"})
+	b.change(incident, engine.ChangeUndone)
+	b.status(failed.UndoRun, engine.RunDone)
+	b.rebuilds()
+}
+
+// TestAnUndoThatFailedIsLeft, and tried again later by somebody else.
+func TestAnUndoThatFailedIsLeft(t *testing.T) {
+	t.Parallel()
+	b := playbook(t, blocks)
+	b.world.on("sim.unblock", func(context.Context, *engine.Call) (engine.Result, error) {
+		return engine.Result{}, engine.Errorf(engine.Denied, "sim: not you")
+	})
+	incident, _ := b.play()
+	b.advance(8 * time.Hour)
+	b.answer(b.question().ID, engine.Answer{Choice: "Leave it as it is", By: "dave"})
+	failed := b.change(incident, engine.ChangeUndoFailed)
+	b.status(failed.UndoRun, engine.RunDone)
+	contains(t, "story", b.story(incident), "dave | answers: Leave it as it is")
+	b.world.on("sim.unblock", nil)
+	d, err := b.runner.UndoChange(t.Context(), failed.ID, "dave", "the switch is back", false)
 	must(t, err)
 	if !d.Applied {
 		t.Fatalf("got %+v, want another try", d)
 	}
 	b.change(incident, engine.ChangeUndone)
+	b.rebuilds()
+}
+
+// TestNobodyMinds: where nobody can be asked, the undo fails.
+func TestNobodyMinds(t *testing.T) {
+	t.Parallel()
+	b := playbook(t, blocks)
+	b.dave = false
+	b.world.on("sim.unblock", func(context.Context, *engine.Call) (engine.Result, error) {
+		return engine.Result{}, engine.Errorf(engine.Denied, "sim: not you")
+	})
+	incident, _ := b.play()
+	b.advance(8 * time.Hour)
+	c := b.change(incident, engine.ChangeUndoFailed)
+	b.status(c.UndoRun, engine.RunFailed)
+	contains(t, "story", b.story(incident), "the run failed: block 02:00:00:00:00:07 could not be taken back")
 }
 
 // TestAnUndoOfAPinnedBundle: what was named is called as it was written then.

@@ -48,7 +48,26 @@ func (r *Runner) act(ctx context.Context, a record.IncidentAct) (engine.Decision
 	return r.decide(ctx, 'i', a.Incident, record.IncidentChangedKind, a)
 }
 
-// UndoChange takes a change back by a run of its own.
-func (r *Runner) UndoChange(ctx context.Context, id, by, why string) (engine.Decision, error) {
-	return r.decide(ctx, 'c', id, record.UndoRequestedKind, record.UndoRequested{Change: id, By: by, Why: why})
+// UndoChange takes a change back by a run of its own: with the scripts that made
+// it, or the live ones.
+func (r *Runner) UndoChange(ctx context.Context, id, by, why string, current bool) (engine.Decision, error) {
+	p := record.UndoRequested{Change: id, By: by, Why: why}
+	if current {
+		var err error
+		if p.Bundle, p.Commit, err = r.live(); err != nil {
+			return engine.Decision{}, err
+		}
+	}
+	return r.decide(ctx, 'c', id, record.UndoRequestedKind, p)
+}
+
+// live returns the bundle that is live now.
+func (r *Runner) live() (bundle, commit string, err error) {
+	if r.cfg.Live != nil {
+		bundle, commit = r.cfg.Live()
+	}
+	if bundle == "" {
+		err = engine.Errorf(engine.Unavailable, "no scripts are live").WithHint(`take those of then: script "same"`)
+	}
+	return bundle, commit, err
 }

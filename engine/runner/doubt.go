@@ -79,6 +79,7 @@ func (c *carrier) probe(ctx context.Context, s engine.Step) (cause error, known 
 	if err != nil || s.Erased != "" {
 		return err, false, nil
 	}
+	c.started[engine.StepID(s.Path, s.Number)] = s
 	step := &wire.Step{Path: s.Path, Number: s.Number, Builtin: s.Builtin, Version: s.Version, Class: s.Class, At: s.At, Args: s.Args, Hash: s.Hash}
 	happened, res, err := c.r.cfg.Builtins.Probe(ctx, c.callOf(step, b, args))
 	switch {

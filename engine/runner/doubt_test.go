@@ -213,7 +213,7 @@ func TestAnUndoInDoubt(t *testing.T) {
 			incident, _ := b.play()
 			c := b.change(incident, engine.ChangeInForce)
 			b.power.after(2, true) // the request, the start
-			_, err := b.runner.UndoChange(t.Context(), c.ID, "dave", "")
+			_, err := b.runner.UndoChange(t.Context(), c.ID, "dave", "", false)
 			must(t, err)
 			b.drive()
 			b.reopen()

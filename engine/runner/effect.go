@@ -71,7 +71,11 @@ func (c *carrier) callOf(s *wire.Step, b engine.Builtin, args map[string]engine.
 
 // key is the idempotency key of a step.
 func (c *carrier) key(s *wire.Step) string {
-	return c.run.ID + "/" + itoa(c.run.Generation) + "/" + engine.StepID(s.Path, s.Number)
+	generation := c.run.Generation
+	if g := c.started[engine.StepID(s.Path, s.Number)].Generation; g != 0 {
+		generation = g // it was begun there
+	}
+	return c.run.ID + "/" + itoa(generation) + "/" + engine.StepID(s.Path, s.Number)
 }
 
 // effect performs a step that changes the world: its start is on the disk

@@ -55,7 +55,7 @@ func TestGoldenStoreIsMade(t *testing.T) {
 	b.answerNext(run)
 	b.advance(time.Hour)
 	b.status(run, engine.RunDone)
-	d, err := b.runner.UndoChange(t.Context(), b.change(over, engine.ChangeInForce).ID, "dave", "homework is done")
+	d, err := b.runner.UndoChange(t.Context(), b.change(over, engine.ChangeInForce).ID, "dave", "homework is done", false)
 	must(t, err)
 	if !d.Applied {
 		t.Fatalf("got %+v, want the change taken back", d)

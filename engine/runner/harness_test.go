@@ -445,7 +445,7 @@ func (b *box) open() {
 		Ledger: b.ledger, State: b.state, Pool: b.cfg.pool, Builtins: b.world, Clock: b.clock, Engine: "test",
 		People: b.team, Link: func(page string) string { return "https://soar.example.org/" + page },
 		LinkKey: []byte("link key"), AtOnce: b.cfg.atOnce, Zone: func() *time.Location { return time.UTC },
-		MaxSteps: b.cfg.steps,
+		MaxSteps: b.cfg.steps, Live: func() (string, string) { return b.bundle, "" },
 	})
 	b.runner = run
 	ctx, cancel := context.WithCancel(context.Background())
@@ -520,7 +520,7 @@ func (b *box) team() runner.People {
 		Teams: map[string][]string{"family": {"dave", "ana"}},
 	}
 	if b.dave {
-		p.ByName["dave"] = engine.Person{Name: "dave", Email: "dave@example.org"}
+		p.ByName["dave"] = engine.Person{Name: "dave", Email: "dave@example.org", Role: engine.RoleEngineer}
 	}
 	return p
 }

@@ -16,7 +16,7 @@ func performChange(ctx context.Context, c *carrier, s *wire.Step, args map[strin
 	if !ok {
 		return c.refuse(s, engine.Errorf(engine.Invalid, "change: undo: want a top-level function"))
 	}
-	ch := &record.Change{Expires: c.expiry(args["expires"])}
+	ch := &record.Change{Expires: c.expiry(args["expires"]), From: s.From}
 	ch.Title, _ = args["title"].(string)
 	ch.Why, _ = args["why"].(string)
 	ch.Undo = &engine.Handler{File: text(undo.Fields["file"]), Name: text(undo.Fields["name"])}

@@ -53,6 +53,8 @@ type Config struct {
 	// InTurn has the branches of a parallel touch the world one after the other,
 	// in their order: for replays and tests, which must end the same every time.
 	InTurn bool
+	// Live returns the bundle that is live now, with its commit; nil knows none.
+	Live func() (bundle, commit string)
 	// MaxSteps bounds a journal; 0 is 10,000 (LANGUAGE section 3).
 	MaxSteps int
 }

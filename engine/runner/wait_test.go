@@ -491,12 +491,12 @@ func TestDecisionsAboutWhatIsNotThere(t *testing.T) {
 	if _, err := b.runner.Answer(t.Context(), "rubbish", engine.Answer{}); engine.KindOf(err) != engine.NotFound {
 		t.Errorf("got %v, want not_found", err)
 	}
-	if _, err := b.runner.UndoChange(t.Context(), "c7-1", "dave", ""); engine.KindOf(err) != engine.NotFound {
+	if _, err := b.runner.UndoChange(t.Context(), "c7-1", "dave", "", false); engine.KindOf(err) != engine.NotFound {
 		t.Errorf("a shard that is not there: got %v, want not_found", err)
 	}
 	for _, d := range []func() (engine.Decision, error){
 		func() (engine.Decision, error) { return b.runner.Answer(t.Context(), "q0-99", engine.Answer{}) },
-		func() (engine.Decision, error) { return b.runner.UndoChange(t.Context(), "c0-99", "dave", "") },
+		func() (engine.Decision, error) { return b.runner.UndoChange(t.Context(), "c0-99", "dave", "", false) },
 		func() (engine.Decision, error) { return b.runner.Note(t.Context(), "i0-99", "x", "dave") },
 	} {
 		if got, err := d(); err != nil || got.Applied || !strings.HasPrefix(got.Why, "there is no ") {

@@ -65,6 +65,8 @@ func wordList() []word {
 		{internal(sign("change.made", engine.Repeatable, "Puts a change in force.",
 			required("title", "text"), required("undo", "any"), required("args", "dict"), p("done", "any"), p("expires", "duration|time"), p("why", "text"))), performChange},
 		{internal(sign("change.undo", engine.Repeatable, "Takes back the change that a step made.", required("change", "text"))), performUndo},
+		{internal(sign("change.settled", engine.Repeatable, "Says of a change that it is taken back, or why it could not be.", required("change", "text"), p("error", "text"))), performSettled},
+		{internal(sign("people.minders", engine.Read, "Lists who is asked when something has to be minded.")), performMinders},
 		{internal(sign("incident.get", engine.Read, "Reads what may change about an incident.", required("incident", "text"), required("name", "text"))), performGet},
 		{sign("incident.set", engine.Repeatable, "Sets summary facts.", required("incident", "text"), required("fields", "pairs")), performIncident},
 		{sign("incident.note", engine.Repeatable, "Adds a note.", required("incident", "text"), required("text", "text")), performIncident},

@@ -90,17 +90,20 @@ func unsettled(r store.Reader, id string) (why string) {
 // eachPart calls fn with the numbers of an incident's runs, questions or changes
 // until it returns false.
 func eachPart(r store.Reader, class byte, shard uint16, incident uint64, fn func(n uint64) bool) {
-	prefix := nounKey(class, shard, incident)
-	var numbers []uint64
-	r.Scan(prefix, nil, false, func(k, _ []byte) bool {
-		numbers = append(numbers, binary.BigEndian.Uint64(k[len(prefix):]))
-		return true
-	})
-	for _, n := range numbers {
+	for _, n := range numbersOf(r, nounKey(class, shard, incident)) {
 		if !fn(n) {
 			return
 		}
 	}
+}
+
+// numbersOf lists the numbers that stand behind a prefix.
+func numbersOf(r store.Reader, prefix []byte) (numbers []uint64) {
+	r.Scan(prefix, nil, false, func(k, _ []byte) bool {
+		numbers = append(numbers, binary.BigEndian.Uint64(k[len(prefix):]))
+		return true
+	})
+	return numbers
 }
 
 func applyErased(t *tx, p record.Erased, _ record.Outcome) {

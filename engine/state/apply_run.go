@@ -21,6 +21,7 @@ const (
 var (
 	questionHandler = engine.Handler{File: "@larkspur//outbox.star", Name: "question"}
 	undoHandler     = engine.Handler{File: "@larkspur//undo.star", Name: "take_back"}
+	undoAllHandler  = engine.Handler{File: "@larkspur//undo.star", Name: "take_all_back"}
 )
 
 // respondsTo tells the purposes of runs that work on an incident itself: closing it
@@ -64,8 +65,8 @@ func decideStarted(t *tx, p record.StepStarted) record.Outcome {
 	if why != "" {
 		return refuse(why)
 	}
-	e, ok := t.step(p.Run, p.Generation, p.Path, p.Number)
-	by := t.heldBy(r, p, e)
+	e, ok := t.place(r, p.Path, p.Number)
+	by := t.heldBy(r, p, e.stepEntry)
 	switch {
 	case ok && e.Done == 0 && !e.mayStart() && p.Effect && by == "":
 		return refuse(LetGo)
@@ -105,7 +106,7 @@ func applyStarted(t *tx, p record.StepStarted, o record.Outcome) {
 		t.hold(r, p, o.Action)
 		return
 	}
-	before, _ := t.step(p.Run, p.Generation, p.Path, p.Number)
+	before, _ := t.place(r, p.Path, p.Number)
 	t.putStep(p.Run, p.Generation, p.Path, p.Number, stepEntry{Started: t.rec + 1, Note: before.Note})
 	step := engine.StepID(p.Path, p.Number)
 	if before.held() != "" { // the brake was let go
@@ -181,9 +182,9 @@ func questionValue(q engine.Question) engine.Value {
 func decideDone(t *tx, p record.StepDone) record.Outcome {
 	r, why := t.live(p.Run, p.Generation)
 	if why != "" {
-		return refuse(why)
+		return t.decideLate(r, p, why)
 	}
-	if e, _ := t.step(p.Run, p.Generation, p.Path, p.Number); e.Done != 0 {
+	if e, _ := t.place(r, p.Path, p.Number); e.ended() {
 		return refuse("the step has a result already")
 	}
 	o := record.Outcome{Applied: true, Run: p.Run}
@@ -208,13 +209,17 @@ func decideDone(t *tx, p record.StepDone) record.Outcome {
 
 func applyDone(t *tx, p record.StepDone, o record.Outcome) {
 	r, _ := t.run(p.Run)
-	e, _ := t.step(p.Run, p.Generation, p.Path, p.Number)
+	e, _ := placeOf(t, r, p.Generation, p.Path, p.Number)
 	e.Done, e.Via = t.rec+1, viaDone
 	if p.Error != nil {
 		e.Via = viaFailed
 		t.tally(t.aspectOfRun(r), func(c *engine.Tally) { c.StepsFailed++ })
 	}
-	t.putStep(p.Run, p.Generation, p.Path, p.Number, e)
+	t.keep(p.Run, e)
+	if o.Action == late {
+		t.applyLate(r, p, o)
+		return
+	}
 	runs := o.Runs
 	for _, s := range p.Starts {
 		started := engine.Run{
@@ -231,7 +236,10 @@ func applyDone(t *tx, p record.StepDone, o record.Outcome) {
 		t.openChange(r, engine.StepID(p.Path, p.Number), p.Change, o)
 	}
 	if p.Undo != "" && len(runs) > 0 {
-		t.startUndo(p.Undo, runs[0], "run "+r.ID)
+		t.startUndo(p.Undo, runs[0], "run "+r.ID, "", "")
+	}
+	if p.Settled != nil {
+		t.settleOne(r, *p.Settled)
 	}
 	if p.Link != nil {
 		t.keepLink(p.Link)
@@ -239,7 +247,7 @@ func applyDone(t *tx, p record.StepDone, o record.Outcome) {
 	if p.Incident != nil {
 		t.actOn(*p.Incident, o, r.ID)
 	}
-	if worthTelling(r, e, p) {
+	if worthTelling(r, e.stepEntry, p) {
 		t.tell(r.Incident)
 	}
 }
@@ -259,7 +267,7 @@ func (t *tx) succeed(next *engine.Run, r engine.Run) {
 func worthTelling(r engine.Run, e stepEntry, p record.StepDone) bool {
 	effect := e.Started != 0 && respondsTo(r.Purpose)
 	failed := p.Error != nil && r.Purpose != PurposeOutbox // its end says so
-	return effect || failed || p.Change != nil || p.Incident != nil
+	return effect || failed || p.Settled != nil || p.Change != nil || p.Incident != nil
 }
 
 // link is what a token's hash leads to.
@@ -284,11 +292,17 @@ func (t *tx) openChange(r engine.Run, step string, p *record.Change, o record.Ou
 		Rule: r.Rule, Step: step, Bundle: r.Bundle, Made: t.now, Expires: p.Expires, Inverse: p.Inverse,
 		InverseArgs: p.InverseArgs, Undo: p.Undo, Args: p.Args, Done: p.Done, Erased: t.erased,
 	}
+	if r.Generation > 1 {
+		c.Generation = r.Generation
+	}
 	t.putChange(c, "")
 	t.tally(t.aspectOfRun(r), func(x *engine.Tally) { x.Changes++ })
 	_, n, _ := engine.ParseID('c', c.ID)
 	if _, i, ok := engine.ParseID('i', r.Incident); ok {
 		t.mark(pairKey(classChangeOf, t.shard, i, n))
+	} else {
+		_, i, _ := engine.ParseID('r', r.ID)
+		t.mark(pairKey(classMade, t.shard, i, n))
 	}
 	if !c.Expires.IsZero() {
 		t.setTimer(engine.Timer{ID: o.Timer, Due: c.Expires, For: "change", Target: c.ID})
@@ -296,13 +310,14 @@ func (t *tx) openChange(r engine.Run, step string, p *record.Change, o record.Ou
 }
 
 func decideParked(t *tx, p record.RunParked) record.Outcome {
-	if _, why := t.live(p.Run, p.Generation); why != "" {
+	r, why := t.live(p.Run, p.Generation)
+	if why != "" {
 		return refuse(why)
 	}
 	for _, id := range append(p.Steps, engine.StepID(p.Path, p.Number)) {
 		path, n, _ := engine.ParseStepID(id)
-		e, _ := t.step(p.Run, p.Generation, path, n)
-		if e.Done != 0 || e.Via == viaReleased || e.held() != "" && !t.stillHeld(e) {
+		e, _ := t.place(r, path, n)
+		if e.Done != 0 || e.Via == viaReleased || e.held() != "" && !t.stillHeld(e.stepEntry) {
 			return refuse("what it waits for has come")
 		}
 	}
@@ -318,18 +333,31 @@ func applyParked(t *tx, p record.RunParked, _ record.Outcome) {
 }
 
 func decideEnded(t *tx, p record.RunEnded) record.Outcome {
-	if _, why := t.live(p.Run, p.Generation); why != "" {
+	r, why := t.live(p.Run, p.Generation)
+	if why != "" {
 		return refuse(why)
 	}
-	return record.Outcome{Applied: true, Run: p.Run, Woken: t.after(p.Run, p.Status)}
+	o := record.Outcome{Applied: true, Run: p.Run, Woken: t.after(p.Run, p.Status)}
+	switch {
+	case r.Purpose == PurposeUndo:
+		t.decideTakenBack(r, p.Status, &o)
+	case p.Status == engine.RunFailed && r.OnFailure == onFailureUndo:
+		if o.Changes = changesSince(t, r, 0); len(o.Changes) > 0 {
+			o.Runs = t.ids('r', 1)
+		}
+	}
+	return o
 }
 
-func applyEnded(t *tx, p record.RunEnded, _ record.Outcome) {
+func applyEnded(t *tx, p record.RunEnded, o record.Outcome) {
 	r, _ := t.run(p.Run)
-	t.endRun(r, p.Status, p.Error)
+	t.endRun(r, p.Status, p.Error, o)
+	if len(o.Changes) > 0 && r.Purpose != PurposeUndo {
+		t.undoFailed(p.Run, o)
+	}
 }
 
-func (t *tx) endRun(r engine.Run, status string, failure *engine.Error) {
+func (t *tx) endRun(r engine.Run, status string, failure *engine.Error, o record.Outcome) {
 	before := r.Status
 	r.Status, r.Error = status, failure
 	if status != engine.RunInDoubt {
@@ -338,38 +366,13 @@ func (t *tx) endRun(r engine.Run, status string, failure *engine.Error) {
 	t.putRun(r, before)
 	t.tallyRun(r)
 	t.follow(r)
-	if !respondsTo(r.Purpose) || status != engine.RunDone {
+	if (!respondsTo(r.Purpose) || status != engine.RunDone) && !t.hasTaken(r) {
 		t.tell(r.Incident)
 	}
 	if r.Purpose == PurposeUndo {
-		t.settleChange(r)
+		t.settleChanges(r)
+		t.goOn(r, o)
 	}
-}
-
-// settleChange says of a change what its undo run came to. An undo that failed
-// opens the incident again: somebody must look.
-func (t *tx) settleChange(r engine.Run) {
-	c, ok := t.change(r.Change)
-	if !ok || c.UndoRun != r.ID {
-		return
-	}
-	before := c.Status
-	if r.Status == engine.RunDone && r.Skipped == "" {
-		c.Status, c.Undone = engine.ChangeUndone, t.now
-		t.putChange(c, before)
-		t.tally(t.aspectOfRun(r), func(x *engine.Tally) { x.Undone++ })
-		return
-	}
-	c.Status, c.Error = engine.ChangeUndoFailed, "the undo is "+r.Status
-	switch {
-	case r.Error != nil:
-		c.Error = r.Error.Message
-	case r.Skipped != "":
-		c.Error = "step " + r.Skipped + " of the undo was skipped"
-	}
-	t.putChange(c, before)
-	t.tally(t.aspectOfRun(r), func(x *engine.Tally) { x.UndoFailed++ })
-	t.reopen(c.Incident)
 }
 
 func decideDied(t *tx, p record.WorkerDied) record.Outcome {
@@ -394,7 +397,7 @@ func applyDied(t *tx, p record.WorkerDied, o record.Outcome) {
 	t.endRun(r, engine.RunQuarantined, &engine.Error{
 		Kind: engine.Script, Cause: p.Cause, At: p.At, Message: "the run ended three workers and is stopped: " + p.Why,
 		Hint: "look for a value that grows without bound at the place shown; save the script, then restart the run",
-	})
+	}, o)
 }
 
 func decideAnswer(t *tx, p record.QuestionAnswered) record.Outcome {
@@ -502,7 +505,7 @@ func applyTimer(t *tx, p record.TimerFired, o record.Outcome) {
 		t.Delete(hashKey(classKept, t.shard, tm.Target))
 	case "change":
 		if o.Run != "" {
-			t.startUndo(tm.Target, o.Run, "its time is over")
+			t.startUndo(tm.Target, o.Run, "its time is over", "", "")
 		}
 	}
 }
@@ -515,7 +518,7 @@ func decideUndo(t *tx, p record.UndoRequested) record.Outcome {
 }
 
 func applyUndo(t *tx, p record.UndoRequested, o record.Outcome) {
-	t.startUndo(p.Change, o.Run, p.By)
+	t.startUndo(p.Change, o.Run, p.By, p.Bundle, p.Commit)
 }
 
 // undoable says why a change cannot be taken back now; "" when it can.
@@ -534,15 +537,20 @@ func (t *tx) undoable(id string) (engine.Change, string) {
 	return c, ""
 }
 
-func (t *tx) startUndo(change, run, by string) {
+// startUndo takes a change back by the bundle that made it, unless another is
+// named.
+func (t *tx) startUndo(change, run, by, bundle, commit string) {
 	c, _ := t.change(change)
 	r, _ := t.run(c.Run)
+	if bundle == "" {
+		bundle, commit = c.Bundle, commitOf(r, c.Bundle)
+	}
 	before := c.Status
 	c.Status, c.UndoRun, c.UndoneBy, c.Error = engine.ChangeInForce, run, by, ""
 	t.putChange(c, before)
 	t.clearTimer(c.ID, "")
 	t.startRun(engine.Run{
-		ID: run, Incident: c.Incident, Handler: undoHandler, Bundle: c.Bundle, Commit: r.Commit, Rule: c.Rule,
+		ID: run, Incident: c.Incident, Handler: undoHandler, Bundle: bundle, Commit: commit, Rule: c.Rule,
 		Purpose: PurposeUndo, Change: c.ID, Parent: c.Run, Mode: r.Mode, Erased: c.Erased,
 		Args: engine.MustEncode(map[string]engine.Value{"change": changeValue(c)}),
 	})

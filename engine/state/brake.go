@@ -83,7 +83,7 @@ func (t *tx) stillHeld(e stepEntry) bool {
 // decideRelease decides of a person's word on a step that is held.
 func decideRelease(t *tx, p record.StepResolved) record.Outcome {
 	r, ok := t.run(p.Run)
-	e, _ := t.step(p.Run, p.Generation, p.Path, p.Number)
+	e, _ := t.place(r, p.Path, p.Number)
 	switch {
 	case !ok:
 		return refuse("there is no run " + p.Run)
@@ -102,13 +102,13 @@ func decideRelease(t *tx, p record.StepResolved) record.Outcome {
 }
 
 func applyRelease(t *tx, p record.StepResolved) {
-	e, _ := t.step(p.Run, p.Generation, p.Path, p.Number)
+	r, _ := t.run(p.Run)
+	e, _ := t.place(r, p.Path, p.Number)
 	e.Note, e.Via = t.rec+1, viaReleased
 	if p.Outcome == engine.OutcomeDrop {
 		e.Via, e.Done = viaDropped, t.rec+1
 	}
-	t.putStep(p.Run, p.Generation, p.Path, p.Number, e)
-	r, _ := t.run(p.Run)
+	t.keep(p.Run, e)
 	before := r.Status
 	r.Held = without(r.Held, engine.StepID(p.Path, p.Number))
 	wake(&r)

@@ -15,7 +15,7 @@ import (
 
 func decideDoubted(t *tx, p record.StepDoubted) record.Outcome {
 	r, ok := t.run(p.Run)
-	switch e, found := t.step(p.Run, p.Generation, p.Path, p.Number); {
+	switch e, found := t.place(r, p.Path, p.Number); {
 	case !ok:
 		return refuse("there is no run " + p.Run)
 	case r.Generation != p.Generation:
@@ -31,10 +31,10 @@ func decideDoubted(t *tx, p record.StepDoubted) record.Outcome {
 }
 
 func applyDoubted(t *tx, p record.StepDoubted, _ record.Outcome) {
-	e, _ := t.step(p.Run, p.Generation, p.Path, p.Number)
-	e.Via, e.Note = viaDoubt, t.rec+1
-	t.putStep(p.Run, p.Generation, p.Path, p.Number, e)
 	r, _ := t.run(p.Run)
+	e, _ := t.place(r, p.Path, p.Number)
+	e.Via, e.Note = viaDoubt, t.rec+1
+	t.keep(p.Run, e)
 	before := r.Status
 	r.Doubts++
 	r.Status, r.Error = engine.RunInDoubt, doubts(r.Doubts, p.Error)
@@ -68,13 +68,13 @@ func decideResolved(t *tx, p record.StepResolved) record.Outcome {
 	if !ok {
 		return refuse("there is no run " + p.Run)
 	}
-	e, found := t.step(p.Run, p.Generation, p.Path, p.Number)
+	e, found := t.place(r, p.Path, p.Number)
 	switch {
 	case r.Generation != p.Generation:
 		return refuse("the run was restarted")
 	case found && e.Note != 0 && e.Via != viaDoubt:
 		return refuse(alreadyResolved)
-	case !found || r.Status != engine.RunInDoubt || !inDoubt(r, e):
+	case !found || r.Status != engine.RunInDoubt || !inDoubt(r, e.stepEntry):
 		return refuse("step " + engine.StepID(p.Path, p.Number) + " is not in doubt")
 	}
 	o := record.Outcome{Applied: true, Run: p.Run}
@@ -95,9 +95,9 @@ func applyResolved(t *tx, p record.StepResolved, _ record.Outcome) {
 		applyRelease(t, p)
 		return
 	}
-	e, _ := t.step(p.Run, p.Generation, p.Path, p.Number)
-	e.Note = t.rec + 1
 	r, _ := t.run(p.Run)
+	e, _ := t.place(r, p.Path, p.Number)
+	e.Note = t.rec + 1
 	switch p.Outcome {
 	case engine.OutcomeAgain:
 		e.Via = viaAgain
@@ -109,7 +109,7 @@ func applyResolved(t *tx, p record.StepResolved, _ record.Outcome) {
 	default:
 		e.Via, e.Done = viaHappened, t.rec+1
 	}
-	t.putStep(p.Run, p.Generation, p.Path, p.Number, e)
+	t.keep(p.Run, e)
 	r.Doubts = max(0, r.Doubts-1)
 	if r.Error = nil; r.Doubts > 0 {
 		r.Error = doubts(r.Doubts, nil)

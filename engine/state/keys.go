@@ -43,6 +43,7 @@ const (
 	classChange     = 'c' // shard, change → engine.Change
 	classInForce    = 'C' // shard, change → nothing, while it is in force
 	classChangeOf   = 'v' // shard, incident, change → nothing
+	classMade       = 'M' // shard, run without an incident, change → nothing
 	classJob        = 'J' // shard, hash of job → its last firing and run
 	classRule       = 'u' // shard, rule → hits, time of the last
 	classBundle     = 'b' // shard, bundle → engine commit and time of activation
@@ -65,7 +66,7 @@ var classes = []byte{
 	classPosition, classEngine, classCounter, classCounts, classOffer, classOfferTime, classOfferFrom, classEvent, classInbox,
 	classIncident, classOpen, classDedup, classTimeline, classOpenings, classRun, classReady, classRunOf,
 	classStep, classQuestion, classAsked, classQuestionOf, classToken, classTimer, classDue, classDueFrom, classTimerOf,
-	classChange, classInForce, classChangeOf, classJob, classRule, classBundle, classCursor, classTerm, classWord, classHit,
+	classChange, classInForce, classChangeOf, classMade, classJob, classRule, classBundle, classCursor, classTerm, classWord, classHit,
 	classTally, classTallyFrom, classHidden,
 	classAttached, classAfter, classKept, classErasure, classErasureOf, classBrake,
 }

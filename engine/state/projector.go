@@ -104,6 +104,8 @@ func verbs(k record.Kind) (verb, bool) {
 		return verbOf(decideDoubted, applyDoubted), true
 	case record.StepResolvedKind:
 		return verbOf(decideResolved, applyResolved), true
+	case record.RunRestartedKind:
+		return verbOf(decideRestarted, applyRestarted), true
 	case record.QuestionAnsweredKind:
 		return verbOf(decideAnswer, applyAnswer), true
 	case record.TimerFiredKind:

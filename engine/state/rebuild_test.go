@@ -22,7 +22,8 @@ type workload struct {
 	ids   map[byte][]string // by letter, what outcomes named
 	seen  map[record.Kind]int
 
-	begun record.StepStarted // the last one
+	begun   record.StepStarted // the last one
+	doubted record.StepDoubted // the last one, until it is resolved
 }
 
 func (w *workload) id(letter byte) string {
@@ -59,11 +60,17 @@ func (w *workload) step() {
 		if o.Applied {
 			w.seen[list[i].Kind]++
 		}
+		if o.Applied && list[i].Kind == record.StepDoubtedKind {
+			w.doubted, _ = record.Unmarshal[record.StepDoubted](list[i].Payload)
+		}
 	}
 	w.b.clock.now = w.b.clock.now.Add(time.Duration(w.rnd.IntN(int(20 * time.Minute))))
 }
 
 func (w *workload) record() ledger.New {
+	if w.doubted.Run != "" && w.often(2) { // most doubts are resolved before all else happens
+		return w.resolution()
+	}
 	switch dice := w.rnd.IntN(100); {
 	case dice < 8:
 		return w.event()
@@ -107,7 +114,8 @@ func (w *workload) match() ledger.New {
 }
 
 func (w *workload) started() ledger.New {
-	s := record.StepStarted{Run: w.id('r'), Generation: 1, Path: w.pick("", "", "a/b"), Number: 1 + w.rnd.IntN(8), Builtin: "x", Class: engine.Once, At: "a.star:1:1", Effect: w.often(2)}
+	run := w.id('r')
+	s := record.StepStarted{Run: run, Generation: w.generation(run), Path: w.pick("", "", "a/b"), Number: 1 + w.rnd.IntN(8), Builtin: "x", Class: engine.Once, At: "a.star:1:1", Effect: w.often(2)}
 	switch w.rnd.IntN(4) {
 	case 0:
 		s.Until = w.b.clock.now.Add(time.Duration(w.rnd.IntN(3)) * time.Hour)
@@ -122,7 +130,8 @@ func (w *workload) started() ledger.New {
 }
 
 func (w *workload) done() ledger.New {
-	d := record.StepDone{Run: w.id('r'), Generation: 1, Path: w.pick("", "", "a/b"), Number: 1 + w.rnd.IntN(8), Builtin: "x", At: "a.star:1:1", Result: engine.MustEncode("ok")}
+	run := w.id('r')
+	d := record.StepDone{Run: run, Generation: w.generation(run), Path: w.pick("", "", "a/b"), Number: 1 + w.rnd.IntN(8), Builtin: "x", At: "a.star:1:1", Result: engine.MustEncode("ok")}
 	switch w.rnd.IntN(8) {
 	case 0:
 		d.Error, d.Result = engine.Errorf(engine.Denied, "no"), nil
@@ -132,7 +141,9 @@ func (w *workload) done() ledger.New {
 			d.Change.Expires = w.b.clock.now.Add(2 * time.Hour)
 		}
 	case 3:
-		d.Undo = w.id('c')
+		if d.Undo = w.id('c'); w.often(2) {
+			d.Undo, d.Settled = "", &record.Settled{Change: w.id('c'), Error: w.pick("", "refused")}
+		}
 	case 4:
 		d.Starts = []record.Start{{Handler: engine.Handler{File: "@larkspur//outbox.star", Name: "mail"}, Purpose: state.PurposeOutbox}}
 	case 5:
@@ -158,28 +169,51 @@ func (w *workload) act() record.IncidentAct {
 
 func (w *workload) ofRun() ledger.New {
 	run := w.id('r')
-	switch w.rnd.IntN(9) {
+	switch w.rnd.IntN(10) {
 	case 6, 7:
 		return rec(record.StepDoubtedKind, record.StepDoubted{
-			Run: w.begun.Run, Generation: 1, Path: w.begun.Path, Number: w.begun.Number, Error: engine.Errorf(engine.Internal, "who knows"),
+			Run: w.begun.Run, Generation: w.begun.Generation, Path: w.begun.Path, Number: w.begun.Number, Error: engine.Errorf(engine.Internal, "who knows"),
 		})
 	case 8:
 		return w.resolution()
+	case 9:
+		return w.restart(run)
 	case 0, 1, 2:
-		return rec(record.RunParkedKind, record.RunParked{Run: run, Generation: 1, Number: 1 + w.rnd.IntN(8), Waits: "something"})
+		return rec(record.RunParkedKind, record.RunParked{Run: run, Generation: w.generation(run), Number: 1 + w.rnd.IntN(8), Waits: "something"})
 	case 3:
-		return rec(record.WorkerDiedKind, record.WorkerDied{Run: run, Generation: 1, Why: "memory"})
+		return rec(record.WorkerDiedKind, record.WorkerDied{Run: run, Generation: w.generation(run), Why: "memory"})
 	}
-	e := record.RunEnded{Run: run, Generation: 1 + w.rnd.IntN(20)/19, Status: w.pick(engine.RunDone, engine.RunDone, engine.RunFailed, engine.RunInDoubt, engine.RunDiverged)}
+	e := record.RunEnded{Run: run, Generation: w.generation(run), Status: w.pick(engine.RunDone, engine.RunDone, engine.RunFailed, engine.RunInDoubt, engine.RunDiverged)}
 	if e.Status != engine.RunDone {
 		e.Error = engine.Errorf(engine.Script, "broken")
 	}
 	return rec(record.RunEndedKind, e)
 }
 
+func (w *workload) restart(run string) ledger.New {
+	r := record.RunRestarted{Run: run, Generation: 1, Number: w.rnd.IntN(4), Bundle: w.pick("b1", "b2"), By: "ana", How: "page"}
+	if r.Answered = w.often(2); r.Answered {
+		r.Result = engine.MustEncode("ok")
+	}
+	if known, err := w.b.state.Run(run); err == nil {
+		r.Generation = known.Generation
+	}
+	return rec(record.RunRestartedKind, r)
+}
+
+// generation is the present one of a run, or, rarely, the first.
+func (w *workload) generation(run string) int {
+	if r, err := w.b.state.Run(run); err == nil && w.often(5) {
+		return r.Generation
+	}
+	return 1
+}
+
 func (w *workload) resolution() ledger.New {
+	d := w.doubted
+	w.doubted.Run = ""
 	return rec(record.StepResolvedKind, record.StepResolved{
-		Run: w.begun.Run, Generation: 1, Path: w.begun.Path, Number: w.begun.Number, By: "ana", How: "page", Why: "I looked",
+		Run: d.Run, Generation: d.Generation, Path: d.Path, Number: d.Number, By: "ana", How: "page", Why: "I looked",
 		Outcome: w.pick(engine.OutcomeHappened, engine.OutcomeAgain, engine.OutcomeSkip, engine.OutcomeRelease, engine.OutcomeDrop), Result: engine.MustEncode("ok"),
 	})
 }

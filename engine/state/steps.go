@@ -1,9 +1,7 @@
 package state
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/binary"
 	"slices"
 
 	"larkspur/engine"
@@ -14,12 +12,20 @@ import (
 
 // Steps returns the steps of a run's present generation as they began, with
 // times, for people.
-func (s *State) Steps(run string) ([]engine.Step, error) { return s.steps(run, true, stepEntry.began) }
+func (s *State) Steps(run string) ([]engine.Step, error) {
+	return s.steps(run, 0, true, stepEntry.began)
+}
+
+// StepsOf returns the steps as one of the run's generations saw them; not_found
+// for one that never was.
+func (s *State) StepsOf(run string, generation int) ([]engine.Step, error) {
+	return s.steps(run, generation, true, stepEntry.began)
+}
 
 // Journal returns the same as their results stand in the ledger and without
 // times, as a worker replays them: cheaper.
 func (s *State) Journal(run string) ([]engine.Step, error) {
-	return s.steps(run, false, stepEntry.order)
+	return s.steps(run, 0, false, stepEntry.order)
 }
 
 // Results returns those of some steps of a run's present generation that have a
@@ -31,12 +37,12 @@ func (s *State) Results(run engine.Run, ids []string) (steps []engine.Step, err 
 	shard, _, _ := engine.ParseID('r', run.ID)
 	for _, id := range ids {
 		path, n, _ := engine.ParseStepID(id)
-		b, ok := view.Get(stepKey(run.ID, run.Generation, path, n))
-		if !ok || !decodeStep(b).ended() {
+		p, ok := placeOf(view, run, run.Generation, path, n)
+		if !ok || !p.ended() {
 			continue
 		}
 		step := engine.Step{Path: path, Number: n}
-		if err := fillStep(view, s.blobs, shard, decodeStep(b), false, &step); err != nil {
+		if err := fillStep(view, s.blobs, shard, p.stepEntry, false, &step); err != nil {
 			return nil, err
 		}
 		steps = append(steps, step)
@@ -45,41 +51,35 @@ func (s *State) Results(run engine.Run, ids []string) (steps []engine.Step, err 
 	return steps, nil
 }
 
-func (s *State) steps(id string, times bool, by func(stepEntry) uint64) (steps []engine.Step, err error) {
+// steps reads one generation, 0 for the present one.
+func (s *State) steps(id string, generation int, times bool, by func(stepEntry) uint64) (steps []engine.Step, err error) {
 	defer guard(&err)
 	r, err := s.Run(id)
 	if err != nil {
 		return nil, err
 	}
+	if generation == 0 {
+		generation = r.Generation
+	}
+	if generation < 1 || generation > r.Generation {
+		return nil, engine.Errorf(engine.NotFound, "run %s has no generation %d, only 1 to %d", id, generation, r.Generation)
+	}
 	view := s.view()
 	defer view.Close()
 	shard, _, _ := engine.ParseID('r', id)
-	prefix := stepPrefix(id, r.Generation)
-	type place struct {
-		entry stepEntry
-		path  string
-		n     int
-	}
-	var places []place
-	view.Scan(prefix, nil, false, func(k, v []byte) bool {
-		path, n := splitStepKey(k[len(prefix):])
-		places = append(places, place{decodeStep(v), path, n})
-		return true
-	})
-	slices.SortFunc(places, func(a, b place) int { return cmp.Compare(by(a.entry), by(b.entry)) })
-	steps = make([]engine.Step, len(places))
-	for i, p := range places {
-		steps[i].Path, steps[i].Number = p.path, p.n
-		if err := fillStep(view, s.blobs, shard, p.entry, times, &steps[i]); err != nil {
+	chain := chainOf(view, r, generation)
+	slices.SortFunc(chain, func(a, b placed) int { return cmp.Compare(by(a.stepEntry), by(b.stepEntry)) })
+	steps = make([]engine.Step, len(chain))
+	for i, p := range chain {
+		steps[i] = engine.Step{Path: p.path, Number: p.number}
+		if p.generation != generation {
+			steps[i].Generation = p.generation
+		}
+		if err := fillStep(view, s.blobs, shard, p.stepEntry, times, &steps[i]); err != nil {
 			return nil, err
 		}
 	}
 	return steps, nil
-}
-
-func splitStepKey(rest []byte) (path string, n int) {
-	i := bytes.IndexByte(rest, 0)
-	return string(rest[:i]), int(binary.BigEndian.Uint32(rest[i+1:]))
 }
 
 // fillStep reads a step's records.
@@ -164,6 +164,8 @@ func fillResult(r store.Reader, blobs *store.Blobs, shard uint16, e stepEntry, s
 		return fillTimeout(started, step)
 	case viaHappened, viaSkipped, viaDropped:
 		return fillResolved(rec, e, step)
+	case viaGiven:
+		return fillGiven(rec, step)
 	case viaAnswer:
 		if rec.Erased {
 			step.Erased = erasedBy(rec).String()

@@ -62,6 +62,8 @@ func describe(r store.Reader, rec ledger.Record, e *engine.TimelineEntry) error 
 		return tell(rec, e, func(p record.WorkerDied) { e.Run, e.Text = p.Run, "the worker that carried the run died: "+p.Why })
 	case record.StepDoubtedKind:
 		return tell(rec, e, func(p record.StepDoubted) { tellDoubted(p, e) })
+	case record.RunRestartedKind:
+		return tell(rec, e, func(p record.RunRestarted) { tellRestarted(p, o, e) })
 	case record.StepResolvedKind:
 		return tell(rec, e, func(p record.StepResolved) { tellResolved(p, e) })
 	case record.QuestionAnsweredKind:
@@ -160,11 +162,15 @@ func tellDone(r store.Reader, p record.StepDone, e *engine.TimelineEntry) {
 	e.By, e.Run, e.Step = "run "+p.Run, p.Run, engine.StepID(p.Path, p.Number)
 	name := p.Builtin
 	if name == "" {
-		name = startedBuiltin(r, e)
+		name = startedBuiltin(r, p.Generation, e)
 	}
 	switch {
 	case p.Error != nil:
 		e.Text = name + " did not work: " + p.Error.Message
+	case p.Settled != nil && p.Settled.Error != "":
+		e.Text = p.Settled.Error
+	case p.Settled != nil:
+		e.Text = "taken back: " + changeTitle(r, p.Settled.Change)
 	case p.Incident != nil:
 		e.Text = actText(p.Incident)
 	case p.Change != nil:
@@ -179,15 +185,15 @@ func tellDone(r store.Reader, p record.StepDone, e *engine.TimelineEntry) {
 }
 
 // startedBuiltin finds the name of a step whose description stands in its start.
-func startedBuiltin(r store.Reader, e *engine.TimelineEntry) string {
+func startedBuiltin(r store.Reader, generation int, e *engine.TimelineEntry) string {
 	shard, _, _ := engine.ParseID('r', e.Run)
 	run, ok := get[engine.Run](r, mustKey(classRun, 'r', e.Run))
 	path, n, _ := engine.ParseStepID(e.Step)
-	b, found := r.Get(stepKey(e.Run, run.Generation, path, n))
-	if !ok || !found || decodeStep(b).Started == 0 {
+	at, found := placeOf(r, run, generation, path, n)
+	if !ok || !found || at.Started == 0 {
 		return "a step"
 	}
-	payload, err := stepPayload(r, shard, decodeStep(b).Started-1, &engine.Step{})
+	payload, err := stepPayload(r, shard, at.Started-1, &engine.Step{})
 	if err != nil {
 		return "a step"
 	}

@@ -337,6 +337,7 @@ const (
 	viaAgain    = 'g' // not ended: a person wants it done again
 	viaHappened = 'h' // step_resolved
 	viaSkipped  = 's' // step_resolved
+	viaGiven    = 'v' // run_restarted
 
 	// Of a step that was held before it began, see brake.go.
 	viaBraked   = 'b' // not started
@@ -399,7 +400,7 @@ func decodeStep(b []byte) stepEntry {
 
 // wake lets a run go on that waits for something from outside.
 func wake(r *engine.Run) {
-	if r.Status == engine.RunWaiting || r.Status == engine.RunHeld {
+	if r.Restart == nil && (r.Status == engine.RunWaiting || r.Status == engine.RunHeld) {
 		r.Status, r.Waits = engine.RunRunning, ""
 	}
 }
@@ -412,9 +413,9 @@ func (t *tx) endStep(run, stepID string, via byte) {
 		return
 	}
 	path, n, _ := engine.ParseStepID(stepID)
-	e, _ := t.step(run, r.Generation, path, n)
+	e, _ := t.place(r, path, n)
 	e.Done, e.Via = t.rec+1, via
-	t.putStep(run, r.Generation, path, n, e)
+	t.keep(run, e)
 	before := r.Status
 	wake(&r)
 	r.Sleeps, r.Held = without(r.Sleeps, stepID), without(r.Held, stepID)

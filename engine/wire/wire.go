@@ -156,6 +156,8 @@ type Step struct {
 	Args    engine.Data  `json:"args"`  // a dict of all parameters; "connection", "expires", "why", "effect" among them
 	Hash    string       `json:"hash"`
 	Ticks   uint64       `json:"ticks"`
+	// From is the first step, in the same path, of those that made a change.
+	From int `json:"from,omitempty"`
 	// Limit is what is left of an enclosing attempt's timeout in nanoseconds;
 	// 0 is none.
 	Limit int64 `json:"limit,omitempty"`
@@ -201,6 +203,8 @@ type Ended struct {
 	// Status: done, failed, diverged, or cancelled after Cancel.
 	Status string      `json:"status"`
 	Value  engine.Data `json:"value,omitempty"`
+	// Step is the first one that is not the recorded one, of a run that diverged.
+	Step string `json:"step,omitempty"`
 	// Error has At and, in Message for script errors, the sentence a person
 	// reads; Backtrace is the call stack.
 	Error     *engine.Error `json:"error,omitempty"`

@@ -28,6 +28,7 @@ type call struct {
 	turns   turns
 	journal *journal
 	steps   int // of all branches
+	from    int // the first step of the do of a change that is being made
 	clock   runClock
 
 	event  starlark.Value // of the run's incident
@@ -56,14 +57,14 @@ func (c *call) execute() wire.Ended {
 		return wire.Ended{Status: endedFailed, Error: c.ticks.broken, Backtrace: backtrace(err)}
 	}
 	if err == nil || !isStop(err) {
-		if diverged := c.journal.leftOver(); diverged != nil {
-			return wire.Ended{Status: endedDiverged, Error: diverged}
+		if step, diverged := c.journal.leftOver(); diverged != nil {
+			return wire.Ended{Status: endedDiverged, Step: step, Error: diverged}
 		}
 	}
 	if err != nil {
 		ended := wire.Ended{Status: endedFailed, Error: scriptError(err), Backtrace: backtrace(err)}
 		if s := asStop(err); s != nil {
-			ended.Status = s.status
+			ended.Status, ended.Step = s.status, s.step
 		}
 		if ended.Status == endedDone { // continue_as
 			return wire.Ended{Status: endedDone}
@@ -178,13 +179,15 @@ func (c *call) next(w *word, args map[string]engine.Value) (*wire.Step, error) {
 		return nil, engine.WrapError(engine.Invalid, err, w.Name)
 	}
 	if c.steps >= MaxSteps {
-		return nil, &stop{endedFailed, engine.Errorf(engine.Script, "%s would be step %d: a run may have %d", w.Name, c.steps+1, MaxSteps).
+		return nil, &stop{status: endedFailed, err: engine.Errorf(engine.Script, "%s would be step %d: a run may have %d", w.Name, c.steps+1, MaxSteps).
 			WithCause(causeLimit).WithHint("continue_as(fn, args) goes on with a fresh journal")}
 	}
 	c.steps++
 	c.number++
+	from := c.from
+	c.from = 0
 	return &wire.Step{
-		Path: c.path, Number: c.number, Builtin: w.Name, Version: w.Version, Class: class,
+		From: from, Path: c.path, Number: c.number, Builtin: w.Name, Version: w.Version, Class: class,
 		At: formatPosition(here(c.thread)), Args: data, Hash: c.journal.hash(data), Ticks: c.thread.Steps,
 	}, nil
 }

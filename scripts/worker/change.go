@@ -42,12 +42,16 @@ func changeWord(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tupl
 	if why := accepts(undo, []string{"done"}, sortedKeys(with)); why != "" {
 		return nil, engine.Errorf(engine.Invalid, "change: undo: %s", why)
 	}
+	from := c.number + 1
 	done, err := starlark.Call(thread, bound["do"], nil, keywords(bound["args"]))
 	if err != nil {
 		return nil, err
 	}
 	if values["done"], err = c.converter.toValue(done); err != nil {
 		return nil, wrongArgument("change", "what do returned", err)
+	}
+	if c.number >= from {
+		c.from = from
 	}
 	return c.perform(c.env.words["change.made"], values)
 }

@@ -22,6 +22,7 @@ const (
 type stop struct {
 	status string // of wire.Ended
 	err    *engine.Error
+	step   string // where it diverged
 }
 
 // Error is the sentence that the run's page shows.

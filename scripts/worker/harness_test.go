@@ -28,6 +28,9 @@ func testHello() wire.Hello {
 	block.Connection, block.Change = "unifi", true
 	deliver := sign("smtp.deliver", engine.Repeatable, 2, engine.Param{Name: "connection", Kind: "connection"}, need("mail", "dict"))
 	deliver.Connection, deliver.Internal = "smtp", true
+	settled := sign("change.settled", engine.Repeatable, 2, need("change", "text"), engine.Param{Name: "error", Kind: "text"})
+	minders := sign("people.minders", engine.Read, 0)
+	settled.Internal, minders.Internal = true, true
 	link := sign("question.link", engine.Read, 3, need("question", "text"), need("person", "text"), need("revision", "int"))
 	link.Internal = true
 	made := sign("change.made", engine.Repeatable, 0)
@@ -48,7 +51,7 @@ func testHello() wire.Hello {
 			sign("incident.set", engine.Repeatable, 2, need("incident", "text"), need("fields", "pairs")),
 			sign("incident.note", engine.Repeatable, 2, need("incident", "text"), need("text", "text")),
 			sign("incident.close", engine.Repeatable, 2, need("incident", "text"), need("reason", "text"), text("code"), engine.Param{Name: "quiet", Kind: "duration"}),
-			get, post, block, deliver, link, made, undo,
+			get, post, block, deliver, link, made, undo, settled, minders,
 		},
 	}
 }

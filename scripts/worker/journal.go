@@ -58,7 +58,7 @@ func (j *journal) look(s *wire.Step) (known bool, err error) {
 	}
 	j.seen[key] = true
 	if why := j.differs(old, s); why != "" {
-		return false, &stop{endedDiverged, divergence(old, s, why)}
+		return false, &stop{endedDiverged, divergence(old, s, why), engine.StepID(s.Path, s.Number)}
 	}
 	return hasResult(old), nil
 }
@@ -85,7 +85,7 @@ func (j *journal) differs(old *engine.Step, s *wire.Step) string {
 		return "another builtin"
 	case !j.sameArgs(old, s):
 		return "other arguments"
-	case old.At != s.At:
+	case old.At != "" && old.At != s.At: // without a place it was made by another version
 		return "another line"
 	case j.ticks && old.Ticks != 0 && old.Ticks != s.Ticks:
 		return "another way to the same line"
@@ -126,14 +126,14 @@ func side(builtin, at string, args engine.Data, ticks uint64) string {
 	return fmt.Sprintf("%s %s at %s after %d interpreter steps", builtin, cut(text, maxSideBytes), at, ticks)
 }
 
-// leftOver is a divergence when the script ended before a recorded step.
-func (j *journal) leftOver() *engine.Error {
+// leftOver is the first step, and a divergence, when the script ended before a recorded step.
+func (j *journal) leftOver() (step string, diverged *engine.Error) {
 	for _, key := range j.order {
 		if !j.seen[key] {
-			return notReached(j.steps[key], "the script ended before", "the end")
+			return engine.StepID(key.path, key.number), notReached(j.steps[key], "the script ended before", "the end")
 		}
 	}
-	return nil
+	return "", nil
 }
 
 // notReached is the divergence of a script that leaves out a recorded step.

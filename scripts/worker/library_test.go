@@ -116,17 +116,21 @@ func TestTakeBack(t *testing.T) {
 		if got := p.on(b); got.Status != endedDone {
 			t.Errorf("got %+v: %v", got, got.Error)
 		}
-		equal(t, "steps", p.calls(), []string{want})
+		id := change.(map[string]engine.Value)["id"].(string)
+		equal(t, "steps", p.calls(), []string{want, `change.settled {"change":"` + id + `"}`})
 	}
 	p := libraryPlay(t, "undo.star", "take_back", map[string]engine.Value{"change": byBuiltin})
 	p.answer = func(s *wire.Step) wire.Answer {
-		if s.Builtin == "sleep" {
+		switch s.Builtin {
+		case "sleep", "change.settled":
 			return wire.Answer{}
+		case "people.minders":
+			return wire.Answer{Result: engine.MustEncode([]engine.Value{})}
 		}
 		return wire.Answer{Error: engine.Errorf(engine.Timeout, "slow")}
 	}
 	ended := p.on(b)
-	if ended.Status != endedFailed || ended.Error.Message != "block x could not be taken back: slow" || len(p.asked) != 13 {
+	if ended.Status != endedFailed || ended.Error.Message != "block x could not be taken back: slow" || len(p.asked) != 15 {
 		t.Errorf("got %+v after %d steps", ended.Error, len(p.asked))
 	}
 }

@@ -180,7 +180,7 @@ func (p *parallel) branch() *branch {
 func (p *parallel) execute(b *branch, job branchJob) (v starlark.Value, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			err = &stop{endedFailed, panicked(r)}
+			err = &stop{status: endedFailed, err: panicked(r)}
 		}
 	}()
 	if halted := p.call.turns.halted; halted != nil {
@@ -211,7 +211,7 @@ func (p *parallel) failed(b *branch, err error) {
 	c := p.call
 	s := asStop(err)
 	if b.ticks.broken != nil {
-		s = &stop{endedFailed, b.ticks.broken}
+		s = &stop{status: endedFailed, err: b.ticks.broken}
 	}
 	switch {
 	case s != nil && c.turns.halted == nil:

@@ -71,9 +71,6 @@ func (d *declaration) later() {
 			d.add(problemAt(d.at, "warning", "later", name+": this version does not act on it yet", "the rule works without it"))
 		}
 	}
-	if s, _ := starlark.AsString(d.bound["on_failure"]); s == "undo" {
-		d.add(problemAt(d.at, "warning", "later", `on_failure = "undo": this version does not act on it yet`, "changes stay until they expire or somebody takes them back"))
-	}
 }
 
 // when reads one trigger or a list, and returns the fields that its events can

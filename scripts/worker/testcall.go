@@ -154,7 +154,7 @@ func (c *testCall) listen() (wire.Answer, error) {
 		select {
 		case message = <-c.inbox:
 		case <-c.gone:
-			return wire.Answer{}, &stop{endedCancelled, engine.Errorf(engine.Closed, "cancelled")}
+			return wire.Answer{}, &stop{status: endedCancelled, err: engine.Errorf(engine.Closed, "cancelled")}
 		}
 		f, isFake := message.(wire.Fake)
 		if !isFake {

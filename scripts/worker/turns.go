@@ -87,12 +87,14 @@ func (c *call) live(step *wire.Step) error {
 	default:
 	}
 	if err := c.tell(wire.KindStep, *step); err != nil {
-		return &stop{endedFailed, engine.Errorf(engine.Internal, "%s: asking the supervisor: %w", step.Builtin, err)}
+		return &stop{status: endedFailed, err: engine.Errorf(engine.Internal, "%s: asking the supervisor: %w", step.Builtin, err)}
 	}
 	return nil
 }
 
-func cancelled() *stop { return &stop{endedCancelled, engine.Errorf(engine.Closed, "cancelled")} }
+func cancelled() *stop {
+	return &stop{status: endedCancelled, err: engine.Errorf(engine.Closed, "cancelled")}
+}
 
 // yield gives the turn away and returns when it is this branch's again.
 func (c *call) yield() {
@@ -151,7 +153,7 @@ func (c *call) nextAnswer() (stepKey, wire.Answer, bool) {
 	if s := c.journal.next(); s != nil {
 		key := stepKey{s.Path, s.Number}
 		if t.waiting[key] == nil {
-			t.halted = &stop{endedDiverged, notReached(s, "the script does not come to", "it waits elsewhere")}
+			t.halted = &stop{endedDiverged, notReached(s, "the script does not come to", "it waits elsewhere"), engine.StepID(s.Path, s.Number)}
 			return key, wire.Answer{}, false
 		}
 		c.journal.taken++
@@ -163,7 +165,7 @@ func (c *call) nextAnswer() (stepKey, wire.Answer, bool) {
 			if key := (stepKey{a.Path, a.Number}); t.waiting[key] != nil {
 				return key, a, true
 			}
-			t.halted = &stop{endedFailed, engine.Errorf(engine.Internal, "an answer to step %s, which does not wait", engine.StepID(a.Path, a.Number))}
+			t.halted = &stop{status: endedFailed, err: engine.Errorf(engine.Internal, "an answer to step %s, which does not wait", engine.StepID(a.Path, a.Number))}
 			return stepKey{}, wire.Answer{}, false
 		}
 		if t.branches > 0 && !rested {

@@ -104,6 +104,19 @@ func (q *query) limit() int {
 	return n
 }
 
+// number reads a number from 1, 0 for none.
+func (q *query) number(name string) int {
+	text := q.values.Get(name)
+	if text == "" {
+		return 0
+	}
+	n, err := strconv.Atoi(text)
+	if (err != nil || n < 1) && q.err == nil {
+		q.err = engine.Errorf(engine.Invalid, "%s: got %q, want a number from 1", name, text)
+	}
+	return n
+}
+
 func (q *query) time(name string) time.Time {
 	text := q.values.Get(name)
 	if text == "" {

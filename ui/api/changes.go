@@ -46,7 +46,8 @@ func (a *API) Change(c echo.Context) error {
 
 // UndoBody is what taking a change back takes.
 type UndoBody struct {
-	// Script says which version's undo runs: "same", the one that made the change.
+	// Script says which version's undo runs: "same", the one that made the change, or
+	// "current", the live one.
 	Script string `json:"script"`
 	Reason string `json:"reason"`
 }
@@ -57,10 +58,10 @@ func (a *API) UndoChange(c echo.Context) error {
 	if err := body(c, &b); err != nil {
 		return err
 	}
-	if b.Script != "" && b.Script != "same" {
-		return engine.Errorf(engine.Invalid, "script: got %q, want same", clip(b.Script)).
-			WithHint("A change is taken back by the version of the script that made it.")
+	current, err := script(b.Script)
+	if err != nil {
+		return err
 	}
-	d, err := a.Desk.Undo(c.Request().Context(), who(c), c.Param("id"), b.Reason)
+	d, err := a.Desk.Undo(c.Request().Context(), who(c), c.Param("id"), b.Reason, current)
 	return decided(c, d, err)
 }

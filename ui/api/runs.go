@@ -41,14 +41,16 @@ func run(r engine.Run) engine.Run {
 
 // Run serves GET runs/:id.
 func (a *API) Run(c echo.Context) error {
-	if q := params(c); q.err != nil {
+	q := params(c, "generation")
+	generation := q.number("generation")
+	if q.err != nil {
 		return q.err
 	}
 	r, err := a.Desk.Run(who(c), c.Param("id"))
 	if err != nil {
 		return err
 	}
-	steps, err := a.Desk.Reader.Steps(r.ID)
+	steps, err := a.Desk.Steps(r.ID, generation)
 	if err != nil {
 		return err
 	}

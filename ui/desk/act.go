@@ -99,8 +99,8 @@ func (d *Desk) mayWork(who login.Identity, incident string) error {
 	return err
 }
 
-// Undo takes a change back.
-func (d *Desk) Undo(ctx context.Context, who login.Identity, id, why string) (engine.Decision, error) {
+// Undo takes a change back: with the scripts that made it, or the live ones.
+func (d *Desk) Undo(ctx context.Context, who login.Identity, id, why string, current bool) (engine.Decision, error) {
 	if err := Permit(who, login.Work); err != nil {
 		return engine.Decision{}, err
 	}
@@ -110,7 +110,7 @@ func (d *Desk) Undo(ctx context.Context, who login.Identity, id, why string) (en
 	if err := text("reason", why, false); err != nil {
 		return engine.Decision{}, err
 	}
-	return d.Decider.UndoChange(ctx, id, who.Name, strings.TrimSpace(why))
+	return d.Decider.UndoChange(ctx, id, who.Name, strings.TrimSpace(why), current)
 }
 
 // Asked reports whether a question is put to somebody.

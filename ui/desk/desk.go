@@ -33,6 +33,8 @@ type Reader interface {
 	Run(id string) (engine.Run, error)
 	// Steps returns the current generation's steps in the order of their records.
 	Steps(run string) ([]engine.Step, error)
+	// StepsOf returns them as one of the run's generations saw them.
+	StepsOf(run string, generation int) ([]engine.Step, error)
 	// Questions and Changes, newest first.
 	Questions(f engine.QuestionFilter, cursor string, limit int) ([]engine.Question, string, error)
 	Question(id string) (engine.Question, error)
@@ -63,7 +65,12 @@ type Decider interface {
 	CloseIncident(ctx context.Context, id, reason, code, by string) (engine.Decision, error)
 	ReopenIncident(ctx context.Context, id, reason, by string) (engine.Decision, error)
 	Note(ctx context.Context, id, text, by string) (engine.Decision, error)
-	UndoChange(ctx context.Context, id, by, why string) (engine.Decision, error)
+	// UndoChange takes a change back: with the scripts that made it, or the live ones.
+	UndoChange(ctx context.Context, id, by, why string, current bool) (engine.Decision, error)
+	// Restart lets a run go on from one of its steps again, or, without a step,
+	// takes back all it changed. PreviewRestart says what that would do.
+	Restart(ctx context.Context, run string, in engine.RestartRequest) (engine.Decision, error)
+	PreviewRestart(ctx context.Context, run string, in engine.RestartRequest) (engine.RestartPreview, error)
 	// ResolveStep says of a step in doubt what became of it.
 	ResolveStep(ctx context.Context, run string, in engine.Resolution) (engine.Decision, error)
 	// SetBrake presses the brake, or lets it go.

@@ -137,6 +137,15 @@ func (d *Desk) Run(who login.Identity, id string) (engine.Run, error) {
 	return r, err
 }
 
+// Steps returns a run's steps as one of its generations saw them, 0 for the
+// present one. The caller has asked for the run.
+func (d *Desk) Steps(run string, generation int) ([]engine.Step, error) {
+	if generation == 0 {
+		return d.Reader.Steps(run)
+	}
+	return d.Reader.StepsOf(run, generation)
+}
+
 // Question returns a question; who is asked sees it whatever its incident shows.
 func (d *Desk) Question(who login.Identity, id string) (engine.Question, error) {
 	if _, _, ok := engine.ParseID('q', id); !ok {

@@ -36,3 +36,35 @@ func (d *Desk) Resolve(ctx context.Context, who login.Identity, run string, in e
 	in.By, in.How, in.Why = who.Name, who.How, strings.TrimSpace(in.Why)
 	return d.Decider.ResolveStep(ctx, run, in)
 }
+
+// Restart lets a run go on from a step again; without one, all it changed is
+// taken back, and it ends.
+func (d *Desk) Restart(ctx context.Context, who login.Identity, run string, in engine.RestartRequest) (engine.Decision, error) {
+	if err := d.mayRestart(who, run, in); err != nil {
+		return engine.Decision{}, err
+	}
+	in.By, in.How, in.Why = who.Name, who.How, strings.TrimSpace(in.Why)
+	return d.Decider.Restart(ctx, run, in)
+}
+
+// PreviewRestart says what a restart would do, and does nothing.
+func (d *Desk) PreviewRestart(ctx context.Context, who login.Identity, run string, in engine.RestartRequest) (engine.RestartPreview, error) {
+	if err := d.mayRestart(who, run, in); err != nil {
+		return engine.RestartPreview{}, err
+	}
+	in.By = who.Name
+	return d.Decider.PreviewRestart(ctx, run, in)
+}
+
+func (d *Desk) mayRestart(who login.Identity, run string, in engine.RestartRequest) error {
+	if err := d.maySteer(who, run); err != nil {
+		return err
+	}
+	if err := text("reason", in.Why, false); err != nil {
+		return err
+	}
+	if len(in.Answer) > MaxValue {
+		return Problems{"answer": "is too long: at most 16 KB"}
+	}
+	return nil
+}

@@ -88,7 +88,7 @@ func (p *Pages) UndoChange(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	d, err := p.Desk.Undo(c.Request().Context(), login.From(c.Request().Context()).Identity, c.Param("id"), why)
+	d, err := p.Desk.Undo(c.Request().Context(), login.From(c.Request().Context()).Identity, c.Param("id"), why, false)
 	if err != nil {
 		return err
 	}

@@ -40,7 +40,7 @@ var assetFiles embed.FS
 func names() []string {
 	return []string{
 		"audit", "brake", "changes", "error", "incident", "incidents", "overview", "question", "questions",
-		"rule", "rules", "run", "runs", "setup", "signin", "status",
+		"restart", "rule", "rules", "run", "runs", "setup", "signin", "status",
 	}
 }
 
@@ -280,6 +280,8 @@ func notice(done string) string {
 		"erasing":   "It is being erased. Pages show it in a moment.",
 		"noted":     "Your note is on the incident.",
 		"answered":  "Your answer is recorded.",
+		"restarted": "The run is restarted: what it had changed since is taken back first.",
+		"undone":    "What the run changed is being taken back.",
 		"resolved":  "That is recorded. The run goes on once nothing of it is in doubt or held.",
 		"braked":    "The brake is on: nothing is changed until it is let go.",
 		"let-go":    "The brake is off. What it held is done now.",

@@ -18,6 +18,8 @@ type runPage struct {
 	Input   Shown
 	Earlier string // the address of the steps before, and of those after
 	After   string
+	Past    int    // the generation that is shown, 0 for the present one
+	At      string // of it, in addresses
 }
 
 // Run serves GET /runs/:id. Long journals are paged; the last steps, where the
@@ -28,7 +30,8 @@ func (p *Pages) Run(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	steps, err := p.Desk.Reader.Steps(r.ID)
+	generation, _ := strconv.Atoi(c.QueryParam("generation"))
+	steps, err := p.Desk.Steps(r.ID, max(0, generation))
 	if err != nil {
 		return err
 	}
@@ -37,11 +40,15 @@ func (p *Pages) Run(c echo.Context) error {
 		first = from - 1
 	}
 	v := runPage{frame: f, RunView: p.runView(f, r, steps, first, stepsPerPage), Input: shown(r.Args, f.Zone)}
+	if v.Past = generation; v.Past > 0 {
+		v.At = "generation=" + strconv.Itoa(generation) + "&"
+	}
+	v.MayRestart = f.MaySteer() && r.Purpose != "undo" && r.Erased == nil && r.Restart == nil && (v.Past == 0 || v.Past == r.Generation)
 	if v.First > 1 {
-		v.Earlier = "?from=" + strconv.Itoa(max(1, v.First-stepsPerPage))
+		v.Earlier = "?" + v.At + "from=" + strconv.Itoa(max(1, v.First-stepsPerPage))
 	}
 	if last := v.First + len(v.Steps) - 1; last < v.Total {
-		v.After = "?from=" + strconv.Itoa(last+1)
+		v.After = "?" + v.At + "from=" + strconv.Itoa(last+1)
 	}
 	return p.render(c, http.StatusOK, "run", v)
 }

@@ -75,3 +75,43 @@ func TestADoubtIsResolvedOnThePage(t *testing.T) {
 	w.Has.Journals[uitest.BadRunID][1].Resolved = &engine.Resolution{Step: "2", Outcome: engine.OutcomeAgain, By: "dave", At: uitest.Start(), Why: "it was off"}
 	ana.Get(path).Want(200, "do it again, because it was off")
 }
+
+func TestARestartIsShownBeforeItIsDone(t *testing.T) {
+	w := uitest.Sample(t, address)
+	w.Has.Preview = engine.RestartPreview{
+		Generation: 1, Bundle: uitest.BundleHash, Undone: w.Has.Changes[:1], Closed: true,
+		Cannot:    []engine.Step{{Number: 4, Builtin: "http.post", At: "scripts/netflix.star:4:1", Status: engine.StepDone, Args: engine.MustEncode("a body")}},
+		Unknown:   []engine.Step{{Number: 5, Builtin: "ssh.run", Status: engine.StepInDoubt}},
+		Questions: w.Has.Questions[:1], Differs: &engine.Difference{Step: "1", Message: "another builtin", Before: true},
+	}
+	w.Has.Journals[uitest.RunID][1].Args = engine.MustEncode(map[string]engine.Value{"choices": []engine.Value{[]engine.Value{"Allow", "lets them"}, "Block"}})
+	path := "/larkspur/runs/" + uitest.RunID
+	eng := w.Visit(t, "eng")
+	eng.Get(path).Want(200, `href="/larkspur/runs/r0-17/restart?step=2"`, "Undo the whole run")
+	p := eng.Get(path+"/restart?step=2").Want(200, "Nothing has been done yet", "Taken back first", "block 02:00:00:00:00:07", "Stays as it is", "http.post", "Not known", "ssh.run",
+		"Withdrawn questions", "Reopen it first", "With the live script instead", `value="Allow"`, "ask again")
+	eng.Get(path+"/restart?step=2&script=current").Want(200, "before the step that was chosen", "another builtin").Lacks("<button class=\"danger\">")
+	eng.Get(path+"/restart").Want(200, "Undo all that the run changed", "Undo it all")
+	form := p.Form()
+	form.Set("choice", "Allow")
+	form.Set("reason", "he rang")
+	if to := eng.Post(path+"/restart", form).Want(303).Header.Get("Location"); to != path+"?done=restarted" {
+		t.Errorf("got a redirect to %q", to)
+	}
+	form.Set("step", "")
+	form.Del("choice")
+	eng.Post(path+"/restart", form).Want(303)
+	want := `login eng link; restart r0-17 "2" answer "Allow" current false by eng "he rang"; restart r0-17 "" answer  current false by eng "he rang"`
+	if got := w.Logged(); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	w.Late = "it was restarted from step 2 already, by dave"
+	eng.Post(path+"/restart", form).Want(409, "already, by dave")
+	ana := w.Visit(t, "ana")
+	ana.Get(path).Want(200).Lacks("Restart from here")
+	ana.Get(path+"/restart?step=2").Want(403, "It takes the role engineer or admin")
+	w.Has.Runs[0].Generation = 2
+	w.Has.Runs[0].Branches = []engine.Branch{{Generation: 1, Status: engine.RunFailed, Step: "2", By: "eng", At: uitest.Start(), Why: "he rang"}}
+	eng.Get(path).Want(200, "Earlier branches", `href="?generation=1"`, "restarted from step 2 by")
+	eng.Get(path+"?generation=1").Want(200, "This is an earlier branch").Lacks("Restart from here")
+}

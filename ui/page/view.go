@@ -165,6 +165,8 @@ type RunView struct {
 	First  int // the number of the first step shown, counted from 1
 	Blame  []desk.SourceLine
 	Root   string // what links begin with
+	// MayRestart shows the ways to restart it.
+	MayRestart bool
 }
 
 // HashStart is the part of a bundle's hash that people compare.

@@ -56,6 +56,11 @@ func (w *World) Run(id string) (engine.Run, error) {
 
 func (w *World) Steps(run string) ([]engine.Step, error) { return w.Has.Journals[run], nil }
 
+func (w *World) StepsOf(run string, generation int) ([]engine.Step, error) {
+	steps := w.Has.Journals[run]
+	return steps[:min(len(steps), generation)], nil
+}
+
 func (w *World) Questions(f engine.QuestionFilter, cursor string, limit int) ([]engine.Question, string, error) {
 	return listed(w, w.Has.Questions, func(q engine.Question) bool {
 		return fits(f.Status, q.Status) && fits(f.Incident, q.Incident)
@@ -219,9 +224,12 @@ func (w *World) Note(_ context.Context, id, text, by string) (engine.Decision, e
 	return w.decide("note %s %q by %s", id, text, by)
 }
 
-func (w *World) UndoChange(_ context.Context, id, by, why string) (engine.Decision, error) {
+func (w *World) UndoChange(_ context.Context, id, by, why string, current bool) (engine.Decision, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if current {
+		why += " (current)"
+	}
 	return w.decide("undo %s by %s %q", id, by, why)
 }
 
@@ -231,6 +239,23 @@ func (w *World) SetBrake(_ context.Context, on bool, by, why string) (engine.Dec
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.decide("brake %v by %s %q", on, by, why)
+}
+
+func (w *World) Restart(_ context.Context, run string, in engine.RestartRequest) (engine.Decision, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.decide("restart %s %q answer %s current %v by %s %q", run, in.Step, in.Answer, in.Current, in.By, in.Why)
+}
+
+func (w *World) PreviewRestart(_ context.Context, run string, in engine.RestartRequest) (engine.RestartPreview, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p := w.Has.Preview
+	p.Run, p.Step = run, in.Step
+	if !in.Current {
+		p.Differs = nil
+	}
+	return p, nil
 }
 
 func (w *World) ResolveStep(_ context.Context, run string, in engine.Resolution) (engine.Decision, error) {

@@ -30,6 +30,7 @@ type Things struct {
 	Stories   map[string][]engine.TimelineEntry
 	Runs      []engine.Run
 	Journals  map[string][]engine.Step
+	Preview   engine.RestartPreview // of every restart
 	Questions []engine.Question
 	Links     map[string]Link // by token
 	Changes   []engine.Change

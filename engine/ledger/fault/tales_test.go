@@ -275,6 +275,9 @@ func (r *run) play() {
 	large, release := r.large()
 	r.append(r.shard, r.read(), large, closing, r.end(engine.RunDone))
 	release()
+	if r.chance(3) { // all of it, by a person
+		r.one(r.shard, record.RunRestartedKind, record.RunRestarted{Bundle: "b1", By: "dave", Generation: 1, How: "page", Run: r.id, Why: r.text()})
+	}
 	r.act([]string{record.ActNote, record.ActReopen, record.ActClose}[r.rng.IntN(3)])
 }
 
