@@ -181,7 +181,7 @@ func (a *Appliance) openStores(c *config.Config) (err error) {
 	a.blobs = blobs
 	a.eraser = eraser.New(eraser.Config{
 		Ledger: a.ledger, State: a.state, Store: a.store, Blobs: blobs, Cache: a.cache, Clock: a.clock,
-		Zone: func() *time.Location { return a.current().Zone }, Keep: a.keep, Elsewhere: a.elsewhere,
+		Zone: func() *time.Location { return a.current().Zone }, Keep: a.keep, Elsewhere: a.elsewhere, Snapshots: a.removeSnapshots,
 	})
 	a.rebuilder = newRebuilder(a)
 	a.scrubber = newScrubber(c.Box.Store, a.store, a.clock)

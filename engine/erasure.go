@@ -29,8 +29,10 @@ type ErasureRequest struct {
 	// Before selects incidents that were closed before it.
 	Before  time.Time `json:"before,omitzero"`
 	Because string    `json:"because"`
-	By      string    `json:"-"`
-	How     string    `json:"-"` // page, api, command, schedule
+	// Snapshots deletes those of upgrades, too: they hold what was there then.
+	Snapshots bool   `json:"snapshots,omitempty"`
+	By        string `json:"-"`
+	How       string `json:"-"` // page, api, command, schedule
 }
 
 // Erasure is what became of a request, or, in a dry run, what would.
@@ -49,6 +51,8 @@ type Erasure struct {
 	// Sizes are how many records each shard had when it was asked for: later ones
 	// are not meant, whatever the clock said.
 	Sizes []uint64 `json:"sizes,omitempty"`
+	// Snapshots says that those of upgrades are deleted with it.
+	Snapshots bool `json:"snapshots,omitempty"`
 	// Records whose payloads are gone, and how many incidents they belonged to.
 	Records   int `json:"records"`
 	Incidents int `json:"incidents"`

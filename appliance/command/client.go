@@ -142,7 +142,7 @@ type options struct {
 	dir, status, reason, code, fields string
 	incident, because                 string
 	outcome, value, answer, script    string
-	dry                               bool
+	dry, snapshots                    bool
 	json, dryRun                      bool
 	limit                             int
 }
@@ -162,6 +162,7 @@ func (c *call) client(asks []ask) error {
 		f.BoolVar(&o.dry, "dry", false, "only tell what would be done")
 		f.StringVar(&o.value, "value", "", "JSON of what a step returned that happened")
 		f.StringVar(&o.because, "because", "", "why something is erased")
+		f.BoolVar(&o.snapshots, "snapshots", false, "erase the snapshots of upgrades, too")
 		f.BoolVar(&o.dryRun, "dry-run", false, "only tell what would be erased")
 		f.BoolVar(&o.json, "json", false, "print what the API answers")
 		f.IntVar(&o.limit, "limit", 50, "how many of a list")

@@ -27,7 +27,7 @@ func erase(q *question, body map[string]any) error {
 	if strings.TrimSpace(q.opts.because) == "" {
 		return usagef("it wants a reason, which stands wherever something was: --because TEXT")
 	}
-	body["because"], body["dry_run"] = q.opts.because, true
+	body["because"], body["snapshots"], body["dry_run"] = q.opts.because, q.opts.snapshots, true
 	if err := post(q, "erasures", body, showPlan); err != nil || q.opts.dryRun {
 		return err
 	}

@@ -40,6 +40,8 @@ type Config struct {
 	// Keep returns how long closed incidents are kept, as it was written and as a
 	// time before now; "" means for ever.
 	Keep func(now time.Time) (span string, before time.Time)
+	// Snapshots deletes the snapshots of upgrades; nil: there are none.
+	Snapshots func() error
 	// Elsewhere returns sentences about what an erasure does not reach.
 	Elsewhere func() []string
 }
@@ -119,7 +121,7 @@ func (e *Eraser) notes() []string {
 func (e *Eraser) check(req engine.ErasureRequest) (engine.Erasure, error) {
 	out := engine.Erasure{
 		Asked: e.cfg.Clock.Now(), By: req.By, How: req.How, Because: strings.Join(strings.Fields(req.Because), " "),
-		Incident: req.Incident, Before: req.Before,
+		Incident: req.Incident, Before: req.Before, Snapshots: req.Snapshots,
 	}
 	switch {
 	case out.Because == "":
@@ -168,7 +170,7 @@ func recordOf(x engine.Erasure) record.Erased {
 func (e *Eraser) note(ctx context.Context, shard uint16, x engine.Erasure, done bool) error {
 	r := recordOf(x)
 	if r.Done = done; !done {
-		r.Sizes = x.Sizes
+		r.Sizes, r.Snapshots = x.Sizes, x.Snapshots
 	}
 	_, err := e.cfg.Ledger.Erase(ctx, shard, r, nil)
 	return err

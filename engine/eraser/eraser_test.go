@@ -56,6 +56,8 @@ type box struct {
 	signer *ledger.Signer
 	eraser *Eraser
 	keep   string
+
+	snapshotsGone bool
 }
 
 func must(t testing.TB, err error) {
@@ -82,7 +84,7 @@ func open(t *testing.T, dir string) *box {
 	b.state = state.Open(b.store, b.blobs, b.ledger)
 	b.eraser = New(Config{
 		Ledger: b.ledger, State: b.state, Store: b.store, Blobs: b.blobs, Cache: b.cache, Clock: b.clock,
-		Zone: func() *time.Location { return time.UTC },
+		Zone: func() *time.Location { return time.UTC }, Snapshots: func() error { b.snapshotsGone = true; return nil },
 		Keep: func(now time.Time) (string, time.Time) { return b.keep, now.AddDate(-2, 0, 0) },
 	})
 	return b
@@ -292,6 +294,9 @@ func TestAClockThatGoesBack(t *testing.T) {
 	asked, err := b.eraser.Erase(t.Context(), engine.ErasureRequest{Incident: incident, Because: because, By: "ana", How: "page"})
 	must(t, err)
 	b.finish()
+	if b.snapshotsGone {
+		t.Error("the snapshots are gone, and nobody asked for that")
+	}
 	if files := b.found(gone); len(files) > 0 || asked.Records < 12 {
 		t.Errorf("got %d records planned; it is still in %v", asked.Records, files)
 	}

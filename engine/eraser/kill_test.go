@@ -17,7 +17,7 @@ import (
 // The steps of an erasure, as it tells them.
 var steps = []string{
 	"planning", "erasing", "making the pages' data anew", "removing from files", "removing former projections from files",
-	"removing blobs", "writing down that it is done",
+	"removing blobs", "removing snapshots", "writing down that it is done",
 }
 
 // afterErasing is a second planning, when records are erased already.
@@ -57,6 +57,9 @@ func TestKilledInAnErasure(t *testing.T) {
 			if err != nil || len(list) != 1 || list[0].Status != engine.ErasureDone || list[0].Incident != incident || list[0].Records < 12 {
 				t.Errorf("got %+v, %v, want one erasure that is done", list, err)
 			}
+			if !b.snapshotsGone {
+				t.Error("the snapshots are still there")
+			}
 			if i, err := b.state.Incident(other); err != nil || !strings.Contains(i.Title, kept) || i.Erased != nil {
 				t.Errorf("the other incident: got %+v, %v", i, err)
 			}
@@ -89,7 +92,7 @@ func dieErasing(t *testing.T) {
 	if len(list) != 1 {
 		t.Fatalf("got %d closed incidents, want one", len(list))
 	}
-	asked, err := b.eraser.Erase(t.Context(), engine.ErasureRequest{Incident: list[0].ID, Because: because, By: "ana", How: "page"})
+	asked, err := b.eraser.Erase(t.Context(), engine.ErasureRequest{Incident: list[0].ID, Because: because, By: "ana", How: "page", Snapshots: true})
 	must(t, err)
 	want, seen := os.Getenv(stepEnv), []string{}
 	b.eraser.onStep = func(text string) {

@@ -175,6 +175,12 @@ func (e *Eraser) remove(ctx context.Context, x engine.Erasure, parts []state.Par
 	if err := e.Collect(ctx); err != nil {
 		return err
 	}
+	if x.Snapshots && e.cfg.Snapshots != nil {
+		e.say("removing snapshots")
+		if err := e.cfg.Snapshots(); err != nil {
+			return err
+		}
+	}
 	return e.forget(x)
 }
 

@@ -59,10 +59,12 @@ type Erased struct {
 	Incidents []string `json:"incidents,omitempty"`
 	// Sizes, of the first one, are how many records each shard had: later ones are
 	// not meant.
-	Sizes []uint64  `json:"sizes,omitempty"`
-	Spans []Span    `json:"spans,omitempty"`
-	Waits []Waiting `json:"waits,omitempty"`
-	What  Selection `json:"what"`
+	Sizes []uint64 `json:"sizes,omitempty"`
+	// Snapshots, of the first one: those of upgrades go, too.
+	Snapshots bool      `json:"snapshots,omitempty"`
+	Spans     []Span    `json:"spans,omitempty"`
+	Waits     []Waiting `json:"waits,omitempty"`
+	What      Selection `json:"what"`
 }
 
 // Span is records whose payloads are erased: First, First+1, … as many as Left

@@ -120,6 +120,7 @@ func applyErased(t *tx, p record.Erased, _ record.Outcome) {
 		e.Erasure = engine.Erasure{
 			ID: p.Erasure, Asked: t.now, By: p.By, How: p.How, Because: p.Because,
 			Incident: p.What.Incident, Person: p.What.Person, Before: p.What.Before, Sizes: p.Sizes,
+			Snapshots: p.Snapshots,
 		}
 	}
 	e.Status, e.Ended, e.Waits = erasureStatus(p), t.now, nil

@@ -13,7 +13,9 @@ type ErasureBody struct {
 	Incident string `json:"incident"`
 	Person   string `json:"person"`
 	Because  string `json:"because"`
-	DryRun   bool   `json:"dry_run"`
+	// Snapshots deletes the snapshots of upgrades, too.
+	Snapshots bool `json:"snapshots"`
+	DryRun    bool `json:"dry_run"`
 }
 
 // Erase serves POST erasures: with dry_run it tells what would go; without, it
@@ -23,7 +25,7 @@ func (a *API) Erase(c echo.Context) error {
 	if err := body(c, &b); err != nil {
 		return err
 	}
-	req := engine.ErasureRequest{Incident: b.Incident, Person: b.Person, Because: b.Because}
+	req := engine.ErasureRequest{Incident: b.Incident, Person: b.Person, Because: b.Because, Snapshots: b.Snapshots}
 	e, err := a.Desk.Erase(c.Request().Context(), who(c), req, b.DryRun)
 	switch {
 	case err != nil:

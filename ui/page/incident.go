@@ -224,7 +224,7 @@ func (p *Pages) EraseIncident(c echo.Context) error {
 	}
 	confirmed := c.Request().PostForm.Get("confirm") != ""
 	who := login.From(c.Request().Context()).Identity
-	req := engine.ErasureRequest{Incident: c.Param("id"), Because: because}
+	req := engine.ErasureRequest{Incident: c.Param("id"), Because: because, Snapshots: c.Request().PostForm.Get("snapshots") != ""}
 	e, err := p.Desk.Erase(c.Request().Context(), who, req, !confirmed)
 	inputs := map[string]string{"because": because}
 	var problems desk.Problems
