@@ -119,6 +119,7 @@ func wantFine(t *testing.T, r *ledger.Report, records int) {
 }
 
 func TestExportVerifies(t *testing.T) {
+	t.Parallel()
 	for _, shards := range []int{1, 3} {
 		for _, records := range []int{1, 2, 256, 257, 700} {
 			t.Run(fmt.Sprintf("%d shards of %d", shards, records), func(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 // TestProofsVerify holds proofs of random records and trees against tlog's own
 // checks, while the ledger grows.
 func TestProofsVerify(t *testing.T) {
+	t.Parallel()
 	for _, shards := range []int{1, 8} {
 		t.Run(fmt.Sprint(shards), func(t *testing.T) {
 			random := rand.New(rand.NewPCG(1, uint64(shards)))

@@ -199,6 +199,7 @@ func TestTurnedBytesAreNamed(t *testing.T) {
 // TestRecordsThatWereChangedAreNamed changes what lies in the store, with right
 // checksums: what only the tree can show.
 func TestRecordsThatWereChangedAreNamed(t *testing.T) {
+	t.Parallel()
 	change := func(class byte, n uint64, with func([]byte) []byte) func(*fixture) (key, value []byte) {
 		return func(f *fixture) ([]byte, []byte) {
 			k := fmt.Appendf([]byte{class}, "\x00\x00\x00\x00\x00\x00\x00\x00%c%c", n>>8, n&0xff)
@@ -253,6 +254,7 @@ func tile(f *fixture, with func([]byte) []byte) (key, value []byte) {
 }
 
 func TestScrubOfAWholeLedger(t *testing.T) {
+	t.Parallel()
 	f := house(t, 3, 600)
 	f.erase(t, 1, 7)
 	signed, err := f.ledger.Sign()

@@ -98,6 +98,7 @@ func exports(t *testing.T, f *fixture) map[string][]string {
 }
 
 func TestEveryChangedFieldIsNamed(t *testing.T) {
+	t.Parallel()
 	for _, shards := range []int{1, 2} {
 		f := house(t, shards, 600)
 		for scope, lines := range exports(t, f) {
@@ -127,6 +128,7 @@ func TestEveryChangedFieldIsNamed(t *testing.T) {
 }
 
 func TestForgedRecordsAreNamed(t *testing.T) {
+	t.Parallel()
 	f := house(t, 1, 600)
 	for scope, lines := range exports(t, f) {
 		for _, n := range []int{50, 300, 599} {
@@ -141,6 +143,7 @@ func TestForgedRecordsAreNamed(t *testing.T) {
 }
 
 func TestLinesThatWereMovedAreNamed(t *testing.T) {
+	t.Parallel()
 	f := house(t, 2, 600)
 	for scope, lines := range exports(t, f) {
 		for _, n := range []int{50, 300, 598} {

@@ -67,6 +67,7 @@ func sameReport(t *testing.T, file []byte, key string) *ledger.Report {
 }
 
 func TestFastAndExactReadersAgree(t *testing.T) {
+	t.Parallel()
 	f := house(t, 1, 270)
 	f.erase(t, 0, 3)
 	good := f.scopes(t)
