@@ -64,6 +64,12 @@ func (c *call) await(step *wire.Step) (wire.Answer, error) {
 	if err != nil {
 		return wire.Answer{}, err
 	}
+	if known && len(c.turns.ready) == 0 && c.turns.halted == nil { // the turn stays here if its result is the next one
+		if s := c.journal.next(); s.Number == step.Number && s.Path == step.Path {
+			c.journal.taken++
+			return wire.AnswerOf(s), nil
+		}
+	}
 	if !known {
 		if err := c.live(step); err != nil {
 			return wire.Answer{}, err
