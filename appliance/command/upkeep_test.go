@@ -65,7 +65,7 @@ func TestUpgradeAndRollback(t *testing.T) {
 		t.Fatalf("got %q", out)
 	}
 	code, out, said = larkspur(t, "rollback", "-C", dir, "to", name)
-	if code != exitUsage || out != "" || !strings.Contains(said, "1 records since ") || !strings.Contains(said, "nothing was changed; say --yes") {
+	if code != exitUsage || out != "" || !strings.Contains(said, "2 records since ") || !strings.Contains(said, "nothing was changed; say --yes") {
 		t.Errorf("without --yes: got %d, %q, %q", code, out, said)
 	}
 	code, out, said = larkspur(t, "rollback", "-C", dir, "to", name, "--yes")
