@@ -166,6 +166,32 @@ func TestTheBrakeInABrowser(t *testing.T) {
 	}
 }
 
+// TestARestartInABrowser looks at a run's earlier branches, and at what a restart
+// and an undo would do.
+func TestARestartInABrowser(t *testing.T) {
+	ctx := browser(t)
+	w, address := served(t)
+	w.Has.Journals[uitest.RunID][1].Args = engine.MustEncode(map[string]engine.Value{"choices": []engine.Value{"Allow", "Block", "Ask why"}})
+	for i := range w.Has.Runs {
+		if r := &w.Has.Runs[i]; r.ID == uitest.RunID {
+			r.Generation, r.Branches = 2, []engine.Branch{{Generation: 1, Status: engine.RunFailed, Step: "2", By: "eng", At: uitest.Start(), Why: "he rang and said that it was not him"}}
+		}
+	}
+	w.Has.Preview = engine.RestartPreview{
+		Generation: 2, Bundle: uitest.BundleHash, Undone: w.Has.Changes, Closed: true, Questions: w.Has.Questions[:1],
+		Cannot:  []engine.Step{{Number: 4, Builtin: "http.post", At: "scripts/netflix.star:4:1", Status: engine.StepDone, Args: engine.MustEncode("a body")}},
+		Unknown: []engine.Step{{Number: 5, Builtin: "ssh.run", At: "scripts/netflix.star:5:1", Status: engine.StepInDoubt}},
+		Differs: &engine.Difference{Step: "1", Message: "step 1 is not the recorded one: other arguments\n  recorded: unifi.client {\"mac\":\"x\"}\n  now:      unifi.client {\"mac\":\"y\"}", Before: true},
+	}
+	signIn(ctx, t, w, address)
+	run := "/runs/" + uitest.RunID
+	for name, path := range map[string]string{"branches": run, "restart": run + "/restart?step=2", "differs": run + "/restart?step=2&script=current", "undo": run + "/restart", "doubt": "/runs/" + uitest.BadRunID} {
+		for _, s := range sizes() {
+			t.Run(fmt.Sprintf("%s at %d", name, s.width), func(t *testing.T) { look(ctx, t, name, address+path, s) })
+		}
+	}
+}
+
 // look opens a page and judges how it is laid out.
 func look(ctx context.Context, t *testing.T, name, address string, s size) {
 	_, err := chromedp.Call(ctx, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
