@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
@@ -126,7 +127,7 @@ func open(r *reserve, needBytes int64, synced bool) (*Store, error) {
 	if err := r.makeRoom(needBytes); err != nil {
 		return nil, err
 	}
-	db, err := badger.Open(badgerOptions(dir, synced))
+	db, err := openLocked(badgerOptions(dir, synced))
 	if err != nil {
 		return nil, openError(dir, err)
 	}
@@ -136,6 +137,26 @@ func open(r *reserve, needBytes int64, synced bool) (*Store, error) {
 	}
 	return s, nil
 }
+
+// A process that is being started holds copies of what its parent had open until
+// it executes, a lock that was given back among them; and a service that is
+// started again may meet its former self. Both are over in a moment.
+const (
+	lockPause = 20 * time.Millisecond
+	lockTries = 50
+)
+
+// openLocked opens Badger, and tries for a second to get its lock.
+func openLocked(o badger.Options) (db *badger.DB, err error) {
+	for try := 1; ; try++ {
+		if db, err = badger.Open(o); err == nil || !isLocked(err) || try == lockTries {
+			return db, err
+		}
+		time.Sleep(lockPause)
+	}
+}
+
+func isLocked(err error) bool { return strings.Contains(err.Error(), "Cannot acquire directory lock") }
 
 func badgerOptions(dir string, synced bool) badger.Options {
 	return badger.DefaultOptions(dir).
@@ -157,7 +178,7 @@ func badgerOptions(dir string, synced bool) badger.Options {
 
 func openError(dir string, err error) error {
 	e := engine.WrapError(engine.Unavailable, err, fmt.Sprintf("store %q", dir))
-	if strings.Contains(err.Error(), "Cannot acquire directory lock") {
+	if isLocked(err) {
 		return e.WithHint("another larkspur serves this workspace; stop it, or give this one its own store.dir in box.yaml")
 	}
 	return e
