@@ -48,6 +48,10 @@ type Run struct {
 	Engine string `json:"engine,omitempty"`
 	// Saves is the hand work that it saves, as its rule states it.
 	Saves time.Duration `json:"saves,omitempty"`
+	// MaxChanges is how many effects its rule may make in MaxChangesIn before
+	// people are asked; 0 is no limit.
+	MaxChanges   int           `json:"max_changes,omitempty"`
+	MaxChangesIn time.Duration `json:"max_changes_in,omitempty"`
 	// Deaths counts workers that died on it; three quarantine it.
 	Deaths int `json:"deaths,omitempty"`
 	// Doubts counts its steps in doubt: while there is one, the run is.

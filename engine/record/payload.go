@@ -135,8 +135,11 @@ type EventMatched struct {
 	EventKind string         `json:"event_kind"`
 	EventTime time.Time      `json:"event_time"`
 	Fields    engine.Data    `json:"fields,omitempty"` // of the event
-	Mode      string         `json:"mode"`
-	Offer     string         `json:"offer"`
+	// MaxChanges is how many effects the rule may make in MaxChangesIn; 0 is no limit.
+	MaxChanges   int           `json:"max_changes,omitempty"`
+	MaxChangesIn time.Duration `json:"max_changes_in,omitempty"`
+	Mode         string        `json:"mode"`
+	Offer        string        `json:"offer"`
 	// OnAttach handles the event if the incident is open already.
 	OnAttach   *engine.Handler `json:"on_attach,omitempty"`
 	OnFailure  string          `json:"on_failure,omitempty"`

@@ -136,7 +136,7 @@ func leftOfEvent(p EventSeen) EventSeen {
 func leftOfMatch(p EventMatched) EventMatched {
 	return EventMatched{
 		Bundle: p.Bundle, Commit: p.Commit, Do: p.Do, Event: p.Event, EventKind: p.EventKind, EventTime: p.EventTime,
-		Mode: p.Mode, OnAttach: p.OnAttach, OnFailure: p.OnFailure, Quiet: p.Quiet, Rule: p.Rule, Saves: p.Saves, Severity: p.Severity, Source: p.Source, Team: p.Team,
+		MaxChanges: p.MaxChanges, MaxChangesIn: p.MaxChangesIn, Mode: p.Mode, OnAttach: p.OnAttach, OnFailure: p.OnFailure, Quiet: p.Quiet, Rule: p.Rule, Saves: p.Saves, Severity: p.Severity, Source: p.Source, Team: p.Team,
 		Throttle: p.Throttle, ThrottleIn: p.ThrottleIn, Type: p.Type, Visible: p.Visible,
 	}
 }

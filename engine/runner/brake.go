@@ -83,7 +83,8 @@ func (r *Runner) releaseAll(ctx context.Context) error {
 			return err
 		}
 		for _, run := range runs {
-			if err := r.releaseRun(ctx, run, b); err != nil {
+			said := engine.Resolution{Outcome: engine.OutcomeRelease, By: b.By, Why: b.Why, How: "brake"}
+			if err := r.settleHeld(ctx, run, engine.HeldByBrake, said); err != nil {
 				return err
 			}
 		}
@@ -93,8 +94,8 @@ func (r *Runner) releaseAll(ctx context.Context) error {
 	}
 }
 
-// releaseRun lets the steps of a run go on that the brake holds.
-func (r *Runner) releaseRun(ctx context.Context, run engine.Run, b engine.Brake) error {
+// settleHeld says of the steps of a run that something holds what becomes of them.
+func (r *Runner) settleHeld(ctx context.Context, run engine.Run, by string, said engine.Resolution) error {
 	shard, _, _ := engine.ParseID('r', run.ID)
 	var records []ledger.New
 	for _, id := range strings.Fields(run.Held) {
@@ -103,9 +104,9 @@ func (r *Runner) releaseRun(ctx context.Context, run engine.Run, b engine.Brake)
 		if err != nil {
 			return err
 		}
-		if s.Held == engine.HeldByBrake {
+		if s.Held == by {
 			records = append(records, newRecord(record.StepResolvedKind, record.StepResolved{
-				Run: run.ID, Generation: run.Generation, Path: path, Number: n, Outcome: engine.OutcomeRelease, By: b.By, Why: b.Why, How: "brake",
+				Run: run.ID, Generation: run.Generation, Path: path, Number: n, Outcome: said.Outcome, By: said.By, Why: said.Why, How: said.How,
 			}))
 		}
 	}
@@ -114,4 +115,30 @@ func (r *Runner) releaseRun(ctx context.Context, run engine.Run, b engine.Brake)
 	}
 	_, err := r.cfg.Ledger.Append(ctx, shard, records...)
 	return err
+}
+
+// performLimit settles what a rule's limit holds, as people said. Done twice, the
+// second finds nothing.
+func performLimit(ctx context.Context, c *carrier, s *wire.Step, args map[string]engine.Value) (wire.Answer, verdict, error) {
+	rule, _ := args["rule"].(string)
+	said := engine.Resolution{Outcome: engine.OutcomeDrop, How: "question"}
+	if goOn, _ := args["go_on"].(bool); goOn {
+		said.Outcome = engine.OutcomeRelease
+	}
+	said.By, _ = args["by"].(string)
+	said.Why, _ = args["why"].(string)
+	for cursor := ""; ; {
+		runs, next, err := c.r.cfg.State.Runs(engine.RunFilter{Status: engine.RunHeld, Rule: rule}, cursor, heldAtOnce)
+		if err != nil {
+			return wire.Answer{}, parked, err
+		}
+		for _, run := range runs {
+			if err := c.r.settleHeld(ctx, run, engine.HeldByLimit, said); err != nil {
+				return wire.Answer{}, parked, err
+			}
+		}
+		if cursor = next; cursor == "" {
+			return c.answer(c.describe(s), nil, nil)
+		}
+	}
 }

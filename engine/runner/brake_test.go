@@ -3,8 +3,10 @@ package runner_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"larkspur/engine"
+	"larkspur/engine/record"
 )
 
 // brake presses the brake, or lets it go.
@@ -155,5 +157,51 @@ func TestTheBrakeBetweenAnyTwoCommits(t *testing.T) {
 			}
 			return
 		}
+	}
+}
+
+// TestTheLimitOfARule: beyond max_changes people are asked, once for all runs of
+// the rule; they let it go on, and it counts anew, or drop what waits.
+func TestTheLimitOfARule(t *testing.T) {
+	t.Parallel()
+	for _, choice := range []string{"Go on", "Drop them"} {
+		b := playbook(t, "def f(i):\n    r = attempt(lambda: sim.tag('one'))\n    s = attempt(lambda: sim.tag('two'))\n    i.set(ok = s.ok, said = s.error.message if s.error else '')\n")
+		match := record.EventMatched{MaxChanges: 3, MaxChangesIn: time.Hour}
+		_, first := b.startWith(match)
+		b.status(first, engine.RunDone)
+		second, held := b.startWith(match)
+		b.status(held, engine.RunHeld)
+		_, other := b.startWith(match)
+		b.status(other, engine.RunHeld)
+		equal(t, "calls", b.world.did("sim.tag"), []string{"sim.tag one", "sim.tag two", "sim.tag one"})
+		q := b.question()
+		contains(t, "the question", q.Text, "netflix made 3 changes within 1h")
+		contains(t, "the details", strings.Join(q.Details, " "), "sim.tag at scripts/a.star:3:")
+		b.rebuilds()
+		b.answer(q.ID, engine.Answer{Choice: choice, By: "dave", Reason: "I looked"})
+		b.status(held, engine.RunDone)
+		b.status(other, engine.RunDone)
+		if ok := b.fact(second, "ok"); ok != (choice == "Go on") {
+			t.Errorf("%s: got %v", choice, ok)
+		}
+		if choice != "Go on" {
+			contains(t, "the error", b.fact(second, "said").(string), "dropped by dave: I looked")
+		}
+		b.rebuilds()
+	}
+}
+
+// TestTheLimitIsOfASpan: what was long ago does not count.
+func TestTheLimitIsOfASpan(t *testing.T) {
+	t.Parallel()
+	b := playbook(t, "def f(i):\n    sim.tag('x')\n")
+	match := record.EventMatched{MaxChanges: 2, MaxChangesIn: time.Hour}
+	for range 5 {
+		_, run := b.startWith(match)
+		b.status(run, engine.RunDone)
+		b.clock.set(b.clock.Now().Add(40 * time.Minute))
+	}
+	if n := len(b.world.did("sim.tag")); n != 5 {
+		t.Errorf("got %d effects, want 5", n)
 	}
 }

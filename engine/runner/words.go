@@ -73,6 +73,8 @@ func wordList() []word {
 		{sign("incident.close", engine.Repeatable, "Closes the incident.", required("incident", "text"), required("reason", "text"),
 			fallback("code", "text", "resolved"), p("quiet", "duration")), performIncident},
 		{sign("incident.reopen", engine.Repeatable, "Opens the incident again.", required("incident", "text"), fallback("reason", "text", "")), performIncident},
+		{internal(sign("limit.settle", engine.Repeatable, "Says what becomes of what a rule's limit holds.",
+			required("rule", "text"), required("go_on", "bool"), required("by", "text"), p("why", "text"))), performLimit},
 		{internal(sign("question.link", engine.Read, "Makes a person's link to a question.", required("question", "text"), required("person", "text"), required("revision", "int"))), performLink},
 	}
 }

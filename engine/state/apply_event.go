@@ -225,6 +225,7 @@ func matchRun(t *tx, p record.EventMatched, o record.Outcome) engine.Run {
 	return engine.Run{
 		ID: o.Run, Incident: o.Incident, Event: p.Event, Rule: p.Rule, Handler: p.Do, Args: p.Args,
 		Bundle: p.Bundle, Commit: p.Commit, Purpose: PurposePlaybook, Mode: p.Mode, Saves: p.Saves, OnFailure: p.OnFailure, Erased: t.erased,
+		MaxChanges: p.MaxChanges, MaxChangesIn: p.MaxChangesIn,
 	}
 }
 

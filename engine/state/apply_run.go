@@ -15,11 +15,13 @@ const (
 	PurposeUndo     = "undo"
 	PurposeOutbox   = "outbox"
 	PurposeAttach   = "attach"
+	PurposeLimit    = "limit"
 )
 
 // Handlers of the shipped library that the engine itself starts.
 var (
 	questionHandler = engine.Handler{File: "@larkspur//outbox.star", Name: "question"}
+	limitHandler    = engine.Handler{File: "@larkspur//limit.star", Name: "ask_first"}
 	undoHandler     = engine.Handler{File: "@larkspur//undo.star", Name: "take_back"}
 	undoAllHandler  = engine.Handler{File: "@larkspur//undo.star", Name: "take_all_back"}
 )
@@ -73,7 +75,11 @@ func decideStarted(t *tx, p record.StepStarted) record.Outcome {
 	case ok && (e.Done != 0 || !e.mayStart()) && by == "":
 		return refuse("the step was started before")
 	case by != "":
-		return record.Outcome{Applied: true, Run: p.Run, Action: by}
+		o := record.Outcome{Applied: true, Run: p.Run, Action: by}
+		if by == engine.HeldByLimit && t.pace(r.Rule).Asked == "" {
+			o.Runs = t.ids('r', 1)
+		}
+		return o
 	}
 	o := record.Outcome{Applied: true, Run: p.Run}
 	if p.Question != nil {
@@ -104,7 +110,13 @@ func applyStarted(t *tx, p record.StepStarted, o record.Outcome) {
 	r, _ := t.run(p.Run)
 	if o.Action != "" {
 		t.hold(r, p, o.Action)
+		if len(o.Runs) > 0 {
+			t.askFirst(r, p, o.Runs[0])
+		}
 		return
+	}
+	if p.Effect {
+		t.notePace(r)
 	}
 	before, _ := t.place(r, p.Path, p.Number)
 	t.putStep(p.Run, p.Generation, p.Path, p.Number, stepEntry{Started: t.rec + 1, Note: before.Note})

@@ -3,6 +3,7 @@ package state
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"larkspur/engine"
 	"larkspur/engine/record"
@@ -44,8 +45,67 @@ func (t *tx) heldBy(r engine.Run, p record.StepStarted, e stepEntry) string {
 		return ""
 	case t.brake().On:
 		return engine.HeldByBrake
+	case t.overPace(r):
+		return engine.HeldByLimit
 	}
 	return ""
+}
+
+// pace is how many effects a rule made: the times of the last ones, as many as it
+// may make, and the run that asks people whether it may go on.
+type pace struct {
+	Times []time.Time `json:"times,omitempty"`
+	Asked string      `json:"asked,omitempty"`
+}
+
+func (t *tx) pace(rule string) pace {
+	p, _ := get[pace](t, hashKey(classPace, t.shard, rule))
+	return p
+}
+
+// limited tells the runs whose effects count against max_changes.
+func limited(r engine.Run) bool { return r.MaxChanges > 0 && r.Purpose == PurposePlaybook }
+
+func (t *tx) overPace(r engine.Run) bool {
+	if !limited(r) {
+		return false
+	}
+	times := t.pace(r.Rule).Times
+	return len(times) >= r.MaxChanges && t.now.Sub(times[len(times)-r.MaxChanges]) < r.MaxChangesIn
+}
+
+func (t *tx) notePace(r engine.Run) {
+	if !limited(r) {
+		return
+	}
+	p := t.pace(r.Rule)
+	p.Times = append(p.Times, t.now)
+	p.Times = p.Times[max(0, len(p.Times)-r.MaxChanges):]
+	t.put(hashKey(classPace, t.shard, r.Rule), p)
+}
+
+// askFirst starts the run that asks people, once for all that a rule wants
+// besides.
+func (t *tx) askFirst(r engine.Run, p record.StepStarted, id string) {
+	pace := t.pace(r.Rule)
+	pace.Asked = id
+	t.put(hashKey(classPace, t.shard, r.Rule), pace)
+	t.startRun(engine.Run{
+		ID: id, Incident: r.Incident, Rule: r.Rule, Handler: limitHandler, Bundle: r.Bundle, Commit: r.Commit,
+		Purpose: PurposeLimit, Parent: r.ID, Mode: r.Mode, Erased: t.erased,
+		Args: engine.MustEncode(map[string]engine.Value{
+			"rule": r.Rule, "most": int64(r.MaxChanges), "span": r.MaxChangesIn, "what": p.Builtin + " at " + p.At,
+		}),
+	})
+}
+
+// settlePace lets a rule begin to count anew once people have decided.
+func (t *tx) settlePace(rule string, goOn bool) {
+	p := t.pace(rule)
+	if p.Asked = ""; goOn {
+		p.Times = nil
+	}
+	t.put(hashKey(classPace, t.shard, rule), p)
 }
 
 // held says what holds a step, "" for nothing.
@@ -104,9 +164,13 @@ func decideRelease(t *tx, p record.StepResolved) record.Outcome {
 func applyRelease(t *tx, p record.StepResolved) {
 	r, _ := t.run(p.Run)
 	e, _ := t.place(r, p.Path, p.Number)
+	byLimit := e.Via == viaLimited
 	e.Note, e.Via = t.rec+1, viaReleased
 	if p.Outcome == engine.OutcomeDrop {
 		e.Via, e.Done = viaDropped, t.rec+1
+	}
+	if byLimit {
+		t.settlePace(r.Rule, p.Outcome == engine.OutcomeRelease)
 	}
 	t.keep(p.Run, e)
 	before := r.Status

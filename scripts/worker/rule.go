@@ -41,6 +41,9 @@ func ruleWord(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple,
 	}
 	r.ThrottleCount, r.ThrottleSpan = d.rate("throttle")
 	r.MaxChangesCount, r.MaxChangesSpan = d.rate("max_changes")
+	if r.MaxChangesCount > maxMaxChanges {
+		d.wrong("max_changes", engine.Errorf(engine.Invalid, "got %d, at most %d", r.MaxChangesCount, maxMaxChanges))
+	}
 	functions := &ruleFunctions{}
 	fields := d.when(&r, functions)
 	d.fields = fields
@@ -61,8 +64,11 @@ func ruleWord(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple,
 	return starlark.None, nil
 }
 
+// maxMaxChanges bounds max_changes: the times of so many effects are kept.
+const maxMaxChanges = 1000
+
 // laterArguments are those that this version reads, checks and does not act on.
-var laterArguments = []string{"max_changes", "sla", "hours", "on_breach"}
+var laterArguments = []string{"sla", "hours", "on_breach"}
 
 // later says of each of them that it has no effect yet: nobody shall rely on it.
 func (d *declaration) later() {
