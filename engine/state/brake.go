@@ -64,7 +64,7 @@ func (t *tx) pace(rule string) pace {
 }
 
 // limited tells the runs whose effects count against max_changes.
-func limited(r engine.Run) bool { return r.MaxChanges > 0 && r.Purpose == PurposePlaybook }
+func limited(r engine.Run) bool { return r.MaxChanges > 0 && respondsTo(r.Purpose) }
 
 func (t *tx) overPace(r engine.Run) bool {
 	if !limited(r) {
