@@ -3,8 +3,11 @@ package sandbox
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"strconv"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // self is this very program, even after its file was replaced by an update.
@@ -40,6 +43,12 @@ func Launch(args []string) error {
 		if err := syscall.Setrlimit(l.resource, &syscall.Rlimit{Cur: l.value, Max: l.value}); err != nil {
 			return fmt.Errorf("%s: setting the limit %s to %d: %w", LaunchCommand, l.name, l.value, err)
 		}
+	}
+	// Of this thread, whose attributes the worker inherits; without it an ordinary
+	// user may not filter the worker's system calls.
+	runtime.LockOSThread()
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("%s: giving up new privileges: %w", LaunchCommand, err)
 	}
 	err = syscall.Exec(self, []string{os.Args[0], WorkerCommand}, os.Environ())
 	return fmt.Errorf("%s: executing the worker: %w", LaunchCommand, err)

@@ -265,7 +265,7 @@ func (w *worker) becomeReady(e wire.Envelope) error {
 		return fmt.Errorf("%s for a second time", e.Kind)
 	}
 	if len(ready.Missing) > 0 {
-		slog.Warn("a worker is contained by less than it should be: its kernel lacks something", "missing", ready.Missing, "contained", ready.Contained)
+		slog.Warn("a worker is contained by less than it should be: the kernel lacks something, or the program was built with C (CGO_ENABLED=0 builds it without)", "missing", ready.Missing, "contained", ready.Contained)
 	}
 	close(w.entered)
 	w.pool.enter(w)
