@@ -165,18 +165,19 @@ func TestTheBrakeBetweenAnyTwoCommits(t *testing.T) {
 func TestTheLimitOfARule(t *testing.T) {
 	t.Parallel()
 	for _, choice := range []string{"Go on", "Drop them"} {
-		b := playbook(t, "def f(i):\n    r = attempt(lambda: sim.tag('one'))\n    s = attempt(lambda: sim.tag('two'))\n    i.set(ok = s.ok, said = s.error.message if s.error else '')\n")
+		b := playbook(t, "def g(i):\n    attempt(lambda: sim.tag('three'))\n\ndef f(i):\n    r = attempt(lambda: sim.tag('one'))\n    s = attempt(lambda: sim.tag('two'))\n    i.set(ok = s.ok, said = s.error.message if s.error else '')\n")
 		match := record.EventMatched{MaxChanges: 3, MaxChangesIn: time.Hour}
 		_, first := b.startWith(match)
 		b.status(first, engine.RunDone)
 		second, held := b.startWith(match)
 		b.status(held, engine.RunHeld)
+		match.Do.File, match.Do.Name = "a.star", "g"
 		_, other := b.startWith(match)
 		b.status(other, engine.RunHeld)
 		equal(t, "calls", b.world.did("sim.tag"), []string{"sim.tag one", "sim.tag two", "sim.tag one"})
 		q := b.question()
 		contains(t, "the question", q.Text, "netflix made 3 changes within 1h")
-		contains(t, "the details", strings.Join(q.Details, " "), "sim.tag at scripts/a.star:3:")
+		contains(t, "the details", strings.Join(q.Details, " "), "sim.tag at scripts/a.star:6:")
 		b.rebuilds()
 		b.answer(q.ID, engine.Answer{Choice: choice, By: "dave", Reason: "I looked"})
 		b.status(held, engine.RunDone)
