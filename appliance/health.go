@@ -56,6 +56,8 @@ func (a *Appliance) workersHealth() ui.Check {
 		child := ui.Check{Name: fmt.Sprintf("worker %d", i), Status: desk.HealthOK}
 		child.Message = fmt.Sprintf("pid %d, %d calls, %d MB, contained by %s", w.PID, w.Calls, w.RSSBytes>>20, strings.Join(w.Contained, ", "))
 		switch {
+		case w.PID == 0 && !w.Wanted:
+			child.Message = "at rest; it is started when many runs compute"
 		case w.PID == 0:
 			child.Status, child.Message = desk.HealthFail, "not running: "+w.Failure
 		case len(w.Missing) > 0:

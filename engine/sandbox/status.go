@@ -10,6 +10,7 @@ import (
 // WorkerStatus is how one worker fares.
 type WorkerStatus struct {
 	PID         int      `json:"pid,omitempty"` // 0 while there is none
+	Wanted      bool     `json:"wanted"`        // false: one is started when there is a crowd
 	Interpreter string   `json:"interpreter,omitempty"`
 	Contained   []string `json:"contained,omitempty"`
 	Missing     []string `json:"missing,omitempty"`
@@ -27,7 +28,7 @@ func (p *Pool) Status() []WorkerStatus {
 	list := make([]WorkerStatus, len(p.slots))
 	workers := make([]*worker, len(p.slots))
 	for i, s := range p.slots {
-		list[i].Deaths = s.deaths
+		list[i].Deaths, list[i].Wanted = s.deaths, s.wanted
 		if s.last != nil {
 			list[i].LastDeath = s.last.Error()
 		}
