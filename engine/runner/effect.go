@@ -90,11 +90,11 @@ func (c *carrier) effect(ctx context.Context, s *wire.Step, b engine.Builtin, ar
 			return c.settle(c.brief(s), s, res, args, err)
 		},
 	}
-	braked, err := c.r.cfg.State.Brake()
+	braked, err := c.braked(again)
 	if err != nil {
 		return wire.Answer{}, parked, err
 	}
-	if !again || braked.On { // of those that began before, doubts are settled
+	if !again || braked { // of those that began before, doubts are settled
 		if ctx.Err() != nil {
 			return wire.Answer{}, parked, ctx.Err()
 		}
@@ -104,6 +104,16 @@ func (c *carrier) effect(ctx context.Context, s *wire.Step, b engine.Builtin, ar
 		e.start = &first
 	}
 	return c.send(ctx, e)
+}
+
+// braked tells of a step that began in an earlier life whether the brake is to
+// hold it; of a new one its start is told.
+func (c *carrier) braked(again bool) (bool, error) {
+	if !again {
+		return false, nil
+	}
+	b, err := c.r.cfg.State.Brake()
+	return b.On, err
 }
 
 func (c *carrier) startOf(s *wire.Step) record.StepStarted {
