@@ -22,7 +22,10 @@ import (
 )
 
 // counter is a projector that counts records and refuses payloads of "refuse".
-type counter struct{ committed []ledger.Record }
+type counter struct {
+	committed []ledger.Record
+	slower    time.Duration // is what a sync takes more than this disk's
+}
 
 var countKey = []byte("p\x00\x00")
 
@@ -52,7 +55,12 @@ func (c *counter) add(tx *store.Batch) {
 	tx.Set(countKey, binary.BigEndian.AppendUint64(nil, n+1))
 }
 
-func (c *counter) Committed(rs []ledger.Record) { c.committed = append(c.committed, rs...) }
+func (c *counter) Committed(rs []ledger.Record) {
+	if c.slower > 0 {
+		time.Sleep(c.slower) // benchmarks of a slower disk alone
+	}
+	c.committed = append(c.committed, rs...)
+}
 
 type fixture struct {
 	store  *store.Store
