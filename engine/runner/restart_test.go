@@ -5,11 +5,14 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"larkspur/engine"
 	"larkspur/engine/record"
+	"larkspur/engine/state"
 )
 
 // house is a playbook whose outcome depends on an answer, with changes on both
@@ -508,5 +511,39 @@ func TestACrashInARestart(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestAWorkerKilledInARestart: after each record of a restart, whose changes an
+// undo takes back first; the replays in another process change nothing.
+func TestAWorkerKilledInARestart(t *testing.T) {
+	p := ownPool(t, nil)
+	want := ""
+	for at, last := int64(0), int64(1); at <= last; at++ {
+		b := playbookWith(t, boxConfig{pool: p}, house)
+		_, run := b.start()
+		b.answer(b.question().ID, engine.Answer{Choice: "Block", By: "dave"})
+		b.status(run, engine.RunDone)
+		happened := theWorld(b)
+		var seen atomic.Int64
+		b.onNotice.Store(func(state.Notice) {
+			if seen.Add(1) == at {
+				if pid := p.Status()[0].PID; pid > 0 {
+					_ = syscall.Kill(pid, syscall.SIGKILL) // it may be gone already
+				}
+			}
+		})
+		b.restart(run, engine.RestartRequest{Step: "2", Answer: engine.Data(`"Allow"`)})
+		b.settles(run)
+		b.status(run, engine.RunDone)
+		got := b.ending(happened)
+		if at == 0 {
+			want, last = got, seen.Load()
+			contains(t, "without a kill", want, "lamp undone", "block 02:00:00:00:00:02 undone", "block 02:00:00:00:00:01 in_force")
+		}
+		if got != want {
+			t.Errorf("killed after record %d: got\n%s\nwant\n%s", at, got, want)
+		}
+		b.close()
 	}
 }
