@@ -347,6 +347,7 @@ func TestThreeDeathsQuarantine(t *testing.T) {
 	}
 	equal(t, "calls", b.world.did(), []string{"sim.put before"})
 	contains(t, "story", b.story(incident), "the worker that carried the run died")
+	b.bell.until(t, "a mail that says so", func() bool { return len(b.world.did("smtp.deliver")) == 1 })
 	_, good := b.startWith(record.EventMatched{Do: engine.Handler{File: "a.star", Name: "g"}})
 	b.status(good, engine.RunDone)
 	b.reopen()

@@ -219,10 +219,30 @@ func performSettled(ctx context.Context, c *carrier, s *wire.Step, args map[stri
 // and administrators.
 func performMinders(_ context.Context, c *carrier, s *wire.Step, _ map[string]engine.Value) (wire.Answer, verdict, error) {
 	names := []engine.Value{}
-	for _, p := range c.r.cfg.People().List() {
-		if p.Role == engine.RoleEngineer || p.Role == engine.RoleAdmin {
-			names = append(names, p.Name)
-		}
+	for _, p := range c.minders() {
+		names = append(names, p.Name)
 	}
 	return c.answer(c.describe(s), names, nil)
+}
+
+// minders are those who mind the box: engineers and administrators.
+func (c *carrier) minders() []engine.Person {
+	return slices.DeleteFunc(c.r.cfg.People().List(), func(p engine.Person) bool {
+		return p.Role != engine.RoleEngineer && p.Role != engine.RoleAdmin
+	})
+}
+
+func performAddresses(_ context.Context, c *carrier, s *wire.Step, _ map[string]engine.Value) (wire.Answer, verdict, error) {
+	list := []engine.Value{}
+	for _, p := range c.minders() {
+		if p.Email != "" && (c.r.cfg.Mails == nil || c.r.cfg.Mails()) {
+			list = append(list, p.Email)
+		}
+	}
+	return c.answer(c.describe(s), list, nil)
+}
+
+func performPageLink(_ context.Context, c *carrier, s *wire.Step, args map[string]engine.Value) (wire.Answer, verdict, error) {
+	page, _ := args["page"].(string)
+	return c.answer(c.describe(s), c.r.cfg.Link(page), nil)
 }

@@ -66,6 +66,8 @@ func wordList() []word {
 			required("title", "text"), required("undo", "any"), required("args", "dict"), p("done", "any"), p("expires", "duration|time"), p("why", "text"))), performChange},
 		{internal(sign("change.undo", engine.Repeatable, "Takes back the change that a step made.", required("change", "text"))), performUndo},
 		{internal(sign("change.settled", engine.Repeatable, "Says of a change that it is taken back, or why it could not be.", required("change", "text"), p("error", "text"))), performSettled},
+		{internal(sign("people.addresses", engine.Read, "Lists the addresses of those who mind the box; none while mail cannot be sent.")), performAddresses},
+		{internal(sign("page.link", engine.Read, "Returns the address of a page.", required("page", "text"))), performPageLink},
 		{internal(sign("people.minders", engine.Read, "Lists who is asked when something has to be minded.")), performMinders},
 		{internal(sign("incident.get", engine.Read, "Reads what may change about an incident.", required("incident", "text"), required("name", "text"))), performGet},
 		{sign("incident.set", engine.Repeatable, "Sets summary facts.", required("incident", "text"), required("fields", "pairs")), performIncident},

@@ -20,11 +20,16 @@ const (
 
 // Handlers of the shipped library that the engine itself starts.
 var (
-	questionHandler = engine.Handler{File: "@larkspur//outbox.star", Name: "question"}
-	limitHandler    = engine.Handler{File: "@larkspur//limit.star", Name: "ask_first"}
-	undoHandler     = engine.Handler{File: "@larkspur//undo.star", Name: "take_back"}
-	undoAllHandler  = engine.Handler{File: "@larkspur//undo.star", Name: "take_all_back"}
+	quarantineHandler = engine.Handler{File: "@larkspur//outbox.star", Name: "quarantined"}
+	questionHandler   = engine.Handler{File: "@larkspur//outbox.star", Name: "question"}
+	limitHandler      = engine.Handler{File: "@larkspur//limit.star", Name: "ask_first"}
+	undoHandler       = engine.Handler{File: "@larkspur//undo.star", Name: "take_back"}
+	undoAllHandler    = engine.Handler{File: "@larkspur//undo.star", Name: "take_all_back"}
 )
+
+// tellsOfQuarantine tells the runs of people's own scripts: those who mind the box
+// are mailed when one is quarantined.
+func tellsOfQuarantine(r engine.Run) bool { return respondsTo(r.Purpose) || r.Purpose == PurposeJob }
 
 // respondsTo tells the purposes of runs that work on an incident itself: closing it
 // ends what they wait for.
@@ -395,6 +400,9 @@ func decideDied(t *tx, p record.WorkerDied) record.Outcome {
 	o := record.Outcome{Applied: true, Run: p.Run}
 	if r.Deaths+1 >= maxDeaths {
 		o.Action, o.Woken = engine.RunQuarantined, t.after(p.Run, engine.RunQuarantined)
+		if tellsOfQuarantine(r) {
+			o.Runs = t.ids('r', 1)
+		}
 	}
 	return o
 }
@@ -410,6 +418,13 @@ func applyDied(t *tx, p record.WorkerDied, o record.Outcome) {
 		Kind: engine.Script, Cause: p.Cause, At: p.At, Message: "the run ended three workers and is stopped: " + p.Why,
 		Hint: "look for a value that grows without bound at the place shown; save the script, then restart the run",
 	}, o)
+	for _, id := range o.Runs {
+		t.startRun(engine.Run{
+			ID: id, Incident: r.Incident, Rule: r.Rule, Handler: quarantineHandler, Bundle: r.Bundle, Commit: r.Commit,
+			Purpose: PurposeOutbox, Parent: r.ID, Mode: r.Mode, Erased: t.erased,
+			Args: engine.MustEncode(map[string]engine.Value{"run": r.ID, "rule": r.Rule, "why": p.Why, "at": p.At}),
+		})
+	}
 }
 
 func decideAnswer(t *tx, p record.QuestionAnswered) record.Outcome {

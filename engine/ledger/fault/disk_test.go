@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	diskBytes = 448 << 20
+	diskBytes = 768 << 20
 	pageBytes = 4096
 )
 
