@@ -22,6 +22,14 @@ const minWork = time.Millisecond
 
 func (l *Ledger) pace() *pace { return &pace{l: l, commits: l.appended.Load(), begun: time.Now()} }
 
+// appending says whether an append is on its way: a commit may take longer than
+// the work between two looks.
+func (l *Ledger) appending() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.leading || l.flying != nil || len(l.queue) > 0
+}
+
 // giveWay rests, if there were appends during the work that is done now. Call it
 // every millisecond or so.
 func (p *pace) giveWay(ctx context.Context) error {
@@ -29,7 +37,7 @@ func (p *pace) giveWay(ctx context.Context) error {
 	if worked < minWork {
 		return ctx.Err()
 	}
-	if p.l.appended.Load() != p.commits {
+	if p.l.appended.Load() != p.commits || p.l.appending() {
 		rest := time.NewTimer(restPart * worked)
 		defer rest.Stop()
 		select {
