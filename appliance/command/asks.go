@@ -140,7 +140,14 @@ func showPreview(w io.Writer, p engine.RestartPreview) {
 	if p.Closed {
 		fmt.Fprintln(w, "the incident is closed: what the run would wait for ends at once")
 	}
-	fmt.Fprintf(w, "it would go on with\tbundle %.12s\n", p.Bundle)
+	switch {
+	case p.Step != "":
+		fmt.Fprintf(w, "it would go on with\tbundle %.12s\n", p.Bundle)
+	case len(p.Undone) == 0:
+		fmt.Fprintln(w, "nothing would be taken back; the run would be undone")
+	default:
+		fmt.Fprintln(w, "then the run would be undone")
+	}
 }
 
 // resolveStep says of a step in doubt what became of it.

@@ -53,7 +53,7 @@ func Next(dir string) string {
 	return fmt.Sprintf(`wrote a workspace into %[1]s
 
 next:
-  larkspur check %[1]s    says what is wrong: nothing
+  larkspur check %[1]s    says what is wrong: nothing, but that questions are not mailed yet
   larkspur test %[1]s     runs its tests
   larkspur serve %[1]s    starts it, and says how to sign in
 
