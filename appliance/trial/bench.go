@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"larkspur/engine"
 	"larkspur/engine/intake"
 	"larkspur/engine/sandbox"
+	"larkspur/engine/state"
 	"larkspur/engine/wire"
 )
 
@@ -235,21 +237,12 @@ func (t *trialTest) explained(e *engine.Error) (*engine.Error, error) {
 }
 
 // allRuns returns every run of the test, the oldest first.
-func (t *trialTest) allRuns() (all []engine.Run, err error) {
-	for cursor := ""; ; {
-		page, next, err := t.state.Runs(engine.RunFilter{}, cursor, pageSize)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, page...)
-		if cursor = next; cursor == "" {
-			break
-		}
-	}
-	for i, j := 0, len(all)-1; i < j; i, j = i+1, j-1 {
-		all[i], all[j] = all[j], all[i]
-	}
-	return all, nil
+func (t *trialTest) allRuns() ([]engine.Run, error) {
+	all, err := state.All(func(cursor string) ([]engine.Run, string, error) {
+		return t.state.Runs(engine.RunFilter{}, cursor, pageSize)
+	})
+	slices.Reverse(all)
+	return all, err
 }
 
 const pageSize = 200

@@ -308,26 +308,18 @@ func (t *trialTest) addresses(to engine.Value) engine.Value {
 
 func (t *trialTest) questions(want func(engine.Question) bool) (engine.Value, error) {
 	list := []engine.Value{}
-	for cursor := ""; ; {
-		page, next, err := t.state.Questions(engine.QuestionFilter{}, cursor, pageSize)
-		if err != nil {
-			return nil, err
+	err := state.Each(func(cursor string) ([]engine.Question, string, error) {
+		return t.state.Questions(engine.QuestionFilter{}, cursor, pageSize)
+	}, func(q engine.Question) error {
+		if !want(q) {
+			return nil
 		}
-		for _, q := range page {
-			if !want(q) {
-				continue
-			}
-			v, err := questionView(q)
-			if err != nil {
-				return nil, err
-			}
-			list = append(list, v)
-		}
-		if cursor = next; cursor == "" {
-			slices.Reverse(list) // the oldest first
-			return list, nil
-		}
-	}
+		v, err := questionView(q)
+		list = append(list, v)
+		return err
+	})
+	slices.Reverse(list) // the oldest first
+	return list, err
 }
 
 func questionView(q engine.Question) (engine.Value, error) {
@@ -372,22 +364,17 @@ func listed(list []engine.Value) []engine.Value {
 
 func (t *trialTest) changes(want func(engine.Change) bool) (engine.Value, error) {
 	list := []engine.Value{}
-	for cursor := ""; ; {
-		page, next, err := t.state.Changes(engine.ChangeFilter{}, cursor, pageSize)
-		if err != nil {
-			return nil, err
+	err := state.Each(func(cursor string) ([]engine.Change, string, error) {
+		return t.state.Changes(engine.ChangeFilter{}, cursor, pageSize)
+	}, func(c engine.Change) error {
+		if want(c) {
+			list = append(list, fields("id", c.ID, "title", c.Title, "status", c.Status, "why", c.Why, "made", moment(c.Made), "expires", moment(c.Expires),
+				"undone", moment(c.Undone), "undone_by", c.UndoneBy, "error", c.Error, "inverse", c.Inverse))
 		}
-		for _, c := range page {
-			if want(c) {
-				list = append(list, fields("id", c.ID, "title", c.Title, "status", c.Status, "why", c.Why, "made", moment(c.Made), "expires", moment(c.Expires),
-					"undone", moment(c.Undone), "undone_by", c.UndoneBy, "error", c.Error, "inverse", c.Inverse))
-			}
-		}
-		if cursor = next; cursor == "" {
-			slices.Reverse(list)
-			return list, nil
-		}
-	}
+		return nil
+	})
+	slices.Reverse(list)
+	return list, err
 }
 
 // incidentLook reads an incident as it is now.

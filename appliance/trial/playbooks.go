@@ -212,18 +212,12 @@ func asks(q engine.Question, who string) bool {
 }
 
 // openQuestions returns all of them, the oldest first.
-func (p *player) openQuestions() (all []engine.Question, err error) {
-	for cursor := ""; ; {
-		page, next, err := p.state.Questions(engine.QuestionFilter{Status: engine.QuestionOpen}, cursor, 1000)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, page...)
-		if cursor = next; cursor == "" {
-			slices.SortStableFunc(all, func(a, b engine.Question) int { return a.Asked.Compare(b.Asked) })
-			return all, nil
-		}
-	}
+func (p *player) openQuestions() ([]engine.Question, error) {
+	all, err := state.All(func(cursor string) ([]engine.Question, string, error) {
+		return p.state.Questions(engine.QuestionFilter{Status: engine.QuestionOpen}, cursor, 1000)
+	})
+	slices.SortStableFunc(all, func(a, b engine.Question) int { return a.Asked.Compare(b.Asked) })
+	return all, err
 }
 
 // answer gives an answer, checked as a page checks it.

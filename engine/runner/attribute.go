@@ -50,18 +50,13 @@ func orNone(s string) engine.Value {
 // events lists the events of an incident, oldest first, as dicts.
 func (r *Runner) events(id string) (engine.Value, error) {
 	list := []engine.Value{}
-	for cursor := ""; ; {
-		events, next, err := r.cfg.State.IncidentEvents(id, cursor, state.MaxPage)
-		if err != nil {
-			return nil, err
-		}
-		for _, e := range events {
-			list = append(list, eventValue(e))
-		}
-		if cursor = next; cursor == "" {
-			return list, nil
-		}
-	}
+	err := state.Each(func(cursor string) ([]engine.Event, string, error) {
+		return r.cfg.State.IncidentEvents(id, cursor, state.MaxPage)
+	}, func(e engine.Event) error {
+		list = append(list, eventValue(e))
+		return nil
+	})
+	return list, err
 }
 
 // eventValue is an event as a script gets it.

@@ -7,6 +7,7 @@ import (
 	"larkspur/engine"
 	"larkspur/engine/ledger"
 	"larkspur/engine/record"
+	"larkspur/engine/state"
 	"larkspur/engine/wire"
 )
 
@@ -72,26 +73,20 @@ const heldAtOnce = 64
 
 // releaseAll wakes every run that the brake holds, if it is not on.
 func (r *Runner) releaseAll(ctx context.Context) error {
-	cursor := ""
-	for {
-		b, err := r.cfg.State.Brake()
-		if err != nil || b.On {
-			return err
+	var b engine.Brake
+	return state.Each(func(cursor string) (runs []engine.Run, next string, err error) {
+		if b, err = r.cfg.State.Brake(); err != nil || b.On { // pressed again meanwhile
+			return nil, "", err
 		}
-		runs, next, err := r.cfg.State.Runs(engine.RunFilter{Status: engine.RunHeld}, cursor, heldAtOnce)
-		if err != nil {
-			return err
-		}
-		for _, run := range runs {
-			said := engine.Resolution{Outcome: engine.OutcomeRelease, By: b.By, Why: b.Why, How: "brake"}
-			if err := r.settleHeld(ctx, run, engine.HeldByBrake, said); err != nil {
-				return err
-			}
-		}
-		if cursor = next; cursor == "" {
-			return nil
-		}
-	}
+		return r.held("", cursor)
+	}, func(run engine.Run) error {
+		return r.settleHeld(ctx, run, engine.HeldByBrake, engine.Resolution{Outcome: engine.OutcomeRelease, By: b.By, Why: b.Why, How: "brake"})
+	})
+}
+
+// held returns a page of the runs that are held, of one rule or, for "", of all.
+func (r *Runner) held(rule, cursor string) ([]engine.Run, string, error) {
+	return r.cfg.State.Runs(engine.RunFilter{Status: engine.RunHeld, Rule: rule}, cursor, heldAtOnce)
 }
 
 // settleHeld says of the steps of a run that something holds what becomes of them.
@@ -127,18 +122,10 @@ func performLimit(ctx context.Context, c *carrier, s *wire.Step, args map[string
 	}
 	said.By, _ = args["by"].(string)
 	said.Why, _ = args["why"].(string)
-	for cursor := ""; ; {
-		runs, next, err := c.r.cfg.State.Runs(engine.RunFilter{Status: engine.RunHeld, Rule: rule}, cursor, heldAtOnce)
-		if err != nil {
-			return wire.Answer{}, parked, err
-		}
-		for _, run := range runs {
-			if err := c.r.settleHeld(ctx, run, engine.HeldByLimit, said); err != nil {
-				return wire.Answer{}, parked, err
-			}
-		}
-		if cursor = next; cursor == "" {
-			return c.answer(c.describe(s), nil, nil)
-		}
+	err := state.Each(func(cursor string) ([]engine.Run, string, error) { return c.r.held(rule, cursor) },
+		func(run engine.Run) error { return c.r.settleHeld(ctx, run, engine.HeldByLimit, said) })
+	if err != nil {
+		return wire.Answer{}, parked, err
 	}
+	return c.answer(c.describe(s), nil, nil)
 }

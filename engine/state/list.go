@@ -302,3 +302,31 @@ func gathered(r store.Reader, prefix []byte, most int) (numbers, bool) {
 	})
 	return slices.Compact(list), true
 }
+
+// Each calls fn with every item of a list, page by page, until fn returns an
+// error. page asks for the page at a cursor.
+func Each[T any](page func(cursor string) (items []T, next string, err error), fn func(T) error) error {
+	for cursor := ""; ; {
+		items, next, err := page(cursor)
+		if err != nil {
+			return err
+		}
+		for _, item := range items {
+			if err := fn(item); err != nil {
+				return err
+			}
+		}
+		if cursor = next; cursor == "" {
+			return nil
+		}
+	}
+}
+
+// All returns every item of a list.
+func All[T any](page func(cursor string) (items []T, next string, err error)) (all []T, err error) {
+	err = Each(page, func(item T) error {
+		all = append(all, item)
+		return nil
+	})
+	return all, err
+}
