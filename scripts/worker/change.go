@@ -21,25 +21,12 @@ func changeWord(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tupl
 	if err != nil {
 		return nil, err
 	}
-	w := changeSignature()
-	bound, err := w.bind(args, kwargs)
+	bound, values, names, err := c.named(changeSignature(), args, kwargs)
 	if err != nil {
 		return nil, err
-	}
-	values, err := w.normalize(c.converter, args, kwargs)
-	if err != nil {
-		return nil, err
-	}
-	with, ok := values["args"].(map[string]engine.Value)
-	if values["args"] != nil && !ok {
-		return nil, engine.Errorf(engine.Invalid, "change: args: got a dict whose keys are not all strings")
-	}
-	if with == nil {
-		with = map[string]engine.Value{}
-		values["args"] = with
 	}
 	undo := bound["undo"].(*starlark.Function)
-	if why := accepts(undo, []string{"done"}, sortedKeys(with)); why != "" {
+	if why := accepts(undo, []string{"done"}, names); why != "" {
 		return nil, engine.Errorf(engine.Invalid, "change: undo: %s", why)
 	}
 	from := c.number + 1
@@ -54,6 +41,26 @@ func changeWord(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tupl
 		c.from = from
 	}
 	return c.perform(c.env.words["change.made"], values)
+}
+
+// named reads the arguments of a word that names a function to be called later
+// with args: as they were given, as plain data, and the names of args.
+func (c *call) named(w *word, args starlark.Tuple, kwargs []starlark.Tuple) (bound map[string]starlark.Value, values map[string]engine.Value, names []string, err error) {
+	if bound, err = w.bind(args, kwargs); err != nil {
+		return nil, nil, nil, err
+	}
+	if values, err = w.normalize(c.converter, args, kwargs); err != nil {
+		return nil, nil, nil, err
+	}
+	with, ok := values["args"].(map[string]engine.Value)
+	if values["args"] != nil && !ok {
+		return nil, nil, nil, engine.Errorf(engine.Invalid, "%s: args: got a dict whose keys are not all strings", w.Name)
+	}
+	if with == nil {
+		with = map[string]engine.Value{}
+		values["args"] = with
+	}
+	return bound, values, sortedKeys(with), nil
 }
 
 // keywords makes keyword arguments of a dict, in its order.

@@ -19,26 +19,14 @@ func continueWord(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tu
 	if err != nil {
 		return nil, err
 	}
-	w := continueSignature()
-	bound, err := w.bind(args, kwargs)
+	bound, values, names, err := c.named(continueSignature(), args, kwargs)
 	if err != nil {
 		return nil, err
-	}
-	values, err := w.normalize(c.converter, args, kwargs)
-	if err != nil {
-		return nil, err
-	}
-	with, ok := values["args"].(map[string]engine.Value)
-	if values["args"] != nil && !ok {
-		return nil, engine.Errorf(engine.Invalid, "continue_as: args: got a dict whose keys are not all strings")
-	}
-	if with == nil {
-		values["args"] = map[string]engine.Value{}
 	}
 	if c.turns.branches > 0 {
 		return nil, engine.Errorf(engine.Invalid, "continue_as: other branches of a parallel run: call it after the parallel")
 	}
-	if why := accepts(bound["fn"].(*starlark.Function), c.firsts(), sortedKeys(with)); why != "" {
+	if why := accepts(bound["fn"].(*starlark.Function), c.firsts(), names); why != "" {
 		return nil, engine.Errorf(engine.Invalid, "continue_as: fn: %s", why)
 	}
 	if _, err := c.perform(c.env.words["continue_as"], values); err != nil {
