@@ -20,10 +20,7 @@ func runDemo(c *call) error {
 	if len(args) > 0 {
 		return usagef("it takes no arguments")
 	}
-	logTo(c.stderr, verbose)
-	if !verbose {
-		slog.SetLogLoggerLevel(slog.LevelWarn)
-	}
+	logTo(c.stderr, slog.LevelError, verbose) // the page tells the story
 	d, err := demo.Open(demo.Config{Out: c.stdout, Listen: listen})
 	if err != nil {
 		return err

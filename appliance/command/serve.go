@@ -65,7 +65,7 @@ func runServe(c *call) error {
 	if err != nil {
 		return err
 	}
-	logTo(c.stderr, verbose)
+	logTo(c.stderr, slog.LevelInfo, verbose)
 	a, err := appliance.Open(appliance.Config{Dir: dir, Out: c.stdout})
 	if err != nil {
 		return err
@@ -77,8 +77,8 @@ func runServe(c *call) error {
 	return err
 }
 
-func logTo(w io.Writer, verbose bool) {
-	level := slog.LevelInfo
+// logTo logs what is at least of a level, or, verbose, everything.
+func logTo(w io.Writer, level slog.Level, verbose bool) {
 	if verbose {
 		level = slog.LevelDebug
 	}
