@@ -109,7 +109,7 @@ func performIncident(_ context.Context, c *carrier, s *wire.Step, args map[strin
 	if refused != nil {
 		return c.refuse(s, refused)
 	}
-	act := &record.IncidentAct{Act: strings.TrimPrefix(s.Builtin, "incident."), Incident: id, By: by(c)}
+	act := &record.IncidentAct{Act: strings.TrimPrefix(s.Builtin, "incident."), Incident: id, By: "run " + c.run.ID}
 	switch act.Act {
 	case record.ActSet:
 		if err := setFields(act, args["fields"]); err != nil {

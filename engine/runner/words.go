@@ -6,7 +6,6 @@ import (
 
 	"larkspur/engine"
 	"larkspur/engine/record"
-	"larkspur/engine/state"
 	"larkspur/engine/wire"
 )
 
@@ -106,20 +105,6 @@ func performPrint(_ context.Context, c *carrier, s *wire.Step, _ map[string]engi
 	return c.answer(c.describe(s), nil, nil) // the arguments are the line
 }
 
-// closedOutside reports whether somebody else closed the run's incident: what a
-// run would wait for then is over before it begins.
-func (c *carrier) closedOutside() (bool, error) {
-	if p := c.run.Purpose; c.run.Incident == "" || p != state.PurposePlaybook && p != state.PurposeAttach {
-		return false, nil
-	}
-	i, err := c.r.cfg.State.Incident(c.run.Incident)
-	return i.Status == engine.IncidentClosed && i.ClosedBy != by(c), err
-}
-
-func by(c *carrier) string { return "run " + c.run.ID }
-
-var errClosed = &engine.Error{Kind: engine.Closed, Message: "the incident was closed"}
-
 func performSleep(ctx context.Context, c *carrier, s *wire.Step, args map[string]engine.Value) (wire.Answer, verdict, error) {
 	until, ok := args["until"].(time.Time)
 	if d, isSpan := args["duration"].(time.Duration); isSpan {
@@ -137,7 +122,8 @@ func performSleep(ctx context.Context, c *carrier, s *wire.Step, args map[string
 }
 
 // wait starts a step that ends from outside, and parks the run in it, or has its
-// branch wait while others go on.
+// branch wait while others go on. Where somebody else closed the incident, the step
+// ends with its start, and the run takes another turn.
 func (c *carrier) wait(ctx context.Context, s *wire.Step, start record.StepStarted, what string) (wire.Answer, verdict, error) {
 	id := engine.StepID(s.Path, s.Number)
 	c.outside[id] = waiting{s, what}
@@ -147,17 +133,6 @@ func (c *carrier) wait(ctx context.Context, s *wire.Step, start record.StepStart
 		}
 		v, err := c.park(ctx)
 		return wire.Answer{}, v, err
-	}
-	if _, err := c.flush(ctx); err != nil { // our own close, if any, counts
-		return wire.Answer{}, parked, err
-	}
-	closed, err := c.closedOutside()
-	if err != nil {
-		return wire.Answer{}, parked, err
-	}
-	if closed {
-		delete(c.outside, id)
-		return c.refuse(s, errClosed)
 	}
 	c.hold(newRecord(record.StepStartedKind, start))
 	if s.More {

@@ -87,6 +87,10 @@ func decideStarted(t *tx, p record.StepStarted) record.Outcome {
 		return o
 	}
 	o := record.Outcome{Applied: true, Run: p.Run}
+	if waits(p) && t.closedOutside(r) {
+		o.Action, o.Woken = endedByClose, []string{p.Run}
+		return o
+	}
 	if p.Question != nil {
 		o.Question = t.nextID('q')
 		o.Runs = t.ids('r', len(reachable(p.Question)))
@@ -95,6 +99,22 @@ func decideStarted(t *tx, p record.StepStarted) record.Outcome {
 		o.Timer = t.nextID('t')
 	}
 	return o
+}
+
+// endedByClose is what becomes of a step that would wait, when somebody else closed
+// the run's incident: it ends with its start.
+const endedByClose = "closed"
+
+// waits tells the steps that end from outside.
+func waits(p record.StepStarted) bool { return p.Question != nil || !p.Until.IsZero() }
+
+// closedOutside reports whether somebody else than the run closed its incident.
+func (t *tx) closedOutside(r engine.Run) bool {
+	if !respondsTo(r.Purpose) || r.Incident == "" {
+		return false
+	}
+	i, _ := t.incident(r.Incident)
+	return i.Status == engine.IncidentClosed && i.ClosedBy != "run "+r.ID
 }
 
 // reachable returns the addressees whom the outbox can write to.
@@ -113,6 +133,10 @@ func reachable(q *record.Question) []engine.Addressee {
 
 func applyStarted(t *tx, p record.StepStarted, o record.Outcome) {
 	r, _ := t.run(p.Run)
+	if o.Action == endedByClose {
+		t.putStep(p.Run, p.Generation, p.Path, p.Number, stepEntry{Started: t.rec + 1, Done: t.rec + 1, Via: viaClosed})
+		return
+	}
 	if o.Action != "" {
 		t.hold(r, p, o.Action)
 		if len(o.Runs) > 0 {

@@ -198,3 +198,37 @@ func TestUnmailedQuestionsStartNoMail(t *testing.T) {
 		}
 	}
 }
+
+// TestNothingWaitsOnAnIncidentThatOthersClosed: the order in the ledger decides
+// between a close and a wait that begins; the run's own close ends no wait.
+func TestNothingWaitsOnAnIncidentThatOthersClosed(t *testing.T) {
+	for by, closed := range map[string]bool{"ana": true, "run r0-2": true, "run r0-1": false} {
+		b := open(t, t.TempDir(), 1)
+		opened := b.append(0, matched("e0-1", "192.0.2.7"))[0]
+		start := func(n int, p record.StepStarted) ledger.New {
+			p.Run, p.Generation, p.Number = opened.Run, 1, n
+			return rec(record.StepStartedKind, p)
+		}
+		o := b.append(0,
+			rec(record.IncidentChangedKind, record.IncidentAct{Act: record.ActClose, Incident: opened.Incident, By: by, Text: "enough", Code: "resolved"}),
+			start(1, record.StepStarted{Builtin: "sleep", Until: b.clock.now.Add(time.Hour)}),
+			start(2, record.StepStarted{Builtin: "ask", Question: &record.Question{Text: "?", To: []engine.Addressee{{Name: "dave"}}}}),
+			rec(record.RunParkedKind, record.RunParked{Run: opened.Run, Generation: 1, Number: 1, Steps: []string{"2"}, Waits: "both"}))
+		if (o[1].Timer == "") != closed || (o[2].Question == "") != closed || o[3].Applied == closed {
+			t.Errorf("closed by %s: got %+v", by, o)
+		}
+		journal, err := b.state.Journal(opened.Run)
+		must(t, err)
+		for _, s := range journal {
+			if (s.Status == engine.StepFailed && s.Error.Kind == engine.Closed) != closed {
+				t.Errorf("closed by %s: got step %+v", by, s)
+			}
+		}
+		if _, ok, err := b.state.NextTimer(0); err != nil || ok == closed {
+			t.Errorf("closed by %s: got a timer %v, %v", by, ok, err)
+		}
+		before := b.dump()
+		must(t, b.ledger.Rebuild())
+		compareDumps(t, before, b.dump())
+	}
+}

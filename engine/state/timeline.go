@@ -50,7 +50,9 @@ func describe(r store.Reader, rec ledger.Record, e *engine.TimelineEntry) error 
 		return tell(rec, e, func(p record.EventMatched) { tellMatch(p, o, e) })
 	case record.StepStartedKind:
 		return tell(rec, e, func(p record.StepStarted) {
-			if tellStarted(p, e); o.Action != "" {
+			switch tellStarted(p, e); o.Action {
+			case "", endedByClose:
+			default:
 				tellHeld(p, o.Action, e)
 			}
 		})
