@@ -422,7 +422,8 @@ type Outcome struct {
 	Question  string   `json:"question,omitempty"`
 	Questions []string `json:"questions,omitempty"` // withdrawn by it
 	Run       string   `json:"run,omitempty"`
-	Runs      []string `json:"runs,omitempty"` // started by it, besides Run
+	Runs      []string `json:"runs,omitempty"`  // started by it, besides Run
+	Steps     []string `json:"steps,omitempty"` // that waited, and do not any more
 	Timer     string   `json:"timer,omitempty"`
 	Until     uint64   `json:"until,omitempty"` // where a restart cuts the journal
 	Why       string   `json:"why,omitempty"`

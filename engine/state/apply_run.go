@@ -379,6 +379,9 @@ func decideEnded(t *tx, p record.RunEnded) record.Outcome {
 		return refuse(why)
 	}
 	o := record.Outcome{Applied: true, Run: p.Run, Woken: t.after(p.Run, p.Status)}
+	if p.Status != engine.RunInDoubt && (p.Status != engine.RunDone || r.Sleeps != "" || r.Held != "") { // one that is done has no branches left
+		stopsWaiting(t, r, &o)
+	}
 	switch {
 	case r.Purpose == PurposeUndo:
 		t.decideTakenBack(r, p.Status, &o)
@@ -392,7 +395,7 @@ func decideEnded(t *tx, p record.RunEnded) record.Outcome {
 
 func applyEnded(t *tx, p record.RunEnded, o record.Outcome) {
 	r, _ := t.run(p.Run)
-	t.endRun(r, p.Status, p.Error, o)
+	t.endRun(t.stopWaiting(r, o), p.Status, p.Error, o)
 	if len(o.Changes) > 0 && r.Purpose != PurposeUndo {
 		t.undoFailed(p.Run, o)
 	}
@@ -424,6 +427,7 @@ func decideDied(t *tx, p record.WorkerDied) record.Outcome {
 	o := record.Outcome{Applied: true, Run: p.Run}
 	if r.Deaths+1 >= maxDeaths {
 		o.Action, o.Woken = engine.RunQuarantined, t.after(p.Run, engine.RunQuarantined)
+		stopsWaiting(t, r, &o)
 		if tellsOfQuarantine(r) {
 			o.Runs = t.ids('r', 1)
 		}
@@ -438,7 +442,7 @@ func applyDied(t *tx, p record.WorkerDied, o record.Outcome) {
 		t.putRun(r, r.Status)
 		return
 	}
-	t.endRun(r, engine.RunQuarantined, &engine.Error{
+	t.endRun(t.stopWaiting(r, o), engine.RunQuarantined, &engine.Error{
 		Kind: engine.Script, Cause: p.Cause, At: p.At, Message: "the run ended three workers and is stopped: " + p.Why,
 		Hint: "look for a value that grows without bound at the place shown; save the script, then restart the run",
 	}, o)

@@ -44,8 +44,12 @@ func decideRestarted(t *tx, p record.RunRestarted) record.Outcome {
 		}
 		o.Until = at.began()
 	}
-	for _, q := range questionsSince(t, r, o.Until) {
-		o.Questions = append(o.Questions, q.ID)
+	if p.Number == 0 {
+		o.Questions, o.Steps = waitingOf(t, r)
+	} else {
+		for _, q := range questionsSince(t, r, o.Until) {
+			o.Questions = append(o.Questions, q.ID)
+		}
 	}
 	if o.Changes = changesSince(t, r, o.Until); len(o.Changes) > 0 {
 		o.Runs = t.ids('r', 1)
@@ -73,12 +77,7 @@ func applyRestarted(t *tx, p record.RunRestarted, o record.Outcome) {
 	if p.Number > 0 {
 		rs.Step = engine.StepID(p.Path, p.Number)
 	}
-	for _, id := range o.Questions {
-		q, _ := t.question(id)
-		q.Status = engine.QuestionWithdrawn
-		t.putQuestion(q, engine.QuestionOpen)
-		t.clearTimer(q.ID, "")
-	}
+	r = t.stopWaiting(r, o)
 	for _, s := range chainOf(t, r, r.Generation) {
 		if s.began() >= o.Until && !s.ended() {
 			t.clearTimer(r.ID, s.id())

@@ -101,7 +101,7 @@ func fillStep(r store.Reader, blobs *store.Blobs, shard uint16, e stepEntry, tim
 	switch {
 	case e.Via == viaDoubt:
 		step.Status = engine.StepInDoubt
-	case e.Via == viaAgain || e.Via == viaReleased:
+	case e.Via == viaAgain || e.Via == viaReleased || e.Via == viaStopped:
 		step.Status = engine.StepNotStarted
 	case e.held() != "":
 		step.Status, step.Held = engine.StepNotStarted, e.held()

@@ -59,7 +59,7 @@ func describe(r store.Reader, rec ledger.Record, e *engine.TimelineEntry) error 
 	case record.StepDoneKind:
 		return tell(rec, e, func(p record.StepDone) { tellDone(r, p, e) })
 	case record.RunEndedKind:
-		return tell(rec, e, func(p record.RunEnded) { tellEnded(r, p, e) })
+		return tell(rec, e, func(p record.RunEnded) { tellEnded(r, p, o, e) })
 	case record.WorkerDiedKind:
 		return tell(rec, e, func(p record.WorkerDied) { e.Run, e.Text = p.Run, "the worker that carried the run died: "+p.Why })
 	case record.StepDoubtedKind:
@@ -211,7 +211,7 @@ func mustKey(class, letter byte, id string) []byte {
 	return k
 }
 
-func tellEnded(r store.Reader, p record.RunEnded, e *engine.TimelineEntry) {
+func tellEnded(r store.Reader, p record.RunEnded, o record.Outcome, e *engine.TimelineEntry) {
 	e.By, e.Run = "run "+p.Run, p.Run
 	run, _ := get[engine.Run](r, mustKey(classRun, 'r', p.Run))
 	switch {
@@ -230,6 +230,9 @@ func tellEnded(r store.Reader, p record.RunEnded, e *engine.TimelineEntry) {
 		if p.Error.At != "" {
 			e.Text += " (" + p.Error.At + ")"
 		}
+	}
+	if len(o.Questions) > 0 {
+		e.Text += "; what it still asked is withdrawn"
 	}
 }
 

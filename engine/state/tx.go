@@ -344,6 +344,9 @@ const (
 	viaLimited  = 'l' // not started
 	viaReleased = 'r' // not started, and may
 	viaDropped  = 'x' // step_resolved
+
+	// Of a step that waited when its run stopped, see stop.go.
+	viaStopped = 'o' // not ended: begun anew if the run goes on from a later step
 )
 
 // ended says whether the step has a result.
@@ -351,7 +354,7 @@ func (e stepEntry) ended() bool { return e.Done != 0 }
 
 // mayStart says whether a step that stands in the journal has not started.
 func (e stepEntry) mayStart() bool {
-	return e.Via == viaAgain || e.Via == viaReleased || e.held() != ""
+	return e.Via == viaAgain || e.Via == viaReleased || e.Via == viaStopped || e.held() != ""
 }
 
 // began and order are where its beginning and its result stand in the ledger; of
