@@ -814,7 +814,7 @@ func estimateRequestSize(req *request) uint64 {
 }
 
 // write is thread-unsafe by design and should not be called concurrently.
-func (vlog *valueLog) write(reqs []*request) error {
+func (vlog *valueLog) write(reqs []*request) (err error) {
 	if vlog.db.opt.InMemory {
 		return nil
 	}
@@ -829,11 +829,12 @@ func (vlog *valueLog) write(reqs []*request) error {
 	curlf := vlog.filesMap[maxFid]
 	vlog.filesLock.RUnlock()
 
+	// Larkspur: only what was written is synced, and its error is returned. A sync
+	// of a file in which nothing changed flushes the disk's cache all the same.
+	var dirty bool
 	defer func() {
-		if vlog.opt.SyncWrites {
-			if err := curlf.Sync(); err != nil {
-				vlog.opt.Errorf("Error while curlf sync: %v\n", err)
-			}
+		if vlog.opt.SyncWrites && dirty {
+			err = errors.Join(err, curlf.Sync())
 		}
 	}()
 
@@ -852,6 +853,7 @@ func (vlog *valueLog) write(reqs []*request) error {
 			}
 		}
 
+		dirty = true
 		start := int(endOffset - n)
 		y.AssertTrue(copy(curlf.Data[start:], buf.Bytes()) == int(n))
 
