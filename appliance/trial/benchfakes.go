@@ -69,7 +69,7 @@ func (t *trialTest) builtin(name string) error {
 	switch name {
 	case "ask":
 		return engine.Errorf(engine.Invalid, "ask has no fake: people answer").WithHint(`write t.answer("dave", "Yes")`)
-	case "now", "sleep":
+	case "now", "sleep", "incident.wait":
 		return engine.Errorf(engine.Invalid, "%s has no fake: time is virtual here", name).WithHint(`write t.at("2026-11-22T08:00") or t.advance("9h")`)
 	}
 	return engine.Errorf(engine.NotFound, "there is no builtin %q to fake", name).WithHint("%s", settings.Suggest(name, names))

@@ -177,8 +177,10 @@ type JobFired struct {
 
 // StepStarted says that a step is about to touch the world, or waits.
 type StepStarted struct {
-	Args    engine.Data  `json:"args,omitempty"`
-	At      string       `json:"at"`
+	Args engine.Data `json:"args,omitempty"`
+	At   string      `json:"at"`
+	// Await is what an i.wait waits for: assigned, touched, closed or answered.
+	Await   string       `json:"await,omitempty"`
 	Builtin string       `json:"builtin"`
 	Class   engine.Class `json:"class"`
 	// Effect: the step changes the world, so that a brake holds it.
@@ -425,7 +427,8 @@ type Outcome struct {
 	Runs      []string `json:"runs,omitempty"`  // started by it, besides Run
 	Steps     []string `json:"steps,omitempty"` // that waited, and do not any more
 	Timer     string   `json:"timer,omitempty"`
-	Until     uint64   `json:"until,omitempty"` // where a restart cuts the journal
+	Until     uint64   `json:"until,omitempty"`  // where a restart cuts the journal
+	Waited    []string `json:"waited,omitempty"` // "RUN STEP": what they wait for came with it
 	Why       string   `json:"why,omitempty"`
 	Woken     []string `json:"woken,omitempty"` // runs whose waiting it ended
 }

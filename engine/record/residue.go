@@ -149,7 +149,7 @@ func leftOfJob(p JobFired) JobFired {
 
 func leftOfStarted(p StepStarted) StepStarted {
 	return StepStarted{
-		At: p.At, Builtin: p.Builtin, Class: p.Class, Effect: p.Effect, Generation: p.Generation, Limited: p.Limited, Number: p.Number,
+		At: p.At, Await: p.Await, Builtin: p.Builtin, Class: p.Class, Effect: p.Effect, Generation: p.Generation, Limited: p.Limited, Number: p.Number,
 		Path: p.Path, Question: leftOfQuestion(p.Question), Run: p.Run, Until: p.Until, Version: p.Version,
 	}
 }

@@ -74,6 +74,8 @@ func wordList() []word {
 		{sign("incident.close", engine.Repeatable, "Closes the incident.", required("incident", "text"), required("reason", "text"),
 			fallback("code", "text", "resolved"), p("quiet", "duration")), performIncident},
 		{sign("incident.reopen", engine.Repeatable, "Opens the incident again.", required("incident", "text"), fallback("reason", "text", "")), performIncident},
+		{sign("incident.wait", engine.Repeatable, "Waits until the incident is assigned, touched, closed or answered; False when time is over.",
+			required("incident", "text"), required("until", "text"), p("timeout", "duration")), performAwait},
 		{internal(sign("limit.settle", engine.Repeatable, "Says what becomes of what a rule's limit holds.",
 			required("rule", "text"), required("go_on", "bool"), required("by", "text"), p("why", "text"))), performLimit},
 		{internal(sign("question.link", engine.Read, "Makes a person's link to a question.", required("question", "text"), required("person", "text"), required("revision", "int"))), performLink},
@@ -114,11 +116,27 @@ func performSleep(ctx context.Context, c *carrier, s *wire.Step, args map[string
 		return c.refuse(s, engine.Errorf(engine.Invalid, `sleep: got neither a duration nor until, want sleep("180s") or sleep(until = t)`))
 	}
 	start := c.startOf(s)
-	if limit := c.r.cfg.Clock.Now().Add(time.Duration(s.Limit)); s.Limit > 0 && limit.Before(until) {
+	c.due(s, &start, until)
+	return c.wait(ctx, s, start, "until "+start.Until.Format(time.RFC3339))
+}
+
+// due gives a step the moment at which its time is over, zero for never: an
+// attempt's, where that is earlier.
+func (c *carrier) due(s *wire.Step, start *record.StepStarted, until time.Time) {
+	if limit := c.r.cfg.Clock.Now().Add(time.Duration(s.Limit)); s.Limit > 0 && (until.IsZero() || limit.Before(until)) {
 		until, start.Limited = limit, true
 	}
-	start.Until = until.UTC()
-	return c.wait(ctx, s, start, "until "+start.Until.Format(time.RFC3339))
+	if !until.IsZero() {
+		start.Until = until.UTC()
+	}
+}
+
+// after is the moment at which a span that a script gave is over, zero for none.
+func (c *carrier) after(v engine.Value) (until time.Time) {
+	if d, ok := v.(time.Duration); ok {
+		until = c.r.cfg.Clock.Now().Add(d)
+	}
+	return until
 }
 
 // wait starts a step that ends from outside, and parks the run in it, or has its
@@ -135,6 +153,11 @@ func (c *carrier) wait(ctx context.Context, s *wire.Step, start record.StepStart
 		return wire.Answer{}, v, err
 	}
 	c.hold(newRecord(record.StepStartedKind, start))
+	if mayEndAtOnce(start) {
+		if ended, v, err := c.soon(ctx, id); ended {
+			return wire.Answer{}, v, err
+		}
+	}
 	if s.More {
 		if ok, err := c.flush(ctx); !ok || err != nil {
 			return wire.Answer{}, parked, err

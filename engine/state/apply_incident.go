@@ -22,8 +22,9 @@ func decideIncident(t *tx, a record.IncidentAct) record.Outcome {
 		return refuse("it was " + i.Erased.String() + "; what happens now belongs in a new incident")
 	}
 	o := record.Outcome{Applied: true, Incident: i.ID}
+	t.comesTrue(&o, i.ID, broughtBy(a, byPerson(a.By))...)
 	if a.Act == record.ActClose {
-		o.Questions, o.Woken = t.endedByClose(i.ID, "")
+		t.endsByClose(&o, i.ID, "")
 	}
 	return o
 }
@@ -49,6 +50,7 @@ func (t *tx) actOn(a record.IncidentAct, o record.Outcome, run string) {
 	case record.ActClose:
 		t.closeIncident(i, a, o)
 	}
+	t.cameTrue(o.Waited)
 }
 
 func (t *tx) setFacts(i engine.Incident, a record.IncidentAct) {
@@ -111,24 +113,23 @@ func (t *tx) closeIncident(i engine.Incident, a record.IncidentAct, o record.Out
 	}
 }
 
-// endedByClose lists what closing an incident ends: the open questions of its
-// runs, and the runs that wait, for these or asleep. The run that closes it
+// endsByClose says in an outcome what closing an incident ends: the open questions
+// of its runs, and the runs that wait, for these or asleep. The run that closes it
 // itself goes on.
-func (t *tx) endedByClose(incident, except string) (questions, woken []string) {
+func (t *tx) endsByClose(o *record.Outcome, incident, except string) {
 	t.parts(classQuestionOf, incident, func(n uint64) {
 		q, ok := get[engine.Question](t, nounKey(classQuestion, t.shard, n))
 		if ok && q.Status == engine.QuestionOpen && q.Run != except {
-			questions = append(questions, q.ID)
-			woken = append(woken, q.Run)
+			o.Questions = append(o.Questions, q.ID)
+			o.Woken = append(o.Woken, q.Run)
 		}
 	})
 	t.parts(classRunOf, incident, func(n uint64) {
 		r, ok := get[engine.Run](t, nounKey(classRun, t.shard, n))
 		if ok && (r.Sleeps != "" || r.Held != "") && respondsTo(r.Purpose) && r.ID != except {
-			woken = append(woken, r.ID)
+			o.Woken = append(o.Woken, r.ID)
 		}
 	})
-	return questions, woken
 }
 
 // wakeClosed ends the sleeps of a run whose incident was closed, and what was
@@ -139,8 +140,10 @@ func (t *tx) wakeClosed(id string) {
 		t.endStep(r.ID, step, viaClosed)
 	}
 	for _, step := range strings.Fields(r.Sleeps) {
-		t.clearTimer(r.ID, step)
-		t.endStep(r.ID, step, viaClosed)
+		if t.awaited(r, step) != AwaitClosed { // which has come
+			t.clearTimer(r.ID, step)
+			t.endStep(r.ID, step, viaClosed)
+		}
 	}
 }
 

@@ -87,6 +87,10 @@ func decideStarted(t *tx, p record.StepStarted) record.Outcome {
 		return o
 	}
 	o := record.Outcome{Applied: true, Run: p.Run}
+	if p.Await != "" && t.isThere(r, p.Await) {
+		o.Action, o.Woken = atOnce, []string{p.Run}
+		return o
+	}
 	if waits(p) && t.closedOutside(r) {
 		o.Action, o.Woken = endedByClose, []string{p.Run}
 		return o
@@ -106,7 +110,9 @@ func decideStarted(t *tx, p record.StepStarted) record.Outcome {
 const endedByClose = "closed"
 
 // waits tells the steps that end from outside.
-func waits(p record.StepStarted) bool { return p.Question != nil || !p.Until.IsZero() }
+func waits(p record.StepStarted) bool {
+	return p.Question != nil || !p.Until.IsZero() || p.Await != ""
+}
 
 // closedOutside reports whether somebody else than the run closed its incident.
 func (t *tx) closedOutside(r engine.Run) bool {
@@ -133,8 +139,8 @@ func reachable(q *record.Question) []engine.Addressee {
 
 func applyStarted(t *tx, p record.StepStarted, o record.Outcome) {
 	r, _ := t.run(p.Run)
-	if o.Action == endedByClose {
-		t.putStep(p.Run, p.Generation, p.Path, p.Number, stepEntry{Started: t.rec + 1, Done: t.rec + 1, Via: viaClosed})
+	if via := endedWithIts(o.Action); via != viaNothing {
+		t.putStep(p.Run, p.Generation, p.Path, p.Number, stepEntry{Started: t.rec + 1, Done: t.rec + 1, Via: via})
 		return
 	}
 	if o.Action != "" {
@@ -154,15 +160,20 @@ func applyStarted(t *tx, p record.StepStarted, o record.Outcome) {
 		r.Held = without(r.Held, step)
 		t.putRun(r, r.Status)
 	}
+	if p.Await != "" {
+		t.Set(awaitKey(t.shard, r, step), []byte(p.Await))
+	}
 	if !p.Until.IsZero() {
-		t.setTimer(engine.Timer{ID: o.Timer, Due: p.Until, For: "sleep", Target: p.Run, Step: step})
+		t.setTimer(engine.Timer{ID: o.Timer, Due: p.Until, For: timerFor(p), Target: p.Run, Step: step})
+	}
+	if !p.Until.IsZero() || p.Await != "" {
 		r.Sleeps = with(r.Sleeps, step)
 		t.putRun(r, r.Status)
 	}
 	if p.Question != nil {
 		t.openQuestion(r, step, p.Question, o)
 	}
-	if o.Timer != "" || p.Question != nil {
+	if o.Timer != "" || p.Question != nil || p.Await != "" {
 		t.tell(r.Incident) // others are told by their results
 	}
 }
@@ -242,8 +253,11 @@ func decideDone(t *tx, p record.StepDone) record.Outcome {
 		}
 	}
 	o.Runs = t.ids('r', starts)
-	if a := p.Incident; a != nil && a.Act == record.ActClose {
-		o.Questions, o.Woken = t.endedByClose(a.Incident, r.ID)
+	if a := p.Incident; a != nil {
+		t.comesTrue(&o, a.Incident, broughtBy(*a, false)...)
+		if a.Act == record.ActClose {
+			t.endsByClose(&o, a.Incident, r.ID)
+		}
 	}
 	return o
 }
@@ -463,7 +477,9 @@ func decideAnswer(t *tx, p record.QuestionAnswered) record.Outcome {
 	if q.Status != engine.QuestionOpen {
 		return refuse(whyNotOpen(q)) // an outcome names nobody: it is never erased
 	}
-	return record.Outcome{Applied: true, Question: q.ID, Woken: []string{q.Run}}
+	o := record.Outcome{Applied: true, Question: q.ID, Woken: []string{q.Run}}
+	t.comesTrue(&o, q.Incident, AwaitTouched, AwaitAnswered)
+	return o
 }
 
 // whyNotOpen says what became of a question.
@@ -503,7 +519,7 @@ func (s *State) Late(why, id string) string {
 	return why
 }
 
-func applyAnswer(t *tx, p record.QuestionAnswered, _ record.Outcome) {
+func applyAnswer(t *tx, p record.QuestionAnswered, o record.Outcome) {
 	q, _ := t.question(p.Question)
 	q.Status = engine.QuestionAnswered
 	q.Answer = &engine.Answer{Choice: p.Choice, By: p.By, At: t.now, Fields: p.Fields, Reason: p.Reason, How: p.How}
@@ -511,6 +527,7 @@ func applyAnswer(t *tx, p record.QuestionAnswered, _ record.Outcome) {
 		q.Erased = t.erased
 	}
 	t.endQuestion(q, viaAnswer)
+	t.cameTrue(o.Waited)
 }
 
 func (t *tx) endQuestion(q engine.Question, via byte) {
@@ -531,7 +548,7 @@ func decideTimer(t *tx, p record.TimerFired) record.Outcome {
 	case "question":
 		q, _ := t.question(tm.Target)
 		o.Question, o.Woken = q.ID, []string{q.Run}
-	case "sleep":
+	case "sleep", waitTimer:
 		o.Woken = []string{tm.Target}
 	case keptTimer:
 		return o // its time is over
@@ -554,7 +571,7 @@ func applyTimer(t *tx, p record.TimerFired, o record.Outcome) {
 		q.Status = engine.QuestionTimedOut
 		q.Answer = &engine.Answer{Choice: q.Default, By: "nobody", At: t.now, TimedOut: true}
 		t.endQuestion(q, viaTimer)
-	case "sleep":
+	case "sleep", waitTimer:
 		t.endStep(tm.Target, tm.Step, viaTimer)
 	case keptTimer:
 		t.Delete(hashKey(classKept, t.shard, tm.Target))

@@ -116,7 +116,11 @@ func (w *workload) match() ledger.New {
 func (w *workload) started() ledger.New {
 	run := w.id('r')
 	s := record.StepStarted{Run: run, Generation: w.generation(run), Path: w.pick("", "", "a/b"), Number: 1 + w.rnd.IntN(8), Builtin: "x", Class: engine.Once, At: "a.star:1:1", Effect: w.often(2)}
-	switch w.rnd.IntN(4) {
+	switch w.rnd.IntN(5) {
+	case 2:
+		if s.Await = w.pick("assigned", "touched", "closed", "answered"); w.often(2) {
+			s.Until = w.b.clock.now.Add(time.Hour)
+		}
 	case 0:
 		s.Until = w.b.clock.now.Add(time.Duration(w.rnd.IntN(3)) * time.Hour)
 	case 1:

@@ -81,6 +81,7 @@ func applyRestarted(t *tx, p record.RunRestarted, o record.Outcome) {
 	for _, s := range chainOf(t, r, r.Generation) {
 		if s.began() >= o.Until && !s.ended() {
 			t.clearTimer(r.ID, s.id())
+			t.stopAwaiting(r, s.id())
 			r.Sleeps, r.Held = without(r.Sleeps, s.id()), without(r.Held, s.id())
 		}
 	}

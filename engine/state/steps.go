@@ -162,6 +162,8 @@ func fillResult(r store.Reader, blobs *store.Blobs, shard uint16, e stepEntry, s
 		step.Error = &engine.Error{Kind: engine.Closed, Message: "the incident was closed"}
 	case viaTimer:
 		return fillTimeout(started, step)
+	case viaCame:
+		return fillCame(started, step)
 	case viaHappened, viaSkipped, viaDropped:
 		return fillResolved(rec, e, step)
 	case viaGiven:
@@ -215,12 +217,13 @@ func fillDone(r store.Reader, blobs *store.Blobs, shard uint16, e stepEntry, ste
 // fillTimeout gives a sleep its end, and a question its default or its error.
 func fillTimeout(started *record.StepStarted, step *engine.Step) (err error) {
 	q := started.Question
-	if q == nil {
-		if started.Limited {
-			step.Status = engine.StepFailed
-			step.Error = &engine.Error{Kind: engine.Timeout, Message: "sleep: the attempt's time is over"}
-		}
+	if q == nil && started.Limited {
+		step.Status = engine.StepFailed
+		step.Error = &engine.Error{Kind: engine.Timeout, Message: started.Builtin + ": the attempt's time is over"}
 		return nil
+	}
+	if q == nil {
+		return fillLate(started, step)
 	}
 	if !q.HasDefault {
 		step.Status = engine.StepFailed
@@ -228,6 +231,20 @@ func fillTimeout(started *record.StepStarted, step *engine.Step) (err error) {
 		return nil
 	}
 	step.Result, err = answerResult(engine.Answer{Choice: q.Default, By: "nobody", At: step.Ended, TimedOut: true})
+	return err
+}
+
+// fillLate gives a step what it returns when its time is over.
+func fillLate(started *record.StepStarted, step *engine.Step) (err error) {
+	if started.Await != "" {
+		step.Result, err = engine.Encode(false)
+	}
+	return err
+}
+
+// fillCame gives a step what it returns when what it waited for came.
+func fillCame(started *record.StepStarted, step *engine.Step) (err error) {
+	step.Result, err = engine.Encode(true)
 	return err
 }
 

@@ -331,6 +331,7 @@ const (
 	viaAnswer  = 'a' // question_answered
 	viaTimer   = 't' // timer_fired
 	viaClosed  = 'c' // the incident was closed from outside
+	viaCame    = 'w' // what it waited for came
 
 	// Of a step that was in doubt, see Note.
 	viaDoubt    = 'u' // not ended: nobody knows
@@ -419,6 +420,7 @@ func (t *tx) endStep(run, stepID string, via byte) {
 	e, _ := t.place(r, path, n)
 	e.Done, e.Via = t.rec+1, via
 	t.keep(run, e)
+	t.stopAwaiting(r, stepID)
 	before := r.Status
 	wake(&r)
 	r.Sleeps, r.Held = without(r.Sleeps, stepID), without(r.Held, stepID)
