@@ -13,6 +13,7 @@ import (
 
 	"larkspur/builtins"
 	"larkspur/engine"
+	"larkspur/engine/calendar"
 	"larkspur/scripts"
 )
 
@@ -31,6 +32,8 @@ type Config struct {
 	// box.yaml's admins.
 	People map[string]engine.Person
 	Teams  map[string][]string
+	// Calendars are the hours of work by name.
+	Calendars map[string]*calendar.Hours
 	// Connections by kind and name, as written: a secret is "secret:NAME".
 	Connections map[string]map[string]map[string]any
 	Sensors     []Sensor
@@ -63,6 +66,7 @@ func Load(dir string) (*Config, []engine.Problem) {
 	r := &reader{at: map[string]engine.Position{}}
 	c := &Config{
 		Dir: dir, People: map[string]engine.Person{}, Teams: map[string][]string{},
+		Calendars:   map[string]*calendar.Hours{},
 		Connections: map[string]map[string]map[string]any{}, at: r.at,
 	}
 	c.Name, c.Zone = defaults(dir)
@@ -119,8 +123,9 @@ func (c *Config) Settings() scripts.Settings {
 		return scripts.Settings{Playbooks: c.Playbooks, Timezone: c.Zone.String()}
 	}
 	names := map[string][]string{
-		"people": slices.Sorted(maps.Keys(c.People)),
-		"teams":  slices.Sorted(maps.Keys(c.Teams)),
+		"people":    slices.Sorted(maps.Keys(c.People)),
+		"teams":     slices.Sorted(maps.Keys(c.Teams)),
+		"calendars": slices.Sorted(maps.Keys(c.Calendars)),
 	}
 	for _, kind := range builtins.Kinds() {
 		names[kind] = slices.Sorted(maps.Keys(c.Connections[kind]))

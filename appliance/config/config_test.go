@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"larkspur/engine"
 )
@@ -78,7 +79,7 @@ admins: [dave]
 `
 
 func TestLoadWhole(t *testing.T) {
-	dir := workspace(t, map[string]string{WorkspaceFile: whole, BoxFile: wholeBox})
+	dir := workspace(t, map[string]string{WorkspaceFile: whole, BoxFile: wholeBox, "lists/holidays.txt": "# days off\n2026-12-25 # Christmas\n\n01-01\n"})
 	c, problems := Load(dir)
 	want := []string{
 		"box.yaml:6:12: warning: web.tunnel: not used by this version",
@@ -96,6 +97,10 @@ func TestLoadWhole(t *testing.T) {
 	}
 	if c.Name != "home" || c.Zone.String() != "Europe/London" {
 		t.Errorf("got %q in %v", c.Name, c.Zone)
+	}
+	office := c.Calendars["office"]
+	if end, ok := office.Add(time.Date(2026, 12, 24, 17, 0, 0, 0, time.UTC), time.Hour); !ok || !end.Equal(time.Date(2026, 12, 28, 9, 30, 0, 0, time.UTC)) {
+		t.Errorf("got %s: the holidays of the list and the weekend do not count", end)
 	}
 	people := map[string]engine.Person{
 		"dave": {Name: "dave", Email: "dave@example.org", Role: "admin", Notify: []string{"email", "push"}},
@@ -316,4 +321,29 @@ func FuzzParse(f *testing.F) {
 			r.secrets(root, "")
 		}
 	})
+}
+
+func TestWrongCalendars(t *testing.T) {
+	c, problems := Load(workspace(t, map[string]string{WorkspaceFile: `timezone: Europe/London
+calendars:
+  office: {hours: "mon-fri 9-17"}
+  night: {timezone: Europe/Rome}
+  shop: {hours: "sat 10:00-14:00", holidays: lists/none.txt}
+  yard: {hours: "sat 10:00-14:00", holidays: ../holidays.txt}
+  desk: {hours: "daily 00:00-24:00", holidays: lists/holidays.txt}
+`, "lists/holidays.txt": "12-25\nEaster\n"}))
+	want := []string{
+		`larkspur.yaml:2:1: warning: calendars: not used by this version`,
+		`larkspur.yaml:3:19: error: calendars.office.hours: "mon-fri 9-17": no time: "9-17" (want days and times, as in "mon-fri 09:00-17:30" or "mon-thu 08:00-12:00 13:00-17:00, fri 08:00-14:00")`,
+		`larkspur.yaml:4:11: error: calendars.night: there are no hours (want hours: "mon-fri 09:00-17:30")`,
+		`larkspur.yaml:5:46: error: calendars.shop.holidays: "lists/none.txt" cannot be read (want a file of the workspace of at most 64 KiB, such as lists/holidays.txt)`,
+		`larkspur.yaml:6:46: error: calendars.yard.holidays: "../holidays.txt" cannot be read (want a file of the workspace of at most 64 KiB, such as lists/holidays.txt)`,
+		`lists/holidays.txt:2:1: error: holiday: got "Easter" (want a date, a range of up to a year, or a day of every year: 2026-12-25, 2026-12-24..2027-01-01, 12-25)`,
+	}
+	if got := lines(problems); !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %s\nwant %s", strings.Join(got, "\n     "), strings.Join(want, "\n     "))
+	}
+	if !c.Calendars["shop"].Open(time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)) {
+		t.Error("got shut, want open")
+	}
 }

@@ -24,7 +24,7 @@ func (c *Config) readWorkspace(r *reader) {
 			"larkspur init DIR makes a workspace that runs at once"
 		return
 	}
-	var teams *node
+	var teams, calendars *node
 	r.section(root, "", keys{
 		"name": r.into(&c.Name),
 		"timezone": func(n *node, path string) {
@@ -36,7 +36,7 @@ func (c *Config) readWorkspace(r *reader) {
 			r.named(n, path, func(name string, n *node, path string) { c.People[name] = c.person(r, name, n, path) })
 		},
 		"teams":       func(n *node, _ string) { teams = n },
-		"calendars":   r.calendars,
+		"calendars":   func(n *node, _ string) { calendars = n },
 		"connections": func(n *node, path string) { c.connections(r, n, path) },
 		"sensors":     func(n *node, path string) { c.sensors(r, n, path) },
 		"playbooks":   func(n *node, path string) { c.playbooks(r, n, path) },
@@ -45,6 +45,9 @@ func (c *Config) readWorkspace(r *reader) {
 	})
 	if teams != nil {
 		c.teams(r, teams) // once the people are known
+	}
+	if calendars != nil {
+		c.calendars(r, calendars)
 	}
 	if c.broken = c.broken || r.lost; !c.broken {
 		c.admins(r)
@@ -201,17 +204,6 @@ func (c *Config) playbooks(r *reader, n *node, path string) {
 }
 
 // What follows is read as strictly as the rest, and used by later versions.
-
-func (r *reader) calendars(n *node, path string) {
-	var text string
-	r.named(n, path, func(_ string, n *node, path string) {
-		r.section(n, path, keys{
-			"hours": r.into(&text), "holidays": r.into(&text),
-			"timezone": func(n *node, path string) { r.zone(n, path) },
-		})
-	})
-	r.unused(r.at[path], path)
-}
 
 func (r *reader) intel(n *node, path string) {
 	anything := func(n *node, path string) {
