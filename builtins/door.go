@@ -178,7 +178,7 @@ func (d *Door) Lookup(name string) (engine.Builtin, bool) {
 	if !ok {
 		return engine.Builtin{}, false
 	}
-	out := engine.Builtin{Signature: b.Signature, Do: d.Do}
+	out := engine.Builtin{Signature: b.Signature, Do: d.Do, Decode: b.Decode}
 	if b.Probe != nil {
 		out.Probe = d.Probe
 	}

@@ -19,6 +19,22 @@ type Builtin struct {
 	// step of class once that was started and has no result. nil: a person is
 	// asked.
 	Probe func(ctx context.Context, c *Call) (happened bool, r Result, err error)
+	// Decode has, for each version before Version, a function that reads what that
+	// one returned as Version does: journals of older programs are replayed with
+	// it. It gets the value that was recorded, and must return the same for the same
+	// one. A builtin that raises its Version adds one, and changes those before it;
+	// a test holds that none is missing.
+	Decode map[int]func(old Value) (Value, error)
+}
+
+// Undecoded lists the versions before the builtin's own that have no decoder.
+func (b Builtin) Undecoded() (versions []int) {
+	for v := 1; v < b.Version; v++ {
+		if b.Decode[v] == nil {
+			versions = append(versions, v)
+		}
+	}
+	return versions
 }
 
 // Call is one step on its way to a builtin.

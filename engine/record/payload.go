@@ -292,6 +292,7 @@ type StepResolved struct {
 	Path       string      `json:"path,omitempty"`
 	Result     engine.Data `json:"result,omitempty"`
 	Run        string      `json:"run"`
+	Version    int         `json:"version,omitempty"` // of the builtin, whose form Result has
 	Why        string      `json:"why,omitempty"`
 }
 
@@ -308,6 +309,7 @@ type RunRestarted struct {
 	Path       string      `json:"path,omitempty"`
 	Result     engine.Data `json:"result,omitempty"`
 	Run        string      `json:"run"`
+	Version    int         `json:"version,omitempty"` // of the builtin, whose form Result has
 	Why        string      `json:"why,omitempty"`
 }
 

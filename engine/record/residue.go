@@ -240,12 +240,12 @@ func leftOfDoubted(p StepDoubted) StepDoubted {
 }
 
 func leftOfResolved(p StepResolved) StepResolved {
-	return StepResolved{Generation: p.Generation, How: p.How, Number: p.Number, Outcome: p.Outcome, Path: p.Path, Run: p.Run}
+	return StepResolved{Generation: p.Generation, How: p.How, Number: p.Number, Outcome: p.Outcome, Path: p.Path, Run: p.Run, Version: p.Version}
 }
 
 func leftOfRestarted(p RunRestarted) RunRestarted {
 	return RunRestarted{
-		Answered: p.Answered, Bundle: p.Bundle, Commit: p.Commit, Generation: p.Generation, How: p.How, Number: p.Number, Path: p.Path, Run: p.Run,
+		Answered: p.Answered, Bundle: p.Bundle, Commit: p.Commit, Generation: p.Generation, How: p.How, Number: p.Number, Path: p.Path, Run: p.Run, Version: p.Version,
 	}
 }
 

@@ -83,6 +83,9 @@ func (c *carrier) begin(ctx context.Context) (wire.Run, error) {
 
 // request is what the worker needs to execute the run with a journal.
 func (c *carrier) request(journal []engine.Step) (wire.Run, error) {
+	if err := c.r.readJournal(journal); err != nil {
+		return wire.Run{}, err
+	}
 	for n := range journal {
 		c.alien(&journal[n])
 	}
@@ -170,12 +173,15 @@ func EventData(e engine.Event) (engine.Data, error) {
 	})
 }
 
-// cannotBegin fails a run whose bundle cannot be used any more; other faults are
-// ours, and the run is tried again.
+// cannotBegin fails a run whose bundle cannot be used any more, and stops one
+// whose journal cannot be read; other faults are ours, and the run is tried again.
 func (c *carrier) cannotBegin(ctx context.Context, err error) error {
 	e := engine.AsError(err)
 	if e.Kind != engine.Script && e.Kind != engine.NotFound {
 		return err
+	}
+	if e.Cause == causeVersion {
+		return c.end(ctx, engine.RunDiverged, e, "")
 	}
 	return c.end(ctx, engine.RunFailed, e, "")
 }
@@ -255,7 +261,11 @@ func (c *carrier) describe(s *wire.Step) record.StepDone {
 
 // brief begins the step_done of a step that has a step_started.
 func (c *carrier) brief(s *wire.Step) record.StepDone {
-	return record.StepDone{Run: c.run.ID, Generation: c.run.Generation, Path: s.Path, Number: s.Number}
+	done := record.StepDone{Run: c.run.ID, Generation: c.run.Generation, Path: s.Path, Number: s.Number}
+	if old, again := c.started[engine.StepID(s.Path, s.Number)]; again && old.Version != s.Version {
+		done.Version = s.Version // an older program began it
+	}
+	return done
 }
 
 // maxResultBytes: larger results lie as blobs.

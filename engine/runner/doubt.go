@@ -80,7 +80,7 @@ func (c *carrier) probe(ctx context.Context, s engine.Step) (cause error, known 
 		return err, false, nil
 	}
 	c.started[engine.StepID(s.Path, s.Number)] = s
-	step := &wire.Step{Path: s.Path, Number: s.Number, Builtin: s.Builtin, Version: s.Version, Class: s.Class, At: s.At, Args: s.Args, Hash: s.Hash}
+	step := &wire.Step{Path: s.Path, Number: s.Number, Builtin: s.Builtin, Version: b.Version, Class: s.Class, At: s.At, Args: s.Args, Hash: s.Hash}
 	happened, res, err := c.r.cfg.Builtins.Probe(ctx, c.callOf(step, b, args))
 	switch {
 	case err != nil && ctx.Err() != nil:
@@ -139,8 +139,13 @@ func (r *Runner) ResolveStep(ctx context.Context, run string, in engine.Resoluti
 	if err != nil {
 		return engine.Decision{}, err
 	}
+	version := 0
+	if result != nil {
+		version = r.versionOf(s.Builtin)
+	}
 	d, err := r.decide(ctx, 'r', run, record.StepResolvedKind, record.StepResolved{
 		Run: run, Generation: of.Generation, Path: path, Number: n, Outcome: in.Outcome, Result: result, By: in.By, Why: in.Why, How: in.How,
+		Version: version,
 	})
 	d.Why = r.cfg.State.LateResolution(d.Why, run, in.Step)
 	return d, err

@@ -149,6 +149,7 @@ type world struct {
 	bell   *bell
 
 	signatures map[string]engine.Signature
+	decoders   map[int]func(engine.Value) (engine.Value, error) // of sim.read
 }
 
 func newWorld(b *bell) *world {
@@ -186,7 +187,11 @@ func (w *world) Lookup(name string) (engine.Builtin, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s, ok := w.signatures[name]
-	return engine.Builtin{Signature: s, Probe: w.probes[name]}, ok
+	b := engine.Builtin{Signature: s, Probe: w.probes[name]}
+	if name == "sim.read" {
+		b.Decode = w.decoders
+	}
+	return b, ok
 }
 
 func (w *world) Do(ctx context.Context, c *engine.Call) (engine.Result, error) {

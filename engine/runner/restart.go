@@ -126,12 +126,27 @@ func (r *Runner) Restart(ctx context.Context, run string, in engine.RestartReque
 			WithHint("restart from step %s or an earlier one, or with the run's own scripts", d.Step)
 	}
 	path, n, _ := engine.ParseStepID(p.Step)
+	version, err := r.versionGiven(run, path, n, result)
+	if err != nil {
+		return engine.Decision{}, err
+	}
 	d, err := r.decide(ctx, 'r', run, record.RunRestartedKind, record.RunRestarted{
 		Run: run, Generation: p.Generation, Path: path, Number: n, Bundle: p.Bundle, Commit: p.Commit,
 		Answered: in.Answer != nil, Result: result, By: in.By, How: in.How, Why: in.Why,
+		Version: version,
 	})
 	d.Why = r.cfg.State.LateRestart(d.Why, run)
 	return d, err
+}
+
+// versionGiven is the version of the builtin whose result a person gives, 0 where
+// none is given.
+func (r *Runner) versionGiven(run, path string, n int, result engine.Data) (int, error) {
+	if result == nil {
+		return 0, nil
+	}
+	s, err := r.stepOf(run, path, n)
+	return r.versionOf(s.Builtin), err
 }
 
 // given is the result that a person gives a step: what an ask returns, or JSON in

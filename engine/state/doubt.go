@@ -133,6 +133,9 @@ func fillResolved(rec ledger.Record, e stepEntry, step *engine.Step) error {
 		return nil
 	}
 	p, err := record.Unmarshal[record.StepResolved](rec.Payload)
+	if p.Version != 0 {
+		step.Version = p.Version
+	}
 	if step.Result = p.Result; e.Via == viaDropped {
 		step.Status, step.Error = engine.StepFailed, dropped(p.By, p.Why)
 	}

@@ -444,7 +444,9 @@ func fillGiven(rec ledger.Record, step *engine.Step) error {
 		return nil
 	}
 	p, err := record.Unmarshal[record.RunRestarted](rec.Payload)
-	step.Result = p.Result
+	if step.Result = p.Result; p.Version != 0 {
+		step.Version = p.Version
+	}
 	return err
 }
 

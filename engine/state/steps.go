@@ -197,6 +197,9 @@ func fillDone(r store.Reader, blobs *store.Blobs, shard uint16, e stepEntry, ste
 		step.Builtin, step.Version, step.Class, step.At = p.Builtin, p.Version, p.Class, p.At
 		step.Args, step.Hash, step.Ticks = p.Args, p.Hash, p.Ticks
 	}
+	if p.Version != 0 {
+		step.Version = p.Version
+	}
 	step.Result, step.Error = p.Result, p.Error
 	if p.Blob != "" {
 		content, err := blobs.Get(p.Blob)

@@ -188,7 +188,7 @@ func (c *call) next(w *word, args map[string]engine.Value) (*wire.Step, error) {
 	c.from = 0
 	return &wire.Step{
 		From: from, Path: c.path, Number: c.number, Builtin: w.Name, Version: w.Version, Class: class,
-		At: formatPosition(here(c.thread)), Args: data, Hash: c.journal.hash(data), Ticks: c.thread.Steps,
+		At: formatPosition(here(c.thread)), Args: data, Hash: c.journal.hash(w.spoken(args, data)), Ticks: c.thread.Steps,
 	}, nil
 }
 

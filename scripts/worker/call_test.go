@@ -113,6 +113,44 @@ func TestOldHashKeys(t *testing.T) {
 	}
 }
 
+// TestANewParameterChangesNoJournal: what an earlier program recorded, which hashed
+// defaults too or knew fewer parameters, is replayed; another value is noticed.
+func TestANewParameterChangesNoJournal(t *testing.T) {
+	source := "def f():\n    return http.get(\"https://example.org/\", timeout = \"30s\").status\n"
+	ok := results(t, map[string][]any{"http.get": {engine.Struct{Fields: map[string]engine.Value{"status": int64(200)}}}})
+	p := newPlay(t)
+	p.answer = ok
+	p.on(loadGood(t, source))
+	today := p.steps[0]
+	j := newJournal(newEnvironment(testHello()), wire.Run{})
+	if today.Hash != j.hash(engine.MustEncode(map[string]engine.Value{"url": "https://example.org/"})) || !strings.Contains(string(today.Args), "timeout") {
+		t.Errorf("got the hash %s of %s, want that of the arguments without defaults", today.Hash, today.Args)
+	}
+	earlier, erased, keyless := today, today, today
+	earlier.Hash = j.hash(today.Args)
+	erased.Args = nil
+	keyless.Hash = "gone:00"
+	more := testHello()
+	for n, s := range more.Signatures {
+		if s.Name == "http.get" {
+			more.Signatures[n].Params = append(s.Params, engine.Param{Name: "proxy", Kind: "text", Default: engine.MustEncode("none")})
+		}
+	}
+	with := func(arg string) *bundle {
+		files := map[string]string{scriptsFolder + "a.star": strings.Replace(source, `"30s"`, `"30s"`+arg, 1)}
+		return load(newEnvironment(more), wire.Load{Bundle: engine.Bundle{Hash: "b1", Files: files}, Names: testNames(), Timezone: "Europe/London"})
+	}
+	for name, recorded := range map[string]engine.Step{"today's": today, "an earlier one's": earlier, "an erased one": erased, "of a key that is gone": keyless} {
+		for arg, want := range map[string]string{"": endedDone, `, proxy = "none"`: endedDone, `, proxy = "p"`: endedDiverged} {
+			again := newPlay(t)
+			again.hello, again.run.Journal = more, []engine.Step{recorded}
+			if got := again.on(with(arg)); got.Status != want || len(again.asked) > 0 {
+				t.Errorf("%s, with %q: got %+v: %v, want %s", name, arg, got, got.Error, want)
+			}
+		}
+	}
+}
+
 // TestRecordedStates: what is done or failed answers; what was started is asked
 // again.
 func TestRecordedStates(t *testing.T) {

@@ -108,10 +108,11 @@ type play struct {
 	answer func(*wire.Step) wire.Answer
 	steps  []engine.Step // what was performed, as a journal has it
 	asked  []wire.Step
+	hello  wire.Hello
 }
 
 func newPlay(t testing.TB) *play {
-	return &play{t: t, answer: func(*wire.Step) wire.Answer { return wire.Answer{} }, run: wire.Run{
+	return &play{t: t, hello: testHello(), answer: func(*wire.Step) wire.Answer { return wire.Answer{} }, run: wire.Run{
 		Run: "r0-1", Bundle: "b1", Link: "https://soar.example.org/runs/r0-1", Handler: engine.Handler{File: "a.star", Name: "f"},
 	}}
 }
@@ -134,7 +135,7 @@ func (p *play) incident() *play {
 func (p *play) on(b *bundle) wire.Ended {
 	p.t.Helper()
 	var c *call
-	c = newCall(newEnvironment(testHello()), b, p.run, func(kind string, body any) error {
+	c = newCall(newEnvironment(p.hello), b, p.run, func(kind string, body any) error {
 		if kind != wire.KindStep {
 			return nil
 		}

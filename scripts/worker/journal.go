@@ -100,10 +100,38 @@ func (j *journal) sameArgs(old *engine.Step, s *wire.Step) bool {
 		return true
 	}
 	name, _, _ := strings.Cut(old.Hash, ":")
-	if _, ok := j.env.hello.HashKeys[name]; ok {
-		return old.Hash == j.hashWith(name, s.Args)
+	_, known := j.env.hello.HashKeys[name]
+	if !known && len(old.Args) == 0 {
+		return true
 	}
-	return len(old.Args) == 0 || string(old.Args) == string(s.Args)
+	for _, args := range j.forms(old, s) {
+		if known && old.Hash == j.hashWith(name, args) || !known && string(old.Args) == string(args) {
+			return true
+		}
+	}
+	return false
+}
+
+// forms are the arguments of a step as programs hashed and recorded them: with all
+// defaults, as earlier ones did; without any; and without those of parameters that
+// the builtin had not yet when the step was recorded.
+func (j *journal) forms(old *engine.Step, s *wire.Step) []engine.Data {
+	list := []engine.Data{s.Args}
+	w := j.env.words[s.Builtin]
+	v, err := s.Args.Value()
+	args, ok := v.(map[string]engine.Value)
+	if w == nil || err != nil || !ok {
+		return list
+	}
+	list = append(list, w.spoken(args, s.Args))
+	if v, err = old.Args.Value(); err != nil || len(old.Args) == 0 {
+		return list
+	}
+	recorded, _ := v.(map[string]engine.Value)
+	return append(list, w.leaveOut(args, s.Args, func(name string, v engine.Value) bool {
+		_, had := recorded[name]
+		return !had && w.isDefault(name, v)
+	}))
 }
 
 // divergence shows both sides.

@@ -16,6 +16,7 @@ type word struct {
 	engine.Signature
 	params     []engine.Param
 	positional int
+	defaults   map[string]string // by parameter, canonical
 }
 
 // newWord completes a signature. A connection is the first parameter unless the
@@ -37,7 +38,44 @@ func newWord(sig engine.Signature) *word {
 			}
 		}
 	}
+	w.defaults = map[string]string{}
+	for _, p := range w.params {
+		if v, err := p.Default.Value(); err == nil && len(p.Default) > 0 {
+			w.defaults[p.Name] = string(engine.MustEncode(v))
+		}
+	}
 	return w
+}
+
+// isDefault tells an argument that is its parameter's default.
+func (w *word) isDefault(name string, v engine.Value) bool {
+	standard, has := w.defaults[name]
+	if !has {
+		return false
+	}
+	given, err := engine.Encode(v)
+	return err == nil && string(given) == standard
+}
+
+// spoken is what counts of a call's arguments when a journal is held against it:
+// those that are their parameter's default are left out, so that a parameter that
+// a later version adds changes nothing. data are all of them.
+func (w *word) spoken(args map[string]engine.Value, data engine.Data) engine.Data {
+	return w.leaveOut(args, data, w.isDefault)
+}
+
+// leaveOut encodes arguments but for some.
+func (w *word) leaveOut(args map[string]engine.Value, data engine.Data, out func(name string, v engine.Value) bool) engine.Data {
+	rest := make(map[string]engine.Value, len(args))
+	for name, v := range args {
+		if !out(name, v) {
+			rest[name] = v
+		}
+	}
+	if len(rest) == len(args) {
+		return data
+	}
+	return engine.MustEncode(rest) // a part of what was encoded
 }
 
 func (w *word) has(name string) bool { return w.param(name) != nil }
