@@ -46,7 +46,9 @@ type Config struct {
 	Listener net.Listener
 	// Worker is the executable of the worker; this very program by default.
 	Worker string
-	Clock  engine.Clock
+	// Clock is the machine's by default. An engine.Machine is watched: when it jumps,
+	// time goes on without it.
+	Clock engine.Clock
 	// Sources are captures besides the configured sensors.
 	Sources map[string]capture.Source
 	// Watch is told of every committed record, for tests.
@@ -57,6 +59,8 @@ type Config struct {
 type Appliance struct {
 	cfg   Config
 	clock engine.Clock
+	// steady is the clock, if it is watched.
+	steady *engine.Steady
 
 	settingsMu sync.RWMutex // guards settings
 	settings   *config.Config
@@ -90,12 +94,13 @@ type Appliance struct {
 // scripts are shown on the rules page while the rest works.
 func Open(cfg Config) (_ *Appliance, err error) {
 	if cfg.Clock == nil {
-		cfg.Clock = systemClock
+		cfg.Clock = machine{}
 	}
 	if cfg.Out == nil {
 		cfg.Out = io.Discard
 	}
-	a := &Appliance{cfg: cfg, clock: cfg.Clock, door: &door{}, source: &config.Source{Dir: cfg.Dir}}
+	a := &Appliance{cfg: cfg, door: &door{}, source: &config.Source{Dir: cfg.Dir}}
+	a.setClock(cfg.Clock)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Close())
@@ -169,7 +174,7 @@ func (a *Appliance) openStores(c *config.Config) (err error) {
 	node, _ := os.Hostname() // only a name for readers
 	a.ledger, err = ledger.Open(ledger.Config{
 		Store: a.store, Projector: state.NewProjector(a.notice), Clock: a.clock, Node: node,
-		Engine: Version, Signer: signer, LastCheckpoint: last,
+		Engine: Version, Signer: signer, LastCheckpoint: last, Resumes: a.resume,
 	})
 	if err != nil {
 		return err
@@ -256,7 +261,7 @@ func (a *Appliance) openRunner() (err error) {
 	a.runner = runner.New(runner.Config{
 		Ledger: a.ledger, State: a.state, Pool: a.pool, Builtins: a.door, Clock: a.clock, Engine: Version,
 		People: a.people, Mails: func() bool { return a.current().Mails() }, Link: a.link, LinkKey: a.linkKey,
-		Zone: func() *time.Location { return a.current().Zone }, Live: a.liveBundle,
+		Zone: func() *time.Location { return a.current().Zone }, Live: a.liveBundle, Steady: a.steady,
 	})
 	a.rules = &rulebook{state: a.state}
 	in := intake.Config{Ledger: a.ledger, State: a.state, Evaluator: Evaluator(a.pool, a.clock), Live: a.rules.rules, Clock: a.clock}
@@ -421,9 +426,6 @@ func (a *Appliance) addSensor(name string, source capture.Source) {
 	}
 	a.sensors = append(a.sensors, &sensor{name, source, trigger.NewDNS(name, source, matcher, a.intake)})
 }
-
-// systemClock is the clock of everything but tests.
-var systemClock engine.Clock = engine.SystemClock{}
 
 // State answers questions about what the appliance knows.
 func (a *Appliance) State() *state.State { return a.state }

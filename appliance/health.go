@@ -25,7 +25,7 @@ func (a *Appliance) Report() ui.Check {
 	c := ui.Check{Name: "larkspur", Status: desk.HealthOK, Message: "version " + Version, Children: []ui.Check{
 		a.scriptsHealth(), a.workersHealth(), a.ledgerHealth(), a.diskHealth(), a.blobsHealth(), a.sensorsHealth(), mailHealth(a.current().Mails()),
 	}}
-	for _, sometimes := range []func() (ui.Check, bool){a.rebuilder.health, a.keeper.health, a.cacheHealth, a.scrubber.health} {
+	for _, sometimes := range []func() (ui.Check, bool){a.clockHealth, a.rebuilder.health, a.keeper.health, a.cacheHealth, a.scrubber.health} {
 		if child, tell := sometimes(); tell {
 			c.Children = append(c.Children, child)
 		}
@@ -104,6 +104,14 @@ func diskCheck(d store.Disk) ui.Check {
 		c.Message += "; the ballast is given up"
 	}
 	return c
+}
+
+// clockHealth tells of a clock that jumped.
+func (a *Appliance) clockHealth() (c ui.Check, tell bool) {
+	h, err := a.state.Clock(0)
+	c = ui.Check{Name: "clock", Status: desk.HealthWarn, Message: h.Why + "; no timer fires and no default answers"}
+	c.Hint = "set the clock right, or say that it is: larkspur clock accept"
+	return c, err == nil && h.On
 }
 
 // mailHealth says once what every question would otherwise say.

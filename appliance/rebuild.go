@@ -33,7 +33,8 @@ func Rebuild(ctx context.Context, dir, by string, progress func(done, total uint
 	if scripts.HasError(problems) {
 		return 0, &Problems{problems}
 	}
-	a := &Appliance{clock: systemClock, door: &door{}, settings: settings}
+	a := &Appliance{door: &door{}, settings: settings}
+	a.setClock(machine{})
 	defer func() { err = errors.Join(err, a.Close()) }()
 	if err := a.openStores(settings); err != nil {
 		return 0, err

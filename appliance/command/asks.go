@@ -95,6 +95,27 @@ func (c *call) brake(verb string) error {
 	}}})
 }
 
+// runClock shows whether timers wait because the clock jumped, and takes what it
+// says for the time.
+func runClock(c *call) error {
+	return c.client([]ask{
+		{"show", "", func(q *question) error { return get(q, "clock", showClock) }},
+		{"accept", "", func(q *question) error {
+			return post(q, "clock/accept", map[string]string{"reason": q.opts.reason}, decided)
+		}},
+	})
+}
+
+func showClock(w io.Writer, h engine.ClockHold) {
+	if !h.On {
+		fmt.Fprintln(w, "nothing is held: the clock is taken for right")
+		return
+	}
+	fmt.Fprintf(w, "no timer fires since %s: %s\n", stamp(h.Since), h.Why)
+	fmt.Fprintf(w, "the time was %s, and the clock said %s\n", stamp(h.From), stamp(h.To))
+	fmt.Fprintln(w, "if the clock is right now: larkspur clock accept")
+}
+
 // restartRun lets a run go on from a step again.
 func restartRun(q *question) error {
 	body := map[string]any{"step": q.args[1], "script": q.opts.script, "reason": q.opts.reason}

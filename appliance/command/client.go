@@ -181,7 +181,7 @@ func (c *call) client(asks []ask) error {
 	return a.run(&question{c, cl, args, o})
 }
 
-// pick finds the subcommand, list by default, and holds its arguments against
+// pick finds the subcommand, list or show by default, and holds its arguments against
 // what it wants. A command without subcommands has one without a name.
 func pick(asks []ask, args []string) (ask, []string, error) {
 	name := asks[0].name
@@ -189,7 +189,7 @@ func pick(asks []ask, args []string) (ask, []string, error) {
 	case name == "":
 	case len(args) > 0:
 		name, args = args[0], args[1:]
-	case name != "list":
+	case name != "list" && name != "show":
 		return ask{}, nil, usagef("it wants one of: %s", strings.Join(usages(asks), ", "))
 	}
 	for _, a := range asks {

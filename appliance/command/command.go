@@ -56,6 +56,7 @@ func commands() []command {
 		{"runs", "[list | show ID | restart ID STEP | undo ID | resolve ID STEP]", "runs and their steps", runRuns},
 		{"pause", "[--reason TEXT]", "the brake: hold every effect of every playbook", runPause},
 		{"resume", "[--reason TEXT]", "let the brake go: what it held is done", runResume},
+		{"clock", "[show | accept]", "whether timers wait because the clock jumped; accept takes what it says for the time, --reason TEXT", runClock},
 		{"questions", "[list | show ID | answer ID CHOICE]", "what people are asked", runQuestions},
 		{"changes", "[list | undo ID]", "changes in force", runChanges},
 		{"rules", "[list]", "rules, their hits and errors", runRules},

@@ -41,7 +41,7 @@ func (s *Schedule) Run(ctx context.Context) error {
 	from := map[string]time.Time{} // when each job was looked at last
 	for ctx.Err() == nil {
 		next := s.cfg.Clock.Now().Add(lookEvery)
-		if jobs := s.jobs(); jobs != nil {
+		if jobs := s.jobs(); jobs != nil && s.mayFire(from) {
 			for _, job := range jobs.Jobs {
 				due, err := s.look(ctx, jobs, job, from)
 				if err != nil && ctx.Err() == nil && !engine.NoRoom(err) {
@@ -55,6 +55,20 @@ func (s *Schedule) Run(ctx context.Context) error {
 		_ = s.cfg.Clock.Sleep(ctx, max(next.Sub(s.cfg.Clock.Now()), time.Millisecond)) // ends with ctx
 	}
 	return nil
+}
+
+// mayFire says whether jobs may fire: not while the clock is held. What falls due
+// meanwhile is as if nothing ran.
+func (s *Schedule) mayFire(from map[string]time.Time) bool {
+	h, err := s.cfg.State.Clock(0)
+	if err != nil {
+		slog.Error("whether the clock is held could not be read; trying again", "error", err)
+	}
+	if h.On || err != nil {
+		clear(from)
+		return false
+	}
+	return true
 }
 
 // look fires a job if it is due, and returns when it is next.

@@ -92,6 +92,9 @@ type Config struct {
 	// LastCheckpoint is the newest checkpoint that anybody saw of this ledger, kept
 	// outside the store: a ledger that went back begins a new incarnation.
 	LastCheckpoint []byte
+	// Resumes is told the time of the newest record, zero for none, before anything
+	// is written; nil is not asked.
+	Resumes func(last time.Time)
 }
 
 // Ledger is an open ledger. Safe for concurrent use.

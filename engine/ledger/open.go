@@ -47,6 +47,9 @@ func Open(cfg Config) (_ *Ledger, err error) {
 	}
 	l.trees = make([]*tree, l.shards)
 	l.publish(l.heads)
+	if cfg.Resumes != nil {
+		cfg.Resumes(newest(l.heads))
+	}
 	if err := l.upgrade(); err != nil {
 		return nil, err
 	}
@@ -121,6 +124,16 @@ func (l *Ledger) loadHeads() (heads []*head, last uint64, err error) {
 		last = max(last, epoch)
 	}
 	return heads, last, nil
+}
+
+// newest returns the time of the newest record; zero for none.
+func newest(heads []*head) (last time.Time) {
+	for _, h := range heads {
+		if h.last.After(last) {
+			last = h.last
+		}
+	}
+	return last
 }
 
 func loadHead(r store.Reader, shard uint16) (*head, uint64, error) {

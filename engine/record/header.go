@@ -221,7 +221,8 @@ const (
 
 	StateSetKind Kind = 70
 
-	BrakeSetKind Kind = 80
+	BrakeSetKind  Kind = 80
+	ClockHeldKind Kind = 81
 )
 
 var kindNames = map[Kind]string{
@@ -232,7 +233,7 @@ var kindNames = map[Kind]string{
 	RunEndedKind: "run_ended", WorkerDiedKind: "worker_died", StepDoubtedKind: "step_doubted", StepResolvedKind: "step_resolved", RunRestartedKind: "run_restarted",
 	QuestionAnsweredKind: "question_answered",
 	TimerFiredKind:       "timer_fired", UndoRequestedKind: "undo_requested", IncidentChangedKind: "incident_changed",
-	StateSetKind: "state_set", BrakeSetKind: "brake_set",
+	StateSetKind: "state_set", BrakeSetKind: "brake_set", ClockHeldKind: "clock_held",
 }
 
 // String returns the kind's name as pages and exports write it.

@@ -271,6 +271,17 @@ type BrakeSet struct {
 	Why string `json:"why,omitempty"`
 }
 
+// ClockHeld holds the timers of a shard, because the clock cannot be trusted, or
+// lets them go.
+type ClockHeld struct {
+	By   string    `json:"by,omitempty"` // who accepted what the clock says
+	From time.Time `json:"from,omitzero"`
+	How  string    `json:"how,omitempty"` // what ends it: engine.ClockAccepted, engine.ClockRight
+	On   bool      `json:"on"`
+	To   time.Time `json:"to,omitzero"`
+	Why  string    `json:"why,omitempty"`
+}
+
 // StepDoubted says that nobody knows whether a step of class once happened: it
 // was started, and has no result.
 type StepDoubted struct {

@@ -89,6 +89,8 @@ func residues(k Kind) (r residue, known bool) {
 		return of(leftOfSet, nil), true
 	case BrakeSetKind:
 		return of(func(p BrakeSet) BrakeSet { return BrakeSet{On: p.On} }, func(p *BrakeSet, s string) { p.By = s }), true
+	case ClockHeldKind:
+		return of(leftOfClock, func(p *ClockHeld, s string) { p.Why = s }), true
 	case IncidentChangedKind:
 		return of(leftOfAct, func(p *IncidentAct, s string) { sayAct(p, s) }), true
 	}
@@ -120,6 +122,10 @@ func Say(k Kind, left []byte, sentence string) ([]byte, error) {
 		return nil, engine.Errorf(engine.Internal, "record: a %s is never erased", k)
 	}
 	return r.said(left, sentence)
+}
+
+func leftOfClock(p ClockHeld) ClockHeld {
+	return ClockHeld{From: p.From, How: p.How, On: p.On, To: p.To}
 }
 
 func leftOfExported(p Exported) Exported {

@@ -23,7 +23,7 @@ var kinds = map[record.Kind]any{
 	record.WorkerDiedKind: record.WorkerDied{}, record.QuestionAnsweredKind: record.QuestionAnswered{},
 	record.RunRestartedKind: record.RunRestarted{}, record.StepDoubtedKind: record.StepDoubted{}, record.StepResolvedKind: record.StepResolved{},
 	record.TimerFiredKind: record.TimerFired{}, record.UndoRequestedKind: record.UndoRequested{}, record.IncidentChangedKind: record.IncidentAct{},
-	record.StateSetKind: record.StateSet{}, record.BrakeSetKind: record.BrakeSet{},
+	record.StateSetKind: record.StateSet{}, record.BrakeSetKind: record.BrakeSet{}, record.ClockHeldKind: record.ClockHeld{},
 }
 
 // stays names every text of a payload that an erasure leaves, by its path; of
@@ -48,6 +48,7 @@ var stays = map[record.Kind]string{
 	record.QuestionAnsweredKind: "how question",
 	record.UndoRequestedKind:    "bundle change commit",
 	record.BrakeSetKind:         "",
+	record.ClockHeldKind:        "how",
 	record.IncidentChangedKind:  "act incident",
 	record.StateSetKind:         "run",
 }

@@ -352,6 +352,7 @@ type boxConfig struct {
 	atOnce int
 	steps  int           // the journal's limit; 0 the product's
 	slower time.Duration // is what a sync takes more than this disk's
+	watch  *machine      // whose clock is watched; nil watches none
 }
 
 func hello() wire.Hello {
@@ -439,7 +440,12 @@ func (b *box) open() {
 	b.power = &power{bell: b.bell, Projector: state.NewProjector(func(n []state.Notice) {
 		b.notice(run, n)
 	})}
-	b.ledger, err = ledger.Open(ledger.Config{Store: b.store, Projector: b.power, Clock: b.clock, Shards: b.cfg.shards, Node: "test"})
+	clock, steady := b.watched()
+	cfg := ledger.Config{Store: b.store, Projector: b.power, Clock: clock, Shards: b.cfg.shards, Node: "test"}
+	if steady != nil {
+		cfg.Resumes = steady.Resume
+	}
+	b.ledger, err = ledger.Open(cfg)
 	must(b.t, err)
 	b.state = state.Open(b.store, blobs, b.ledger)
 	if b.cut > 0 {
@@ -447,7 +453,7 @@ func (b *box) open() {
 	}
 	b.world.dead = b.power.isOut
 	run = runner.New(runner.Config{
-		Ledger: b.ledger, State: b.state, Pool: b.cfg.pool, Builtins: b.world, Clock: b.clock, Engine: "test",
+		Ledger: b.ledger, State: b.state, Pool: b.cfg.pool, Builtins: b.world, Clock: clock, Steady: steady, Engine: "test",
 		People: b.team, Link: func(page string) string { return "https://soar.example.org/" + page },
 		LinkKey: []byte("link key"), AtOnce: b.cfg.atOnce, Zone: func() *time.Location { return time.UTC },
 		MaxSteps: b.cfg.steps, Live: func() (string, string) { return b.bundle, "" },
@@ -469,6 +475,16 @@ func (b *box) open() {
 			b.t.Errorf("the runner ended with %v", err)
 		}
 	}
+}
+
+// watched returns the clock of the box's rooms, and that it is watched.
+func (b *box) watched() (engine.Clock, *engine.Steady) {
+	if b.cfg.watch == nil {
+		return b.clock, nil
+	}
+	b.cfg.watch.clock = b.clock
+	s := engine.NewSteady(b.cfg.watch)
+	return s, s
 }
 
 // notice hears of every commit, before its callers do.

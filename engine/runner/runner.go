@@ -55,6 +55,9 @@ type Config struct {
 	InTurn bool
 	// Live returns the bundle that is live now, with its commit; nil knows none.
 	Live func() (bundle, commit string)
+	// Steady is the clock below Clock, if it is to be watched: its jumps hold what
+	// would fire. Nil watches none.
+	Steady *engine.Steady
 	// MaxSteps bounds a journal; 0 is 10,000 (LANGUAGE section 3).
 	MaxSteps int
 }
@@ -77,6 +80,7 @@ type Runner struct {
 	wakeTime context.CancelFunc
 
 	released chan struct{} // has room for one: the brake was let go
+	clock    sync.Mutex    // held while the clock is looked at, held or let go
 }
 
 // turn is the carrying of one run.
@@ -118,6 +122,9 @@ func (r *Runner) Run(ctx context.Context) error {
 		tasks.Go(func() { r.carryAll(ctx) })
 	}
 	tasks.Go(func() { r.fireTimers(ctx) })
+	if r.cfg.Steady != nil {
+		tasks.Go(func() { r.watchClock(ctx) })
+	}
 	tasks.Go(func() { r.releaseHeld(ctx) })
 	tasks.Wait()
 	return nil
@@ -142,7 +149,7 @@ func (r *Runner) Notice(notices []state.Notice) {
 		}
 		r.enqueue(n.Outcome.Runs...)
 		r.enqueue(n.Outcome.Woken...)
-		if n.Outcome.Timer != "" {
+		if n.Outcome.Timer != "" || n.Kind == record.ClockHeldKind {
 			r.wakeTimers()
 		}
 	}
@@ -381,26 +388,11 @@ func (r *Runner) wakeTimers() {
 // timersAtOnce bounds the timers that one frame fires.
 const timersAtOnce = 64
 
-// fireDue fires what is due and returns when the next timer is, zero for never.
+// fireDue fires what is due and returns when the next timer is, zero for never or
+// while the clock is held.
 func (r *Runner) fireDue(ctx context.Context) (next time.Time, err error) {
 	for _, own := range r.cfg.Ledger.Owned() {
-		for {
-			due, err := r.cfg.State.DueTimers(own.Shard, r.cfg.Clock.Now(), timersAtOnce)
-			if err != nil {
-				return time.Time{}, err
-			}
-			if len(due) == 0 {
-				break
-			}
-			records := make([]ledger.New, len(due))
-			for i, t := range due {
-				records[i] = newRecord(record.TimerFiredKind, record.TimerFired{Timer: t.ID})
-			}
-			if _, err := r.cfg.Ledger.Append(ctx, own.Shard, records...); err != nil {
-				return time.Time{}, err
-			}
-		}
-		t, ok, err := r.cfg.State.NextTimer(own.Shard)
+		t, ok, err := r.fireDueOf(ctx, own.Shard)
 		if err != nil {
 			return time.Time{}, err
 		}
@@ -409,6 +401,30 @@ func (r *Runner) fireDue(ctx context.Context) (next time.Time, err error) {
 		}
 	}
 	return next, nil
+}
+
+// fireDueOf is fireDue of one shard.
+func (r *Runner) fireDueOf(ctx context.Context, shard uint16) (next engine.Timer, ok bool, err error) {
+	for {
+		may, err := r.timersMayFire(shard)
+		if err != nil || !may {
+			return engine.Timer{}, false, err
+		}
+		due, err := r.cfg.State.DueTimers(shard, r.cfg.Clock.Now(), timersAtOnce)
+		if err != nil {
+			return engine.Timer{}, false, err
+		}
+		if len(due) == 0 {
+			return r.cfg.State.NextTimer(shard)
+		}
+		records := make([]ledger.New, len(due))
+		for i, t := range due {
+			records[i] = newRecord(record.TimerFiredKind, record.TimerFired{Timer: t.ID})
+		}
+		if _, err := r.cfg.Ledger.Append(ctx, shard, records...); err != nil {
+			return engine.Timer{}, false, err
+		}
+	}
 }
 
 func newRecord(k record.Kind, payload any) ledger.New {

@@ -17,6 +17,9 @@ func decideJob(t *tx, p record.JobFired) record.Outcome {
 	if _, ok := t.offered(p.Offer); ok {
 		return refuse("this firing is here already")
 	}
+	if t.clockHold().On {
+		return refuse(ClockIsHeld)
+	}
 	last, fired := get[firing](t, hashKey(classJob, t.shard, p.Job))
 	if fired && !last.Instant.Before(p.Instant) {
 		return refuse("a later firing is here already")

@@ -540,8 +540,11 @@ func (t *tx) endQuestion(q engine.Question, via byte) {
 func decideTimer(t *tx, p record.TimerFired) record.Outcome {
 	k, _ := idKey(classTimer, 't', p.Timer)
 	tm, ok := get[engine.Timer](t, k)
-	if !ok {
+	switch {
+	case !ok:
 		return refuse("the timer is gone")
+	case t.clockHold().On:
+		return refuse(ClockIsHeld)
 	}
 	o := record.Outcome{Applied: true, Timer: tm.ID}
 	switch tm.For {

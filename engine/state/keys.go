@@ -61,6 +61,7 @@ const (
 	classErasureOf  = 'Z' // shard, hash of an erasure's id → its first record
 	classBrake      = 'B' // shard → engine.Brake
 	classAwait      = 'A' // shard, incident, run, step → what an i.wait waits for
+	classClock      = 'N' // shard → engine.ClockHold
 	classPace       = 'P' // shard, hash of rule → times of its last effects, and who is asked (max_changes)
 )
 
@@ -70,7 +71,7 @@ var classes = []byte{
 	classStep, classQuestion, classAsked, classQuestionOf, classToken, classTimer, classDue, classDueFrom, classTimerOf,
 	classChange, classInForce, classChangeOf, classMade, classJob, classRule, classBundle, classCursor, classTerm, classWord, classHit,
 	classTally, classTallyFrom, classHidden,
-	classAttached, classAfter, classKept, classErasure, classErasureOf, classBrake, classPace, classAwait,
+	classAttached, classAfter, classKept, classErasure, classErasureOf, classBrake, classPace, classAwait, classClock,
 }
 
 func key(class byte, shard uint16) []byte {

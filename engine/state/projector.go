@@ -118,6 +118,8 @@ func verbs(k record.Kind) (verb, bool) {
 		return verbOf(decideIncident, applyIncident), true
 	case record.BrakeSetKind:
 		return verbOf(decideBrake, applyBrake), true
+	case record.ClockHeldKind:
+		return verbOf(decideClock, applyClock), true
 	}
 	return verb{}, false
 }

@@ -249,8 +249,19 @@ func (w *workload) memory() ledger.New {
 	return rec(record.StateSetKind, p)
 }
 
+// clock is held rarely: nothing fires meanwhile.
+func (w *workload) clock() ledger.New {
+	now := w.b.clock.now
+	if !w.often(4) {
+		return rec(record.ClockHeldKind, record.ClockHeld{On: true, From: now, To: now.AddDate(10, 0, 0), Why: "it jumped"})
+	}
+	return rec(record.ClockHeldKind, record.ClockHeld{By: "dave", How: engine.ClockAccepted, From: now, To: now})
+}
+
 func (w *workload) rare() ledger.New {
-	switch w.rnd.IntN(7) {
+	switch w.rnd.IntN(8) {
+	case 7:
+		return w.clock()
 	case 5:
 		return rec(record.RebuiltKind, record.Rebuilt{By: "ana", Equal: true, Records: 7})
 	case 6:

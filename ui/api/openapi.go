@@ -43,6 +43,8 @@ func Operations() []Operation {
 		{Method: "POST", Path: "/api/v1/runs/{id}/undo", Summary: "Take back all that a run changed, and end it; dry tells what that would do (a RestartPreview)", Body: UndoRunBody{}, Answer: engine.Decision{}},
 		{Method: "GET", Path: "/api/v1/brake", Summary: "The brake: whether it is on, since when and why", Answer: engine.Brake{}},
 		{Method: "POST", Path: "/api/v1/pause", Summary: "Press the brake: every effect is held before it begins", Body: BrakeBody{}, Answer: engine.Decision{}},
+		{Method: "GET", Path: "/api/v1/clock", Summary: "Whether timers wait because the clock jumped, since when and why", Answer: engine.ClockHold{}},
+		{Method: "POST", Path: "/api/v1/clock/accept", Summary: "Take what the clock says for the time: what fell due by then fires", Body: AcceptClockBody{}, Answer: engine.Decision{}},
 		{Method: "POST", Path: "/api/v1/resume", Summary: "Let the brake go: what it held is done", Body: BrakeBody{}, Answer: engine.Decision{}},
 		{Method: "POST", Path: "/api/v1/runs/{id}/resolve", Summary: "Say of a step in doubt: happened (with a value), again or skip; of one that is held: release or drop", Body: ResolveBody{}, Answer: engine.Decision{}},
 		{Method: "GET", Path: "/api/v1/questions", Summary: "List questions, newest first", Query: with("status", "incident"), Answer: List[engine.Question]{}},

@@ -45,6 +45,8 @@ type Reader interface {
 	Counts() (engine.Counts, error)
 	// Brake is what holds every effect while it is on.
 	Brake() (engine.Brake, error)
+	// Clock says of a shard whether its timers wait, because the clock jumped.
+	Clock(shard uint16) (engine.ClockHold, error)
 	// Hidden is the part of Counts that only teams may see.
 	Hidden() ([]engine.Hidden, error)
 	// Tallies: by engine.TallyHours, TallySums, TallyDays or TallyAll, oldest first.
@@ -75,6 +77,8 @@ type Decider interface {
 	ResolveStep(ctx context.Context, run string, in engine.Resolution) (engine.Decision, error)
 	// SetBrake presses the brake, or lets it go.
 	SetBrake(ctx context.Context, on bool, by, why string) (engine.Decision, error)
+	// AcceptClock takes what the clock says for the time, after it jumped.
+	AcceptClock(ctx context.Context, by, why string) (engine.Decision, error)
 }
 
 // Exporter writes the audit log for auditors.

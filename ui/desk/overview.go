@@ -153,11 +153,15 @@ func (d *Desk) needs(who login.Identity) ([]Need, error) {
 	}
 	snapshot := d.Rules.Snapshot()
 	list = append(list, problemNeeds(snapshot.Problems)...)
+	clock, err := d.clockHeld()
+	if err != nil {
+		return nil, err
+	}
 	held, err := d.held(who)
 	if err != nil {
 		return nil, err
 	}
-	list = append(list, held...)
+	list = append(append(list, clock...), held...)
 	for _, status := range []string{engine.RunInDoubt, engine.RunQuarantined, engine.RunDiverged} {
 		runs, more, err := d.Runs(who, engine.RunFilter{Status: status}, "", needsOfKind)
 		if err != nil {

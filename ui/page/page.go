@@ -183,6 +183,7 @@ type frame struct {
 	Nav       string // the page in the navigation
 	Counts    engine.Counts
 	Brake     engine.Brake
+	Clock     engine.ClockHold
 	Notice    string
 	Bare      bool // without navigation: for visitors with a link
 	Now       time.Time
@@ -204,6 +205,7 @@ func (p *Pages) frame(c echo.Context, nav string) frame {
 			f.Counts = counts // a frame without numbers is better than no page
 		}
 		f.Brake, _ = p.Desk.Reader.Brake()
+		f.Clock, _ = p.Desk.ClockHold()
 	}
 	return f
 }
@@ -211,7 +213,7 @@ func (p *Pages) frame(c echo.Context, nav string) frame {
 // bare is the frame of pages for visitors with a link.
 func (p *Pages) bare(c echo.Context) frame {
 	f := p.frame(c, "")
-	f.Bare, f.Counts, f.Brake = true, engine.Counts{}, engine.Brake{}
+	f.Bare, f.Counts, f.Brake, f.Clock = true, engine.Counts{}, engine.Brake{}, engine.ClockHold{}
 	return f
 }
 
@@ -275,17 +277,18 @@ func (p *Pages) back(c echo.Context, to, done string) error {
 // an address cannot put words on a page.
 func notice(done string) string {
 	return map[string]string{
-		"closed":    "The incident is closed.",
-		"reopened":  "The incident is open again.",
-		"erasing":   "It is being erased. Pages show it in a moment.",
-		"noted":     "Your note is on the incident.",
-		"answered":  "Your answer is recorded.",
-		"restarted": "The run is restarted: what it had changed since is taken back first.",
-		"undone":    "What the run changed is being taken back.",
-		"resolved":  "That is recorded. The run goes on once nothing of it is in doubt or held.",
-		"braked":    "The brake is on: nothing is changed until it is let go.",
-		"let-go":    "The brake is off. What it held is done now.",
-		"undoing":   "The change is being taken back.",
-		"signed-in": "You are signed in on this device for 30 days.",
+		"closed":         "The incident is closed.",
+		"reopened":       "The incident is open again.",
+		"erasing":        "It is being erased. Pages show it in a moment.",
+		"noted":          "Your note is on the incident.",
+		"answered":       "Your answer is recorded.",
+		"restarted":      "The run is restarted: what it had changed since is taken back first.",
+		"undone":         "What the run changed is being taken back.",
+		"resolved":       "That is recorded. The run goes on once nothing of it is in doubt or held.",
+		"braked":         "The brake is on: nothing is changed until it is let go.",
+		"let-go":         "The brake is off. What it held is done now.",
+		"clock-accepted": "What the clock says is the time now. What fell due by then fires.",
+		"undoing":        "The change is being taken back.",
+		"signed-in":      "You are signed in on this device for 30 days.",
 	}[done]
 }

@@ -270,8 +270,8 @@ func (f frame) MayWork() bool { return f.Who.May(login.Work) }
 // MaySteer reports whether forms that act on runs are shown.
 func (f frame) MaySteer() bool { return f.Who.May(login.Steer) }
 
-// MayErase reports whether the form that erases is shown.
-func (f frame) MayErase() bool { return f.Who.May(login.Govern) }
+// MayGovern reports whether forms are shown that only administrators may send.
+func (f frame) MayGovern() bool { return f.Who.May(login.Govern) }
 
 // MayAudit reports whether the way to the audit log is shown.
 func (f frame) MayAudit() bool { return f.Who.May(login.Audit) }

@@ -235,6 +235,14 @@ func (w *World) UndoChange(_ context.Context, id, by, why string, current bool) 
 
 func (w *World) Brake() (engine.Brake, error) { return w.Has.Brake, nil }
 
+func (w *World) Clock(uint16) (engine.ClockHold, error) { return w.Has.Clock, nil }
+
+func (w *World) AcceptClock(_ context.Context, by, why string) (engine.Decision, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.decide("accept the clock by %s %q", by, why)
+}
+
 func (w *World) SetBrake(_ context.Context, on bool, by, why string) (engine.Decision, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

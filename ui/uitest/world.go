@@ -25,6 +25,7 @@ func Start() time.Time { return time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC) }
 // Things are what a world holds; lists are newest first, like all lists.
 type Things struct {
 	Brake     engine.Brake
+	Clock     engine.ClockHold
 	Incidents []engine.Incident
 	Events    map[string]engine.Event
 	Stories   map[string][]engine.TimelineEntry

@@ -251,6 +251,9 @@ func (r *run) play() {
 	if r.chance(3) {
 		r.braked()
 	}
+	if r.chance(3) {
+		r.heldClock()
+	}
 	change := r.effect()
 	question, timer, outbox := r.ask()
 	r.answer(question, timer)
@@ -358,6 +361,13 @@ func (r *run) doubt() {
 		r.append(r.shard, r.started(record.StepStarted{Builtin: "http.post", Class: engine.Once, Args: r.data()}))
 		r.append(r.shard, r.done(record.StepDone{Number: r.n, Result: r.data()}))
 	}
+}
+
+// heldClock is a clock that jumped, and that a person accepts.
+func (r *run) heldClock() {
+	now := r.clock.Now()
+	r.one(r.shard, record.ClockHeldKind, record.ClockHeld{On: true, From: now, To: now.AddDate(10, 0, 0), Why: r.text()})
+	r.one(r.shard, record.ClockHeldKind, record.ClockHeld{By: "dave", How: engine.ClockAccepted, From: now, To: now, Why: r.text()})
 }
 
 // braked is an effect that the brake holds, unless somebody else lets it go first,

@@ -1,0 +1,96 @@
+package runner
+
+import (
+	"context"
+	"time"
+
+	"larkspur/engine"
+	"larkspur/engine/record"
+)
+
+// lookAtClockEvery bounds how long a jump of the clock goes unrecorded. Nothing is
+// done at the wrong time before: a steady clock does not jump.
+const lookAtClockEvery = 5 * time.Second
+
+// watchClock holds what would fire while the clock cannot be trusted, until ctx
+// ends.
+func (r *Runner) watchClock(ctx context.Context) {
+	for ctx.Err() == nil {
+		if err := r.noteClock(ctx); err != nil && ctx.Err() == nil {
+			complain("a jump of the clock could not be recorded; trying again", err)
+		}
+		before := r.cfg.Clock.Now()
+		_ = r.cfg.Clock.Sleep(ctx, lookAtClockEvery) // ends with ctx
+		if r.cfg.Clock.Now().Sub(before).Round(lookAtClockEvery) != lookAtClockEvery {
+			r.wakeTimers() // it was set a little, or the machine was suspended
+		}
+	}
+}
+
+// noteClock records whether the clock is held now, where the ledger says
+// otherwise.
+func (r *Runner) noteClock(ctx context.Context) error {
+	r.clock.Lock()
+	defer r.clock.Unlock()
+	jump, off := r.cfg.Steady.Jump()
+	h := record.ClockHeld{On: off, From: jump.From, To: jump.To, Why: jump.Why}
+	if !off {
+		h.How, h.To = engine.ClockRight, r.cfg.Clock.Now()
+	}
+	_, err := r.holdClock(ctx, h)
+	return err
+}
+
+// holdClock writes a record to every shard where it changes something. Why is the
+// last reason why it did not.
+func (r *Runner) holdClock(ctx context.Context, h record.ClockHeld) (d engine.Decision, err error) {
+	for _, own := range r.cfg.Ledger.Owned() {
+		now, err := r.cfg.State.Clock(own.Shard)
+		if err != nil {
+			return engine.Decision{}, err
+		}
+		if now.On == h.On {
+			continue
+		}
+		written, err := r.cfg.Ledger.Append(ctx, own.Shard, newRecord(record.ClockHeldKind, h))
+		if err != nil {
+			return engine.Decision{}, err
+		}
+		o, err := outcomeOf(written[0])
+		if err != nil {
+			return engine.Decision{}, err
+		}
+		d.Applied, d.Why = d.Applied || o.Applied, o.Why
+	}
+	return d, nil
+}
+
+// AcceptClock takes what the machine's clock says for the time, because a person
+// says so; what fell due by then fires. Where the clock is not held it has no
+// effect and says so.
+func (r *Runner) AcceptClock(ctx context.Context, by, why string) (engine.Decision, error) {
+	if r.cfg.Steady == nil {
+		return engine.Decision{Why: notHeld}, nil
+	}
+	r.clock.Lock()
+	defer r.clock.Unlock()
+	jump, off := r.cfg.Steady.Jump()
+	if !off { // or no more: watchClock says so
+		return engine.Decision{Why: notHeld}, nil
+	}
+	d, err := r.holdClock(ctx, record.ClockHeld{By: by, How: engine.ClockAccepted, From: jump.From, To: r.cfg.Steady.Says(), Why: why})
+	if err == nil {
+		r.cfg.Steady.Accept()
+		r.wakeTimers()
+	}
+	return d, err
+}
+
+const notHeld = "the clock is not held"
+
+// timersMayFire says whether the timers of a shard may fire. What came to be held
+// since is refused by the ledger.
+func (r *Runner) timersMayFire(shard uint16) (bool, error) {
+	h, err := r.cfg.State.Clock(shard)
+	return !h.On, err
+}
