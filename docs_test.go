@@ -113,6 +113,9 @@ func home(t *testing.T) string {
 
 func TestExamplesOfConfigurationLoad(t *testing.T) {
 	for _, b := range blocks(t, "yaml") {
+		if strings.HasPrefix(b.text, switchesOn) {
+			continue
+		}
 		first, _, _ := strings.Cut(b.text, "\n")
 		name := strings.TrimPrefix(first, "# ")
 		files := map[string]string{config.WorkspaceFile: home(t), name: b.text}
@@ -147,6 +150,36 @@ func TestExamplesOfScriptsLoad(t *testing.T) {
 		for _, p := range c.problems(t, files) {
 			t.Errorf("%s:%d: %s (%s)", b.file, b.line+p.Line-strings.Count(prelude, "\n"), p.Message, p.Hint)
 		}
+	}
+}
+
+// switchesOn begins an example that switches on the playbooks of the one above it,
+// whose file each of its lines names.
+const switchesOn = "playbooks:\n"
+
+// TestExamplesOfPlaybooksAreSwitchedOn: the whole workspace of a playbook with
+// parameters.
+func TestExamplesOfPlaybooksAreSwitchedOn(t *testing.T) {
+	c, shown := newChecker(t), 0
+	file := regexp.MustCompile(`- ([a-z/]+\.star):`)
+	for _, b := range blocks(t, "yaml") {
+		if !strings.HasPrefix(b.text, switchesOn) {
+			continue
+		}
+		shown++
+		var script string
+		for _, other := range blocks(t, "python") {
+			if other.file == b.file && other.line < b.line {
+				script = other.text
+			}
+		}
+		files := map[string]string{config.WorkspaceFile: home(t) + b.text, "scripts/" + file.FindStringSubmatch(b.text)[1]: script}
+		for _, p := range c.problems(t, files) {
+			t.Errorf("%s: %s:%d: %s (%s)", b, p.File, p.Line, p.Message, p.Hint)
+		}
+	}
+	if shown == 0 {
+		t.Error("no example switches a playbook on")
 	}
 }
 

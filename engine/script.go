@@ -114,11 +114,32 @@ type Job struct {
 	At      Position      `json:"at"`
 }
 
-// Declarations is what a bundle declares at its top level.
+// Playbook is a playbook with parameters that larkspur.yaml can switch on.
+type Playbook struct {
+	Name   string          `json:"name"` // as the playbooks block says it: server_watch, or file.star:name
+	Doc    string          `json:"doc"`
+	Params []PlaybookParam `json:"params,omitempty"`
+}
+
+// PlaybookParam is one of its parameters; `name` is not among them.
+type PlaybookParam struct {
+	Name     string         `json:"name"`
+	Kind     string         `json:"kind"` // text, url, connection, …
+	Doc      string         `json:"doc,omitempty"`
+	Optional bool           `json:"optional,omitempty"` // it may be left out: Default
+	Default  Data           `json:"default,omitempty"`
+	Section  string         `json:"section,omitempty"` // of a connection: ssh, unifi, …
+	Choices  []string       `json:"choices,omitempty"` // of a choice
+	Of       *PlaybookParam `json:"of,omitempty"`      // of many
+}
+
+// Declarations is what a bundle declares at its top level, and by the playbooks
+// that are switched on.
 type Declarations struct {
-	Rules    []Rule    `json:"rules,omitempty"`
-	Jobs     []Job     `json:"jobs,omitempty"`
-	Problems []Problem `json:"problems,omitempty"`
+	Rules     []Rule     `json:"rules,omitempty"`
+	Jobs      []Job      `json:"jobs,omitempty"`
+	Playbooks []Playbook `json:"playbooks,omitempty"`
+	Problems  []Problem  `json:"problems,omitempty"`
 }
 
 // Class says what a step may do to the world and so how it is recorded. See

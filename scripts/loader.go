@@ -27,6 +27,8 @@ type Settings struct {
 	Timezone  string
 	// Names are those that scripts may say: connections by kind, people, teams.
 	Names map[string][]string
+	// Places are where the entries of Playbooks stand: "0", "0.url".
+	Places map[string]engine.Position
 }
 
 // Live is a workspace that can run: what it declares and its rules, compiled.
@@ -111,7 +113,9 @@ func (l *Loader) read() (*input, error) {
 
 // make has the worker look at the bundle and compiles its rules.
 func (l *Loader) make(ctx context.Context, in *input) (*Live, error) {
-	loaded, err := l.load(ctx, wire.Load{Bundle: in.bundle, Names: in.settings.Names, Timezone: in.settings.Timezone, Tests: in.tests})
+	loaded, err := l.load(ctx, wire.Load{
+		Bundle: in.bundle, Names: in.names(), Places: in.settings.Places, Timezone: in.settings.Timezone, Tests: in.tests,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +168,7 @@ func (l *Loader) blame(ctx context.Context, load wire.Load) (wire.Loaded, error)
 			with = map[string]string{}
 		}
 		with[path] = tests[path]
-		next, err := l.Worker.Load(ctx, wire.Load{Bundle: load.Bundle, Names: load.Names, Timezone: load.Timezone, Tests: with})
+		next, err := l.Worker.Load(ctx, wire.Load{Bundle: load.Bundle, Names: load.Names, Places: load.Places, Timezone: load.Timezone, Tests: with})
 		var death *sandbox.Death
 		switch {
 		case errors.As(err, &death):
@@ -192,6 +196,16 @@ func deadly(file string, death *sandbox.Death) engine.Problem {
 		p.Hint = "look for a sort or a number without bound"
 	}
 	return p
+}
+
+// names are those of the settings and of the lists.
+func (in *input) names() map[string][]string {
+	if in.settings.Names == nil {
+		return nil
+	}
+	names := maps.Clone(in.settings.Names)
+	names["lists"] = slices.Sorted(maps.Keys(in.lists))
+	return names
 }
 
 func (in *input) rulesLists() map[string]*rules.List {

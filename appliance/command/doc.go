@@ -80,7 +80,13 @@ func reference() []entry {
 // declarations are the words that the worker performs by itself.
 func declarations() []entry {
 	return []entry{
-		{"rule", "rule(name, when, do, *, args, title, severity, type, team, visible, dedup, on_attach, quiet, throttle, saves, mode)", "Says when a playbook runs; top level only."},
+		{"rule", "rule(name, when, do, *, args, title, severity, type, team, visible, dedup, on_attach, quiet, throttle, max_changes, saves, on_failure, mode)", "Says when a playbook runs; top level only."},
+		{"job", `job(name, *, every, cron, tz, do, args, overlap=False, jitter="", catch_up=False)`, "Starts a playbook by the clock, without an incident; top level only."},
+		{"playbook", "playbook(doc, declare, *, params={})", "A playbook with parameters: declare(p) makes its rules and jobs for each time that larkspur.yaml switches it on."},
+		{"param.text", `param.text(*, doc, default), and int, bool, duration, time, url, domain, ip, email, who, team, list, severity, webhook`, "A parameter of a playbook; without a default it must be given."},
+		{"param.connection", `param.connection(kind, *, doc, default)`, "The name of a connection of a kind, as a parameter of a playbook."},
+		{"param.choice", "param.choice(choices, *, doc, default)", "One of some choices, as a parameter of a playbook."},
+		{"param.many", "param.many(of, *, doc, default)", "A list of what another param takes, as a parameter of a playbook."},
 		{"on.dns", "on.dns(domains, *, types, clients, rcodes, answers, list, proto, match, where)", "A DNS lookup that a sensor sees."},
 		{"on.webhook", "on.webhook(name, *, secret, match, where)", "A call of POST /hooks/NAME."},
 		{"attempt", `attempt(fn, *, tries=1, backoff="2s", timeout="", catch=[])`, "Calls fn and gives ok, value and error instead of failing; tries again what is unavailable or timed out."},

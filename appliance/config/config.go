@@ -38,9 +38,12 @@ type Config struct {
 	Connections map[string]map[string]map[string]any
 	Sensors     []Sensor
 	Playbooks   string // canonical text of the block, "" when it is empty
-	Retention   Retention
-	Box         Box
-	Secrets     *Secrets
+	// Places are where the entries of Playbooks stand, by number and key: "0",
+	// "0.url".
+	Places    map[string]engine.Position
+	Retention Retention
+	Box       Box
+	Secrets   *Secrets
 
 	at     map[string]engine.Position
 	uses   []secretUse
@@ -120,7 +123,7 @@ func (c *Config) readFile(r *reader, name string) (root *node, missing bool) {
 // broken, no names are verified: it would say of each that it is unknown.
 func (c *Config) Settings() scripts.Settings {
 	if c.broken {
-		return scripts.Settings{Playbooks: c.Playbooks, Timezone: c.Zone.String()}
+		return scripts.Settings{Playbooks: c.Playbooks, Places: c.Places, Timezone: c.Zone.String()}
 	}
 	names := map[string][]string{
 		"people":    slices.Sorted(maps.Keys(c.People)),
@@ -130,7 +133,7 @@ func (c *Config) Settings() scripts.Settings {
 	for _, kind := range builtins.Kinds() {
 		names[kind] = slices.Sorted(maps.Keys(c.Connections[kind]))
 	}
-	return scripts.Settings{Playbooks: c.Playbooks, Timezone: c.Zone.String(), Names: names}
+	return scripts.Settings{Playbooks: c.Playbooks, Places: c.Places, Timezone: c.Zone.String(), Names: names}
 }
 
 // Who returns the people that a name stands for: one person, or a team's.

@@ -88,7 +88,6 @@ func TestLoadWhole(t *testing.T) {
 		"larkspur.yaml:15:5: warning: sensors[1].dnstap: not used by this version",
 		"larkspur.yaml:16:5: warning: sensors[2].passivedns: not used by this version",
 		"larkspur.yaml:17:5: warning: sensors[3].syslog: not used by this version",
-		"larkspur.yaml:18:1: warning: playbooks: not used by this version",
 		"larkspur.yaml:20:1: warning: intel: not used by this version",
 		"larkspur.yaml:21:28: warning: retention.dns: not used by this version",
 	}
@@ -129,6 +128,13 @@ func TestLoadWhole(t *testing.T) {
 	names := c.Settings().Names
 	if !reflect.DeepEqual(names["unifi"], []string{"home"}) || !reflect.DeepEqual(names["people"], []string{"ana", "dave"}) || !reflect.DeepEqual(names["teams"], []string{"family"}) {
 		t.Errorf("got %v", names)
+	}
+	places := map[string]engine.Position{}
+	for path, col := range map[string]int{"0": 5, "0.name": 26, "0.url": 37, "0.host": 70, "0.who": 81} {
+		places[path] = engine.Position{File: WorkspaceFile, Line: 19, Col: col}
+	}
+	if got := c.Settings().Places; !reflect.DeepEqual(got, places) {
+		t.Errorf("got %v, want %v", got, places)
 	}
 	if !strings.Contains(c.Settings().Playbooks, `"name":"blog"`) {
 		t.Errorf("got playbooks %s", c.Settings().Playbooks)
@@ -231,9 +237,8 @@ func TestLoadProblems(t *testing.T) {
 		{"sensor without interface", "sensors: [{dns: {}}]", "", []string{"larkspur.yaml:1:12: error: sensors[0].dns.interface: missing"}},
 		{"sensor twice", "sensors:\n  - dns: {interface: eth1}\n  - dns: {interface: eth1}", "", []string{`larkspur.yaml:3:5: error: sensors[1].dns: interface "eth1" is listened to already`}},
 		{"sensors not a list", "sensors: {dns: {}}", "", []string{"larkspur.yaml:1:11: error: sensors: got keys and values, want a list, such as - dns: {interface: eth1}"}},
-		{"playbook without a name", "playbooks: [x]", "", []string{
-			"larkspur.yaml:1:1: warning: playbooks: not used by this version",
-			`larkspur.yaml:1:13: error: playbooks[0]: got "x", want the name of one playbook with its parameters`}},
+		{"playbook without a name", "playbooks: [x]", "", []string{`larkspur.yaml:1:13: error: playbooks[0]: got "x", want the name of one playbook with its parameters`}},
+		{"playbook without parameters", "playbooks:\n  - server_watch: blog", "", []string{`larkspur.yaml:2:5: error: playbooks[0]: got keys and values, want the name of one playbook with its parameters`}},
 		{"no playbooks", "playbooks: []", "", nil},
 		{"bad span", "retention: {dns: 5 days}", "", []string{
 			"larkspur.yaml:1:13: warning: retention.dns: not used by this version",

@@ -194,13 +194,19 @@ func (c *Config) playbooks(r *reader, n *node, path string) {
 	case len(n.items) == 0:
 		return
 	}
+	c.Places = map[string]engine.Position{}
 	for i, item := range n.items {
-		if item.kind != mapping || len(item.entries) != 1 {
-			r.wrong(item, path+"["+strconv.Itoa(i)+"]", "the name of one playbook with its parameters")
+		number := strconv.Itoa(i)
+		if item.kind != mapping || len(item.entries) != 1 || item.entries[0].value.kind != mapping {
+			r.wrong(item, path+"["+number+"]", "the name of one playbook with its parameters")
+			return
+		}
+		c.Places[number] = item.entries[0].at
+		for _, e := range item.entries[0].value.entries {
+			c.Places[number+"."+e.key] = e.value.at
 		}
 	}
 	c.Playbooks = string(engine.MustEncode(n.plain()))
-	r.unused(r.at[path], path)
 }
 
 // What follows is read as strictly as the rest, and used by later versions.

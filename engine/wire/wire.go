@@ -82,6 +82,9 @@ type Load struct {
 	Bundle   engine.Bundle       `json:"bundle"`
 	Names    map[string][]string `json:"names,omitempty"`
 	Timezone string              `json:"timezone"`
+	// Places are where the entries of the playbooks block stand, by number and key
+	// ("0", "0.url"), for findings.
+	Places map[string]engine.Position `json:"places,omitempty"`
 	// Tests are the workspace's *_test.star files by path, where they are wanted.
 	// They are no part of the bundle: a mistake in one does not spoil it.
 	Tests map[string]string `json:"tests,omitempty"`

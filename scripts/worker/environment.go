@@ -120,6 +120,8 @@ func localMembers() starlark.StringDict {
 		"run":         starlark.NewBuiltin("run", runWord),
 		"rule":        starlark.NewBuiltin("rule", ruleWord),
 		"job":         starlark.NewBuiltin("job", jobWord),
+		"playbook":    starlark.NewBuiltin("playbook", playbookWord),
+		"param":       paramModule(),
 		"on":          onModule(),
 		"field":       fieldModule(),
 	}

@@ -51,13 +51,14 @@ type loader struct {
 	stack     []string // files being loaded
 	files     map[string]string
 	tests     map[string]string // files that only tests may load
+	places    map[string]engine.Position
 }
 
 // load makes a bundle of a message. With an error among its problems it must not
 // be used.
 func load(env *environment, l wire.Load) *bundle {
 	b := &bundle{hash: l.Bundle.Hash, names: l.Names, modules: map[string]*module{}, rules: map[string]*ruleFunctions{}}
-	ld := &loader{env: env, bundle: b, converter: &converter{bundle: b}, names: map[string]engine.Position{}, files: l.Bundle.Files, tests: l.Tests}
+	ld := &loader{env: env, bundle: b, converter: &converter{bundle: b}, names: map[string]engine.Position{}, files: l.Bundle.Files, tests: l.Tests, places: l.Places}
 	zone, err := zoneNamed(l.Timezone)
 	if err != nil {
 		ld.report(engine.Position{File: "larkspur.yaml", Line: 1, Col: 1}, "zone", err)
@@ -77,6 +78,7 @@ func load(env *environment, l wire.Load) *bundle {
 			_, _ = ld.module(scriptPath(p)) // its problem is reported
 		}
 	}
+	ld.switchOn()
 	ld.settleHandlers()
 	ld.inspectHandlers()
 	ld.settleTests()
@@ -185,13 +187,28 @@ func (l *loader) module(path string) (starlark.StringDict, error) {
 	return m.globals, nil
 }
 
-// execute runs a file's top level, bounded.
-func (l *loader) execute(m *module) error {
-	thread := &starlark.Thread{Name: m.file.path}
+// thread makes one that may declare, bounded.
+func (l *loader) thread(name string) (*starlark.Thread, *limiter) {
+	thread := &starlark.Thread{Name: name}
 	thread.SetLocal(loaderKey, l)
 	thread.SetLocal(bundleKey, l.bundle)
 	pure.SetZone(thread, l.bundle.zone)
-	limits := limitThread(thread, l.env.hello.MaxEvaluateTicks, "at the top level", l.env.trace)
+	return thread, limitThread(thread, l.env.hello.MaxEvaluateTicks, "at the top level", l.env.trace)
+}
+
+// call calls a function that declares.
+func (l *loader) call(fn starlark.Callable, args ...starlark.Value) error {
+	thread, limits := l.thread(fn.Name())
+	_, err := starlark.Call(thread, fn, args, nil)
+	if limits.broken != nil {
+		return limits.broken
+	}
+	return err
+}
+
+// execute runs a file's top level.
+func (l *loader) execute(m *module) error {
+	thread, limits := l.thread(m.file.path)
 	thread.Load = func(_ *starlark.Thread, target string) (starlark.StringDict, error) {
 		if l.bundle.modules[target] == nil {
 			return nil, errLoadFailed // inspect reported that it is missing
