@@ -32,11 +32,23 @@ type Incident struct {
 	// Fields are the summary facts (a dict), in Order of first setting.
 	Fields Data     `json:"fields,omitempty"`
 	Order  []string `json:"order,omitempty"`
+	// Reporter is who reported it; nil: nobody, it came from a sensor or a hook.
+	Reporter *Reporter `json:"reporter,omitempty"`
+	// OpenedBy is the run that opened it, where no event did.
+	OpenedBy string `json:"opened_by,omitempty"`
 	// Event is the id of the event that opened it; Events counts all.
 	Event  string `json:"event,omitempty"`
 	Events int    `json:"events"`
 	// Erased says that what it held, or some of it, is gone.
 	Erased *Erased `json:"erased,omitempty"`
+}
+
+// Reporter is who reported an incident.
+type Reporter struct {
+	Name  string `json:"name"`
+	Email string `json:"email,omitempty"`
+	// Verified: it is proved that the address is theirs.
+	Verified bool `json:"verified,omitempty"`
 }
 
 // Person is an entry of `people`.

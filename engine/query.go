@@ -5,6 +5,10 @@ import "time"
 // IncidentFilter selects incidents; empty parts select all.
 type IncidentFilter struct {
 	Status, Rule, Type, Severity, Owner string
+	// Since: only those that were opened then or later.
+	Since time.Time
+	// Dedup is the key, as canonical JSON, by which it is found again.
+	Dedup string
 	// Text is a search over titles, fields and the events that opened them: see
 	// package state.
 	Text string

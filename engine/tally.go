@@ -40,7 +40,16 @@ type Tally struct {
 
 	MailsSent   int64 `json:"mails_sent"`
 	MailsFailed int64 `json:"mails_failed"`
+
+	// MovedIn and MovedOut count open incidents whose severity (or the team that
+	// alone sees them) became this one, and was it before: open are Opened +
+	// Reopened + MovedIn - Closed - MovedOut.
+	MovedIn  int64 `json:"moved_in"`
+	MovedOut int64 `json:"moved_out"`
 }
+
+// Open is how many incidents are open, of a tally of all time.
+func (t *Tally) Open() int64 { return t.Opened + t.Reopened + t.MovedIn - t.Closed - t.MovedOut }
 
 // TallyBounds are the upper bounds of ClosedWithin and AnsweredWithin; one more
 // count is of what took longer.
@@ -55,7 +64,7 @@ func (t *Tally) Numbers() []*int64 {
 		&t.Events, &t.Matched, &t.Opened, &t.Closed, &t.Reopened, &t.CloseSeconds,
 		&t.RunsDone, &t.RunsFailed, &t.RunsInDoubt, &t.RunsDiverged, &t.RunsQuarantined, &t.StepsFailed, &t.SavedSeconds,
 		&t.Asked, &t.Answered, &t.TimedOut, &t.Withdrawn, &t.AnswerSeconds,
-		&t.Changes, &t.Undone, &t.UndoFailed, &t.MailsSent, &t.MailsFailed,
+		&t.Changes, &t.Undone, &t.UndoFailed, &t.MailsSent, &t.MailsFailed, &t.MovedIn, &t.MovedOut,
 	}
 }
 

@@ -218,6 +218,7 @@ const (
 	UndoRequestedKind Kind = 50
 
 	IncidentChangedKind Kind = 60
+	IncidentOpenedKind  Kind = 61
 
 	StateSetKind Kind = 70
 
@@ -232,7 +233,7 @@ var kindNames = map[Kind]string{
 	StepStartedKind: "step_started", StepDoneKind: "step_done", RunParkedKind: "run_parked",
 	RunEndedKind: "run_ended", WorkerDiedKind: "worker_died", StepDoubtedKind: "step_doubted", StepResolvedKind: "step_resolved", RunRestartedKind: "run_restarted",
 	QuestionAnsweredKind: "question_answered",
-	TimerFiredKind:       "timer_fired", UndoRequestedKind: "undo_requested", IncidentChangedKind: "incident_changed",
+	TimerFiredKind:       "timer_fired", UndoRequestedKind: "undo_requested", IncidentChangedKind: "incident_changed", IncidentOpenedKind: "incident_opened",
 	StateSetKind: "state_set", BrakeSetKind: "brake_set", ClockHeldKind: "clock_held",
 }
 

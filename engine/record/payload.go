@@ -392,25 +392,66 @@ type UndoRequested struct {
 	Why    string `json:"why,omitempty"`
 }
 
+// IncidentOpened offers an incident that no event opens: a run does, by
+// incidents.open, or, without a Run, Larkspur itself. An open one of the same type
+// and dedup values is found instead.
+type IncidentOpened struct {
+	Args       engine.Data     `json:"args,omitempty"` // of Do: a dict
+	Bundle     string          `json:"bundle,omitempty"`
+	Commit     string          `json:"commit,omitempty"`
+	Dedup      string          `json:"dedup,omitempty"`
+	DedupSet   bool            `json:"dedup_set,omitempty"`
+	Do         *engine.Handler `json:"do,omitempty"`     // a run of its own on the new incident
+	Fields     engine.Data     `json:"fields,omitempty"` // its first facts: a dict
+	Generation int             `json:"generation,omitempty"`
+	// MaxChanges and MaxChangesIn bound the effects of Do's run, as they do those of Run.
+	MaxChanges   int           `json:"max_changes,omitempty"`
+	MaxChangesIn time.Duration `json:"max_changes_in,omitempty"`
+	Mode         string        `json:"mode,omitempty"`
+	Offer        string        `json:"offer,omitempty"`
+	// Opened is when it was opened, where that was before the record: of what a test
+	// begins with.
+	Opened   time.Time        `json:"opened,omitzero"`
+	Order    []string         `json:"order,omitempty"` // the keys of Fields as they were written
+	Reporter *engine.Reporter `json:"reporter,omitempty"`
+	Rule     string           `json:"rule,omitempty"` // or job, of Run
+	Run      string           `json:"run,omitempty"`
+	Severity string           `json:"severity"`
+	Team     string           `json:"team,omitempty"`
+	Title    string           `json:"title"`
+	Type     string           `json:"type"`
+	Visible  string           `json:"visible,omitempty"`
+}
+
 // Acts on an incident.
 const (
-	ActSet    = "set"
-	ActNote   = "note"
-	ActClose  = "close"
-	ActReopen = "reopen"
+	ActSet      = "set"
+	ActNote     = "note"
+	ActClose    = "close"
+	ActReopen   = "reopen"
+	ActAssign   = "assign"
+	ActEscalate = "escalate"
 )
 
 // IncidentAct is something done to an incident: by a step, or, as a record of
-// its own, by a person.
+// its own, by a person or by a run of another shard.
 type IncidentAct struct {
-	Act      string        `json:"act"`
+	Act string `json:"act"`
+	// Among, of an assign, are the people of whom the one with the fewest open
+	// incidents becomes the owner; Busy are how many each has in other shards.
+	Among    []string      `json:"among,omitempty"`
+	Busy     []int         `json:"busy,omitempty"`
 	By       string        `json:"by"`
 	Code     string        `json:"code,omitempty"`
 	Fields   engine.Data   `json:"fields,omitempty"` // set: a dict
 	Incident string        `json:"incident"`
+	Offer    string        `json:"offer,omitempty"` // of a run of another shard
 	Order    []string      `json:"order,omitempty"` // set: the keys as they were written
+	Owner    string        `json:"owner,omitempty"` // assign; none: it is the team's
 	Quiet    time.Duration `json:"quiet,omitempty"`
-	Text     string        `json:"text,omitempty"` // the note, or the reason
+	Severity string        `json:"severity,omitempty"` // escalate
+	Team     string        `json:"team,omitempty"`     // assign; none: it stays
+	Text     string        `json:"text,omitempty"`     // the note, or the reason
 }
 
 // StateSet keeps a value for later runs, or, without one, removes it. In a run's
@@ -428,12 +469,13 @@ type StateSet struct {
 // Outcome is what became of a record: applied, or no effect and why, and what
 // it made. It is computed once and recorded.
 type Outcome struct {
-	Action    string   `json:"action,omitempty"` // of a match: opened, attached, throttled, quiet
+	Action    string   `json:"action,omitempty"` // of a match or an opening: opened, attached, throttled, quiet
 	Applied   bool     `json:"applied"`
 	Change    string   `json:"change,omitempty"`
 	Changes   []string `json:"changes,omitempty"` // to be taken back, the newest first
 	Event     string   `json:"event,omitempty"`
 	Incident  string   `json:"incident,omitempty"`
+	Picked    int      `json:"picked,omitempty"` // of an assign: whom of Among, from 1
 	Question  string   `json:"question,omitempty"`
 	Questions []string `json:"questions,omitempty"` // withdrawn by it
 	Run       string   `json:"run,omitempty"`
@@ -449,7 +491,7 @@ type Outcome struct {
 // coded are the payloads and outcomes that are written and read most.
 var coded = engine.NewCodec(
 	Outcome{}, EventSeen{}, EventMatched{}, EventRouted{}, StepStarted{}, StepDone{}, RunParked{}, RunEnded{}, TimerFired{},
-	QuestionAnswered{}, IncidentAct{}, JobFired{}, UndoRequested{},
+	QuestionAnswered{}, IncidentAct{}, IncidentOpened{}, JobFired{}, UndoRequested{},
 )
 
 // Marshal encodes a payload or outcome canonically. It panics on a type that

@@ -91,6 +91,8 @@ func residues(k Kind) (r residue, known bool) {
 		return of(func(p BrakeSet) BrakeSet { return BrakeSet{On: p.On} }, func(p *BrakeSet, s string) { p.By = s }), true
 	case ClockHeldKind:
 		return of(leftOfClock, func(p *ClockHeld, s string) { p.Why = s }), true
+	case IncidentOpenedKind:
+		return of(leftOfOpened, func(p *IncidentOpened, s string) { p.Title = s }), true
 	case IncidentChangedKind:
 		return of(leftOfAct, func(p *IncidentAct, s string) { sayAct(p, s) }), true
 	}
@@ -267,7 +269,15 @@ func leftOfUndo(p UndoRequested) UndoRequested {
 func leftOfSet(p StateSet) StateSet { return StateSet{Generation: p.Generation, Run: p.Run} }
 
 func leftOfAct(p IncidentAct) IncidentAct {
-	return IncidentAct{Act: p.Act, Incident: p.Incident, Quiet: p.Quiet}
+	return IncidentAct{Act: p.Act, Incident: p.Incident, Quiet: p.Quiet, Severity: p.Severity, Team: p.Team}
+}
+
+// leftOfOpened keeps who may see it and what was started, as of a match.
+func leftOfOpened(p IncidentOpened) IncidentOpened {
+	return IncidentOpened{
+		Bundle: p.Bundle, Commit: p.Commit, Do: p.Do, Generation: p.Generation, MaxChanges: p.MaxChanges, MaxChangesIn: p.MaxChangesIn,
+		Mode: p.Mode, Opened: p.Opened, Rule: p.Rule, Run: p.Run, Severity: p.Severity, Team: p.Team, Type: p.Type, Visible: p.Visible,
+	}
 }
 
 // sayAct gives a closed incident its reason.

@@ -20,8 +20,9 @@ const (
 )
 
 type offered struct {
-	ID   string    `json:"id,omitempty"` // what the first one made
-	Time time.Time `json:"time"`
+	Found bool      `json:"found,omitempty"` // ID was there before
+	ID    string    `json:"id,omitempty"`    // what the first one made
+	Time  time.Time `json:"time"`
 }
 
 func (t *tx) offered(id string) (offered, bool) {
@@ -33,12 +34,15 @@ func (t *tx) offered(id string) (offered, bool) {
 }
 
 // remember keeps an offer's id for OfferMemory, and forgets old ones.
-func (t *tx) remember(id, made string) {
+func (t *tx) remember(id, made string) { t.rememberAs(id, offered{ID: made}) }
+
+func (t *tx) rememberAs(id string, o offered) {
 	if id == "" {
 		return
 	}
 	k := hashKey(classOffer, t.shard, id)
-	t.put(k, offered{made, t.now})
+	o.Time = t.now
+	t.put(k, o)
 	at := binary.BigEndian.AppendUint64(key(classOfferTime, t.shard), uint64(t.now.UnixNano()))
 	t.mark(append(at, k[3:]...))
 	if k[len(k)-1]%sweepEvery == 0 {
@@ -147,8 +151,9 @@ func quietUntil(i engine.Incident, p record.EventMatched) time.Time {
 	return i.QuietUntil
 }
 
-func (t *tx) deduped(rule, dedup string) (engine.Incident, bool) {
-	id, ok := t.Get(hashKey(classDedup, t.shard, rule, dedup))
+// deduped finds the incident that was opened last under some names.
+func (t *tx) deduped(names ...string) (engine.Incident, bool) {
+	id, ok := t.Get(hashKey(classDedup, t.shard, names...))
 	if !ok {
 		return engine.Incident{}, false
 	}
@@ -204,21 +209,28 @@ func applyMatch(t *tx, p record.EventMatched, o record.Outcome) {
 }
 
 func (t *tx) openIncident(p record.EventMatched, o record.Outcome, title, dedup string) {
-	t.took(o.Incident)
 	i := engine.Incident{
 		ID: o.Incident, Status: engine.IncidentOpen, Title: title, Type: p.Type, Rule: p.Rule,
 		Severity: p.Severity, Team: p.Team, Visible: p.Visible, Dedup: p.Dedup, Opened: t.now, Event: p.Event, Events: 1,
 		Erased: t.erased,
 	}
-	t.putIncident(i, engine.Incident{})
-	_, n, _ := engine.ParseID('i', i.ID)
-	t.firstWords(n, incidentWords(i), eventWords(p.Fields))
-	t.mark(nounKey(classOpen, t.shard, n))
+	t.newIncident(i, eventWords(p.Fields))
 	if p.DedupSet || dedup == overflowKey {
 		t.Set(hashKey(classDedup, t.shard, p.Rule, dedup), []byte(i.ID))
 	}
-	t.countFor(i, func(c *engine.Counts) { c.OpenIncidents++ })
 	t.tally(aspectOf(i), func(c *engine.Tally) { c.Matched, c.Opened = c.Matched+1, c.Opened+1 })
+}
+
+// newIncident stores an incident that is open from now on; event are the words of
+// what opened it.
+func (t *tx) newIncident(i engine.Incident, event []string) {
+	t.took(i.ID)
+	t.putIncident(i, engine.Incident{})
+	_, n, _ := engine.ParseID('i', i.ID)
+	t.firstWords(n, incidentWords(i), event)
+	t.mark(nounKey(classOpen, t.shard, n))
+	t.countFor(i, func(c *engine.Counts) { c.OpenIncidents++ })
+	t.tallyIn(minutes(), i.Opened, aspect{kind: i.Type}, func(c *engine.Tally) { c.Opened++ })
 }
 
 func matchRun(t *tx, p record.EventMatched, o record.Outcome) engine.Run {

@@ -10,10 +10,17 @@ import (
 )
 
 func decideIncident(t *tx, a record.IncidentAct) record.Outcome {
+	if _, again := t.offered(a.Offer); again {
+		return refuse("it was done already")
+	}
 	i, ok := t.incident(a.Incident)
 	switch {
 	case !ok:
 		return refuse("there is no incident " + a.Incident)
+	case a.Act == record.ActEscalate && a.Severity == i.Severity:
+		return refuse("its severity is " + i.Severity + " already")
+	case a.Act == record.ActAssign && len(a.Among) == 0 && a.Owner == i.Owner && (a.Team == "" || a.Team == i.Team):
+		return refuse("it is assigned so already")
 	case a.Act == record.ActClose && i.Status == engine.IncidentClosed:
 		return refuse(alreadyClosed) // an outcome names nobody: it is never erased
 	case a.Act == record.ActReopen && i.Status == engine.IncidentOpen:
@@ -21,7 +28,7 @@ func decideIncident(t *tx, a record.IncidentAct) record.Outcome {
 	case a.Act == record.ActReopen && i.Erased != nil:
 		return refuse("it was " + i.Erased.String() + "; what happens now belongs in a new incident")
 	}
-	o := record.Outcome{Applied: true, Incident: i.ID}
+	o := record.Outcome{Applied: true, Incident: i.ID, Picked: t.pick(a)}
 	t.comesTrue(&o, i.ID, broughtBy(a, byPerson(a.By))...)
 	if a.Act == record.ActClose {
 		t.endsByClose(&o, i.ID, "")
@@ -30,6 +37,7 @@ func decideIncident(t *tx, a record.IncidentAct) record.Outcome {
 }
 
 func applyIncident(t *tx, a record.IncidentAct, o record.Outcome) {
+	t.remember(a.Offer, a.Incident)
 	t.actOn(a, o, "")
 	t.tell(a.Incident)
 }
@@ -49,6 +57,12 @@ func (t *tx) actOn(a record.IncidentAct, o record.Outcome, run string) {
 		t.reopen(i.ID)
 	case record.ActClose:
 		t.closeIncident(i, a, o)
+	case record.ActAssign:
+		t.assign(i, a, o)
+	case record.ActEscalate:
+		before := i
+		i.Severity = a.Severity
+		t.putIncident(i, before)
 	}
 	t.cameTrue(o.Waited)
 }

@@ -254,6 +254,7 @@ func decideDone(t *tx, p record.StepDone) record.Outcome {
 	}
 	o.Runs = t.ids('r', starts)
 	if a := p.Incident; a != nil {
+		o.Picked = t.pick(*a)
 		t.comesTrue(&o, a.Incident, broughtBy(*a, false)...)
 		if a.Act == record.ActClose {
 			t.endsByClose(&o, a.Incident, r.ID)
@@ -301,6 +302,9 @@ func applyDone(t *tx, p record.StepDone, o record.Outcome) {
 	}
 	if p.Incident != nil {
 		t.actOn(*p.Incident, o, r.ID)
+		if p.Incident.Incident != r.Incident {
+			t.tell(p.Incident.Incident)
+		}
 	}
 	if worthTelling(r, e.stepEntry, p) {
 		t.tell(r.Incident)
@@ -322,7 +326,7 @@ func (t *tx) succeed(next *engine.Run, r engine.Run) {
 func worthTelling(r engine.Run, e stepEntry, p record.StepDone) bool {
 	effect := e.Started != 0 && respondsTo(r.Purpose)
 	failed := p.Error != nil && r.Purpose != PurposeOutbox // its end says so
-	return effect || failed || p.Settled != nil || p.Change != nil || p.Incident != nil
+	return effect || failed || p.Settled != nil || p.Change != nil || p.Incident != nil || p.Builtin == openBuiltin
 }
 
 // link is what a token's hash leads to.

@@ -118,8 +118,11 @@ func broughtBy(a record.IncidentAct, person bool) (what []string) {
 	if person && a.Act != record.ActClose { // whose end is the end of all that is waited for
 		what = append(what, AwaitTouched)
 	}
-	if a.Act == record.ActClose {
+	switch {
+	case a.Act == record.ActClose:
 		what = append(what, AwaitClosed)
+	case a.Act == record.ActAssign && (a.Owner != "" || len(a.Among) > 0):
+		what = append(what, AwaitAssigned)
 	}
 	return what
 }

@@ -6,6 +6,11 @@ import "larkspur/engine"
 // team may see it, for those who may not.
 func (t *tx) countFor(i engine.Incident, change func(*engine.Counts)) {
 	t.count(change)
+	t.hide(i, change)
+}
+
+// hide counts what only the team and the owner of an incident may see.
+func (t *tx) hide(i engine.Incident, change func(*engine.Counts)) {
 	if i.Visible != engine.VisibleToTeam {
 		return
 	}

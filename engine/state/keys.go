@@ -25,7 +25,8 @@ const (
 	classInbox      = 'E' // shard, event → nothing, while it is not routed
 	classIncident   = 'i' // shard, incident → engine.Incident
 	classOpen       = 'I' // shard, incident → nothing, while it is open
-	classDedup      = 'd' // shard, hash of rule and key → incident
+	classDedup      = 'd' // shard, hash of rule and key, or of type and dedup values → incident
+	classBusy       = 'U' // shard, hash of an owner → how many open incidents they have
 	classTimeline   = 'n' // shard, incident, record → nothing
 	classOpenings   = 'h' // shard, hash of rule → times of its last openings (throttle)
 	classRun        = 'r' // shard, run → engine.Run
@@ -51,8 +52,8 @@ const (
 	classTerm       = 'F' // shard, class, filter, value, 0, number → nothing; what lists are filtered by
 	classWord       = 'W' // shard, word, 0, incident → where it stands; what search finds
 	classHit        = 'H' // shard, hash of rule, record → nothing; what a rule matched
-	classTally      = 'S' // shard, h s d or t, span, rule 0 type 0 severity 0 team → engine.Tally
-	classTallyFrom  = 'Y' // shard, h s or d → span before which no tally is kept
+	classTally      = 'S' // shard, h s d t or m, span, rule 0 type 0 severity 0 team → engine.Tally
+	classTallyFrom  = 'Y' // shard, h s d or m → span before which no tally is kept
 	classHidden     = 'y' // shard, hash of team and owner → engine.Hidden
 	classAttached   = 'l' // shard, incident → its last run of on_attach
 	classAfter      = 'L' // shard, run → the run that begins when it has ended
@@ -67,7 +68,7 @@ const (
 
 var classes = []byte{
 	classPosition, classEngine, classCounter, classCounts, classOffer, classOfferTime, classOfferFrom, classEvent, classInbox,
-	classIncident, classOpen, classDedup, classTimeline, classOpenings, classRun, classReady, classRunOf,
+	classIncident, classOpen, classDedup, classBusy, classTimeline, classOpenings, classRun, classReady, classRunOf,
 	classStep, classQuestion, classAsked, classQuestionOf, classToken, classTimer, classDue, classDueFrom, classTimerOf,
 	classChange, classInForce, classChangeOf, classMade, classJob, classRule, classBundle, classCursor, classTerm, classWord, classHit,
 	classTally, classTallyFrom, classHidden,

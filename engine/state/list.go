@@ -32,6 +32,8 @@ type listing[T any] struct {
 	seekers func(r store.Reader, shard uint16) []seeker
 	// load reads an item and its time; ok is false for one that does not belong.
 	load func(r store.Reader, shard uint16, n uint64) (item T, at time.Time, ok bool)
+	// over, when set, tells of an item that none before it in its shard belongs.
+	over func(T) bool
 	// cost is how many looks loading takes; 0 is one.
 	cost int
 	// only, when set, is the one shard that has any.
@@ -101,7 +103,7 @@ func (l *listing[T]) collect(r store.Reader, shard uint16, n uint64, limit, look
 		if keep {
 			out.found = append(out.found, found[T]{item, when, at})
 		}
-		if at == 0 {
+		if at == 0 || l.over != nil && !when.IsZero() && l.over(item) {
 			out.more = false
 			return out
 		}

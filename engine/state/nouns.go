@@ -65,6 +65,9 @@ func (s *State) Incidents(f engine.IncidentFilter, cursor string, limit int) ([]
 		}
 	}
 	keep := func(i engine.Incident) bool {
+		if i.Opened.Before(f.Since) || f.Dedup != "" && i.Dedup != f.Dedup {
+			return false
+		}
 		for _, w := range q.filters {
 			if w.value != attribute(i, w.filter) {
 				return false
@@ -73,6 +76,7 @@ func (s *State) Incidents(f engine.IncidentFilter, cursor string, limit int) ([]
 		return true
 	}
 	l := listing[engine.Incident]{load: loaded(classIncident, func(i engine.Incident) time.Time { return i.Opened }, keep)}
+	l.over = func(i engine.Incident) bool { return i.Updated.Before(f.Since) } // and so were all before it opened earlier
 	l.load = q.sift(l.load)
 	if len(q.found)+len(q.texts) > 0 || q.prefix != "" {
 		l.cost = 3 // the event is read, too

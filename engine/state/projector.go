@@ -116,6 +116,8 @@ func verbs(k record.Kind) (verb, bool) {
 		return verbOf(decideSet, applySet), true
 	case record.IncidentChangedKind:
 		return verbOf(decideIncident, applyIncident), true
+	case record.IncidentOpenedKind:
+		return verbOf(decideOpened, applyOpened), true
 	case record.BrakeSetKind:
 		return verbOf(decideBrake, applyBrake), true
 	case record.ClockHeldKind:

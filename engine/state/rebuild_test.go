@@ -74,8 +74,10 @@ func (w *workload) record() ledger.New {
 	switch dice := w.rnd.IntN(100); {
 	case dice < 8:
 		return w.event()
-	case dice < 20:
+	case dice < 17:
 		return w.match()
+	case dice < 20:
+		return w.opened()
 	case dice < 45:
 		return w.done()
 	case dice < 60:
@@ -102,7 +104,7 @@ func (w *workload) match() ledger.New {
 	m := record.EventMatched{
 		Rule: w.pick("netflix", "beacon", "storm"), Event: w.id('e'), Offer: fmt.Sprint("m", w.rnd.IntN(400)), Severity: "low", Type: "t", Title: "T",
 		DedupSet: w.often(2), Dedup: w.pick("a", "b", "c"), Do: engine.Handler{File: "a.star", Name: "f"}, Bundle: "b1", Mode: "live",
-		Quiet: time.Duration(w.rnd.IntN(3)) * time.Hour,
+		Quiet: time.Duration(w.rnd.IntN(3)) * time.Hour, Team: w.pick("family", "office"), Visible: w.pick("all", "team"),
 	}
 	if m.Rule == "beacon" {
 		m.OnAttach = &engine.Handler{File: "a.star", Name: "more"}
@@ -111,6 +113,24 @@ func (w *workload) match() ledger.New {
 		m.Throttle, m.ThrottleIn, m.DedupSet = 2, 6*time.Hour, false
 	}
 	return rec(record.EventMatchedKind, m)
+}
+
+func (w *workload) opened() ledger.New {
+	p := record.IncidentOpened{
+		Run: w.id('r'), Generation: 1, Rule: "check", Offer: fmt.Sprint("o", w.rnd.IntN(400)), Severity: w.pick(engine.Severities...), Type: w.pick("t", "outage"),
+		Title: "T", DedupSet: w.often(2), Dedup: w.pick("[]", "[1]"), Bundle: "b1", Mode: "live", Team: "office", Visible: w.pick("", "team"),
+		Reporter: &engine.Reporter{Name: "dave"}, Fields: engine.MustEncode(map[string]engine.Value{"why": "it is down"}), Order: []string{"why"},
+	}
+	if w.often(3) {
+		p.Opened = w.b.clock.now.Add(-time.Duration(w.rnd.IntN(40)) * 24 * time.Hour)
+	}
+	if w.often(2) {
+		p.Do = &engine.Handler{File: "a.star", Name: "f"}
+	}
+	if w.often(4) {
+		p.Run = ""
+	}
+	return rec(record.IncidentOpenedKind, p)
 }
 
 func (w *workload) started() ledger.New {
@@ -160,7 +180,20 @@ func (w *workload) done() ledger.New {
 }
 
 func (w *workload) act() record.IncidentAct {
-	a := record.IncidentAct{Act: w.pick(record.ActSet, record.ActNote, record.ActClose, record.ActReopen), Incident: w.id('i'), By: w.pick("dave", "ana"), Text: "because"}
+	a := record.IncidentAct{
+		Act:      w.pick(record.ActSet, record.ActNote, record.ActClose, record.ActReopen, record.ActAssign, record.ActEscalate),
+		Incident: w.id('i'), By: w.pick("dave", "ana"), Text: "because", Offer: w.pick("", fmt.Sprint("a", w.rnd.IntN(400))),
+	}
+	switch a.Act {
+	case record.ActEscalate:
+		a.Severity = w.pick(engine.Severities...)
+	case record.ActAssign:
+		if a.Team = w.pick("", "family", "office"); w.often(2) {
+			a.Among, a.Busy = []string{"dave", "ana"}, []int{w.rnd.IntN(2), 0}
+		} else {
+			a.Owner = w.pick("dave", "ana", "")
+		}
+	}
 	if a.Act == record.ActSet {
 		key := w.pick("zeta", "alpha", "beta")
 		a.Fields, a.Order = engine.MustEncode(map[string]engine.Value{key: int64(w.rnd.IntN(9))}), []string{key}
@@ -252,7 +285,7 @@ func (w *workload) memory() ledger.New {
 // clock is held rarely: nothing fires meanwhile.
 func (w *workload) clock() ledger.New {
 	now := w.b.clock.now
-	if !w.often(4) {
+	if !w.often(2) {
 		return rec(record.ClockHeldKind, record.ClockHeld{On: true, From: now, To: now.AddDate(10, 0, 0), Why: "it jumped"})
 	}
 	return rec(record.ClockHeldKind, record.ClockHeld{By: "dave", How: engine.ClockAccepted, From: now, To: now})
@@ -307,7 +340,7 @@ func TestARebuildIsEqualWhateverHappened(t *testing.T) {
 			for shard := range shards {
 				loads = append(loads, &workload{b: b, rnd: rand.New(rand.NewPCG(42, uint64(shard))), shard: uint16(shard), ids: map[byte][]string{}, seen: seen})
 			}
-			for n := range 600 {
+			for n := range 800 {
 				if n%100 == 99 {
 					b.checkTimers()
 				}
@@ -349,13 +382,17 @@ func compareDumps(t *testing.T, before, after map[string]string) {
 func (b *box) checkCounts() {
 	b.t.Helper()
 	var want engine.Counts
+	severities, busy := map[string]int64{}, map[string]int{}
 	for _, i := range every(b.t, func(c string) ([]engine.Incident, string, error) {
 		return b.state.Incidents(engine.IncidentFilter{}, c, 100)
 	}) {
 		if i.Status == engine.IncidentOpen {
 			want.OpenIncidents++
+			severities[i.Severity]++
+			busy[i.Owner]++
 		}
 	}
+	b.checkOpen(severities, busy)
 	for _, q := range every(b.t, func(c string) ([]engine.Question, string, error) {
 		return b.state.Questions(engine.QuestionFilter{}, c, 100)
 	}) {
@@ -408,12 +445,31 @@ func (b *box) checkCounts() {
 	}
 }
 
+// checkOpen compares the counters of open incidents by severity and by owner with
+// the nouns.
+func (b *box) checkOpen(severities map[string]int64, busy map[string]int) {
+	b.t.Helper()
+	for _, severity := range engine.Severities {
+		sum := b.total(engine.TallyAll, time.Time{}, b.clock.now, func(r engine.TallyRow) bool { return r.Severity == severity })
+		if got := sum.Open(); got != severities[severity] {
+			b.t.Errorf("open incidents of severity %s: the tallies say %d, the nouns %d", severity, got, severities[severity])
+		}
+	}
+	for _, owner := range []string{"dave", "ana"} {
+		got, err := b.state.Busy(owner, uint16(b.ledger.Shards()))
+		must(b.t, err)
+		if got != busy[owner] {
+			b.t.Errorf("open incidents of %s: the counter says %d, the nouns %d", owner, got, busy[owner])
+		}
+	}
+}
+
 // checkTallies compares what was counted in all with what there is.
 func (b *box) checkTallies(open engine.Counts) {
 	b.t.Helper()
 	sum := b.total(engine.TallyAll, time.Time{}, b.clock.now, nil)
 	for name, pair := range map[string][2]int64{
-		"open incidents": {sum.Opened + sum.Reopened - sum.Closed, int64(open.OpenIncidents)},
+		"open incidents": {sum.Open(), int64(open.OpenIncidents)},
 		"open questions": {sum.Asked - sum.Answered - sum.TimedOut - sum.Withdrawn, int64(open.OpenQuestions)},
 	} {
 		if pair[0] != pair[1] {

@@ -15,8 +15,9 @@ import (
 
 // Tallies are counted by hour, by day and for all time, each row for one rule,
 // type, severity and (of incidents that only a team sees) team, and by hour once
-// more for all of them together, so that charts read one row an hour. Old hours
-// and days are swept when a new row begins.
+// more for all of them together, so that charts read one row an hour. What was
+// opened is counted by minute, too, by type alone: baselines read these. Old rows
+// are swept when a new one begins.
 
 // span is one way to count.
 type span struct {
@@ -31,9 +32,16 @@ const sums = 's'
 
 // Retention of tallies.
 const (
-	hoursKept = 35 * 24
-	daysKept  = 800
+	hoursKept   = 35 * 24
+	minutesKept = hoursKept * 60
+	daysKept    = 800
 )
+
+// BaselineKept is how far back openings are counted by minute.
+const BaselineKept = minutesKept * time.Minute
+
+// minutes is the span by which openings are counted for baselines.
+func minutes() span { return span{'m', "minute", time.Minute, minutesKept} }
 
 func spans() [4]span {
 	return [4]span{
@@ -88,21 +96,26 @@ func tallyKey(shard uint16, letter byte, bucket uint32, a aspect) []byte {
 // tally counts something now.
 func (t *tx) tally(a aspect, change func(*engine.Tally)) {
 	for _, s := range spans() {
-		bucket := s.bucket(t.now)
-		k := tallyKey(t.shard, s.letter, bucket, a)
-		if s.letter == sums {
-			k = tallyKey(t.shard, s.letter, bucket, aspect{team: a.team})
-		}
-		b, known := t.Get(k)
-		row, err := decodeTally(b)
-		if err != nil {
-			panic(corrupt{k, err})
-		}
-		change(&row)
-		t.Set(k, encodeTally(row))
-		if !known && s.keep > 0 {
-			t.sweepTallies(s, bucket)
-		}
+		t.tallyIn(s, t.now, a, change)
+	}
+}
+
+// tallyIn counts something in one span.
+func (t *tx) tallyIn(s span, at time.Time, a aspect, change func(*engine.Tally)) {
+	bucket := s.bucket(at)
+	k := tallyKey(t.shard, s.letter, bucket, a)
+	if s.letter == sums {
+		k = tallyKey(t.shard, s.letter, bucket, aspect{team: a.team})
+	}
+	b, known := t.Get(k)
+	row, err := decodeTally(b)
+	if err != nil {
+		panic(corrupt{k, err})
+	}
+	change(&row)
+	t.Set(k, encodeTally(row))
+	if !known && s.keep > 0 {
+		t.sweepTallies(s, bucket)
 	}
 }
 
@@ -330,6 +343,23 @@ func (s *State) Tallies(by string, since, until time.Time) (rows []engine.TallyR
 		return rows, nil
 	}
 	return nil, engine.Errorf(engine.Invalid, "by: got %q, want hour, sum, day or all", by)
+}
+
+// Opened counts the incidents of a type that were opened in a span of time, to
+// the minute: after the one of from, up to that of to. What is older than
+// BaselineKept is not counted any more.
+func (s *State) Opened(kind string, from, to time.Time) (n int64, err error) {
+	defer guard(&err)
+	view := s.view()
+	defer view.Close()
+	for shard := range uint16(s.shards) {
+		for _, row := range readTallies(view, shard, minutes(), from.Truncate(time.Minute).Add(time.Minute), to.Add(1)) {
+			if row.Type == cutText(kind, maxTermBytes) {
+				n += row.Opened
+			}
+		}
+	}
+	return n, nil
 }
 
 func readTallies(r store.Reader, shard uint16, s span, since, until time.Time) (rows []engine.TallyRow) {

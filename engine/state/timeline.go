@@ -57,7 +57,7 @@ func describe(r store.Reader, rec ledger.Record, e *engine.TimelineEntry) error 
 			}
 		})
 	case record.StepDoneKind:
-		return tell(rec, e, func(p record.StepDone) { tellDone(r, p, e) })
+		return tell(rec, e, func(p record.StepDone) { tellDone(r, p, o, e) })
 	case record.RunEndedKind:
 		return tell(rec, e, func(p record.RunEnded) { tellEnded(r, p, o, e) })
 	case record.WorkerDiedKind:
@@ -77,7 +77,9 @@ func describe(r store.Reader, rec ledger.Record, e *engine.TimelineEntry) error 
 			e.By, e.Run, e.Text = p.By, o.Run, "takes back "+changeTitle(r, p.Change)+because(p.Why)
 		})
 	case record.IncidentChangedKind:
-		return tell(rec, e, func(p record.IncidentAct) { e.By, e.Text = p.By, actText(&p) })
+		return tell(rec, e, func(p record.IncidentAct) { tellAct(p, o, e) })
+	case record.IncidentOpenedKind:
+		return tell(rec, e, func(p record.IncidentOpened) { tellOpened(p, o, e) })
 	}
 	return nil
 }
@@ -162,7 +164,7 @@ func names(to []engine.Addressee) string {
 	return strings.Join(list, ", ")
 }
 
-func tellDone(r store.Reader, p record.StepDone, e *engine.TimelineEntry) {
+func tellDone(r store.Reader, p record.StepDone, o record.Outcome, e *engine.TimelineEntry) {
 	e.By, e.Run, e.Step = "run "+p.Run, p.Run, engine.StepID(p.Path, p.Number)
 	name := p.Builtin
 	if name == "" {
@@ -176,7 +178,12 @@ func tellDone(r store.Reader, p record.StepDone, e *engine.TimelineEntry) {
 	case p.Settled != nil:
 		e.Text = "taken back: " + changeTitle(r, p.Settled.Change)
 	case p.Incident != nil:
-		e.Text = actText(p.Incident)
+		e.Text = actText(p.Incident, o)
+		if run, _ := get[engine.Run](r, mustKey(classRun, 'r', p.Run)); run.Incident != "" && run.Incident != p.Incident.Incident {
+			e.Text = "of " + p.Incident.Incident + ": " + e.Text
+		}
+	case p.Builtin == openBuiltin:
+		e.Text = openedText(p.Result)
 	case p.Change != nil:
 		e.Text = "changed: " + p.Change.Title + because(p.Change.Why)
 		if !p.Change.Expires.IsZero() {
@@ -303,8 +310,30 @@ func changeTitle(r store.Reader, id string) string {
 	return "change " + id
 }
 
-func actText(a *record.IncidentAct) string {
+// tellAct tells of what a person did to an incident, or a run of another shard.
+func tellAct(p record.IncidentAct, o record.Outcome, e *engine.TimelineEntry) {
+	e.By, e.Text = p.By, actText(&p, o)
+	if run, ok := strings.CutPrefix(p.By, "run "); ok {
+		e.Run = run
+	}
+}
+
+// openedText says which incident a step opened, or found.
+func openedText(result engine.Data) string {
+	v, _ := decoded(result).(engine.Struct)
+	opened, _ := v.Fields["incident"].(engine.IncidentRef)
+	if is, _ := v.Fields["new"].(bool); !is {
+		return "finds incident " + opened.ID + " open already"
+	}
+	return "opens incident " + opened.ID
+}
+
+func actText(a *record.IncidentAct, o record.Outcome) string {
 	switch a.Act {
+	case record.ActAssign:
+		return assignText(a, o)
+	case record.ActEscalate:
+		return "sets the severity to " + a.Severity
 	case record.ActSet:
 		return "sets " + strings.Join(a.Order, ", ")
 	case record.ActNote:
@@ -313,6 +342,20 @@ func actText(a *record.IncidentAct) string {
 		return "closes" + because(a.Text)
 	}
 	return "reopens" + because(a.Text)
+}
+
+func assignText(a *record.IncidentAct, o record.Outcome) string {
+	owner := a.Owner
+	if o.Picked > 0 && o.Picked <= len(a.Among) {
+		owner = a.Among[o.Picked-1]
+	}
+	switch {
+	case owner == "":
+		return "assigns it to the team " + a.Team
+	case a.Team != "":
+		return "assigns it to " + owner + " of the team " + a.Team
+	}
+	return "assigns it to " + owner
 }
 
 // IncidentEvents returns the events of an incident, oldest first. The events of

@@ -138,6 +138,8 @@ func (t *tx) putIncident(i, before engine.Incident) {
 	i.Updated = t.now
 	t.put(nounKey(classIncident, t.shard, n), i)
 	t.indexIncident(n, before, i)
+	t.countBusy(before, i)
+	t.moveCounts(before, i)
 }
 
 // tell puts the record into the incident's timeline.

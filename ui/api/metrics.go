@@ -24,6 +24,8 @@ func metrics() []metric {
 		{"incidents_opened_total", "Incidents opened.", func(t *engine.Tally) int64 { return t.Opened }},
 		{"incidents_closed_total", "Incidents closed.", func(t *engine.Tally) int64 { return t.Closed }},
 		{"incidents_reopened_total", "Incidents opened again.", func(t *engine.Tally) int64 { return t.Reopened }},
+		{"incidents_moved_in_total", "Open incidents whose severity became this one.", func(t *engine.Tally) int64 { return t.MovedIn }},
+		{"incidents_moved_out_total", "Open incidents whose severity was this one, and is another now.", func(t *engine.Tally) int64 { return t.MovedOut }},
 		{"incidents_close_seconds_total", "How long closed incidents had been open.", func(t *engine.Tally) int64 { return t.CloseSeconds }},
 		{"runs_done_total", "Runs of playbooks and jobs that ended well.", func(t *engine.Tally) int64 { return t.RunsDone }},
 		{"runs_failed_total", "Runs that failed.", func(t *engine.Tally) int64 { return t.RunsFailed }},

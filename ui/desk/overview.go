@@ -67,7 +67,7 @@ func (d *Desk) Overview(who login.Identity) (Overview, error) {
 	}
 	for _, severity := range slices.Backward(engine.Severities) {
 		for _, r := range all {
-			if n := r.Opened + r.Reopened - r.Closed; r.Severity == severity && n > 0 {
+			if n := r.Open(); r.Severity == severity && n > 0 {
 				o.Severities = append(o.Severities, Number{severity, n})
 			}
 		}

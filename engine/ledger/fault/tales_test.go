@@ -269,6 +269,10 @@ func (r *run) play() {
 		r.one(r.shard, record.WorkerDiedKind, record.WorkerDied{Generation: 1, Run: r.id, Why: "killed"})
 	}
 	r.act(record.ActSet)
+	r.one(r.shard, record.IncidentOpenedKind, record.IncidentOpened{
+		Bundle: "b1", DedupSet: true, Dedup: fmt.Sprint("key", r.rng.IntN(5)), Do: &engine.Handler{File: "netflix.star", Name: "repair"}, Fields: r.data(),
+		Generation: 1, Mode: "live", Offer: r.id + "/1/opens", Rule: "netflix", Run: r.id, Severity: "low", Title: r.text(), Type: "outage",
+	})
 	undo := r.one(r.shard, record.UndoRequestedKind, record.UndoRequested{By: "dave", Change: change, Why: "enough"})
 	if undo.Run != "" {
 		u := &run{caller: r.caller, shard: r.shard, id: undo.Run}
