@@ -12,19 +12,56 @@ func (r *Runner) attribute(id, name string) (engine.Value, error) {
 		return nil, err
 	}
 	switch name {
+	case "event":
+		if i.Event == "" {
+			return nil, nil
+		}
+		e, err := r.cfg.State.Event(i.Event)
+		return eventValue(e), err
+	case "events":
+		return r.events(id)
+	case "changes":
+		return r.changes(id)
+	}
+	return r.plainAttribute(i, name)
+}
+
+// plainAttribute reads what the incident itself holds; of the zero one, which is
+// none, it is nothing.
+func (r *Runner) plainAttribute(i engine.Incident, name string) (engine.Value, error) {
+	switch name {
+	case "rule":
+		return orNone(i.Rule), nil
+	case "type":
+		return orNone(i.Type), nil
+	case "reason":
+		return orNone(i.Reason), nil
+	case "opened":
+		if i.Opened.IsZero() {
+			return nil, nil
+		}
+		return i.Opened, nil
+	case "link":
+		if i.ID == "" {
+			return nil, nil
+		}
+		return r.cfg.Link("incidents/" + i.ID), nil
 	case "status":
-		return i.Status, nil
+		return orNone(i.Status), nil
 	case "severity":
-		return i.Severity, nil
+		return orNone(i.Severity), nil
 	case "title":
-		return i.Title, nil
+		return orNone(i.Title), nil
 	case "owner":
 		return orNone(i.Owner), nil
 	case "team":
 		return orNone(i.Team), nil
 	case "reporter":
-		return nil, nil // nobody reported it: it came from a sensor or a hook
-	case "indicators":
+		if i.Reporter == nil {
+			return nil, nil // it came from a sensor or a hook
+		}
+		return engine.Struct{Type: "reporter", Fields: map[string]engine.Value{"name": i.Reporter.Name, "email": i.Reporter.Email, "verified": i.Reporter.Verified}}, nil
+	case "indicators", "events", "changes":
 		return []engine.Value{}, nil
 	case "fields":
 		v, err := i.Fields.Value()
@@ -32,10 +69,8 @@ func (r *Runner) attribute(id, name string) (engine.Value, error) {
 			v = map[string]engine.Value{}
 		}
 		return v, err
-	case "events":
-		return r.events(id)
-	case "changes":
-		return r.changes(id)
+	case "event":
+		return nil, nil
 	}
 	return nil, engine.Errorf(engine.Invalid, "incident: it has no attribute %q", name)
 }

@@ -44,6 +44,42 @@ func (r *Runner) Note(ctx context.Context, id, text, by string) (engine.Decision
 	return r.act(ctx, record.IncidentAct{Act: record.ActNote, Incident: id, Text: text, By: by})
 }
 
+// Assign gives an incident to a person or a team of larkspur.yaml, or to somebody of
+// a team whom pick chooses; invalid for nobody there is.
+func (r *Runner) Assign(ctx context.Context, id, to, pick, by string) (engine.Decision, error) {
+	a, err := r.assignment(id, to, pick)
+	if err != nil {
+		return engine.Decision{}, err
+	}
+	a.By = by
+	return r.act(ctx, a)
+}
+
+// Escalate sets an incident's severity.
+func (r *Runner) Escalate(ctx context.Context, id, severity, by string) (engine.Decision, error) {
+	if err := checkSeverity("escalate", severity); err != nil {
+		return engine.Decision{}, err
+	}
+	return r.act(ctx, record.IncidentAct{Act: record.ActEscalate, Incident: id, Severity: severity, By: by})
+}
+
+// SetFacts sets summary facts of an incident, in their order; invalid for more
+// than it has room for.
+func (r *Runner) SetFacts(ctx context.Context, id string, facts map[string]engine.Value, order []string, by string) (engine.Decision, error) {
+	fields, err := engine.Encode(facts)
+	if err != nil {
+		return engine.Decision{}, err
+	}
+	i, err := r.cfg.State.Incident(id)
+	if err != nil {
+		return engine.Decision{}, err
+	}
+	if err := roomForFacts(len(i.Fields), len(fields)); err != nil {
+		return engine.Decision{}, err
+	}
+	return r.act(ctx, record.IncidentAct{Act: record.ActSet, Incident: id, Fields: fields, Order: order, By: by})
+}
+
 func (r *Runner) act(ctx context.Context, a record.IncidentAct) (engine.Decision, error) {
 	return r.decide(ctx, 'i', a.Incident, record.IncidentChangedKind, a)
 }

@@ -80,19 +80,30 @@ func (c *carrier) changeNamed(name string) (engine.Change, error) {
 	return c.r.cfg.State.Change(name)
 }
 
-// ownIncident is the incident that a step speaks of. Runs act on their own.
+// ownIncident is the incident that a step speaks of, where it is the run's own
+// alone.
 func (c *carrier) ownIncident(args map[string]engine.Value) (string, *engine.Error) {
 	id := text(args["incident"])
 	if id != c.run.Incident {
-		return "", engine.Errorf(engine.Denied, "incident %q: a run acts on its own incident, %q", id, c.run.Incident)
+		return "", engine.Errorf(engine.Denied, "incident %q: a run waits for its own incident, %q", id, c.run.Incident)
 	}
 	return id, nil
 }
 
+// exists refuses to speak of an incident that there is not.
+func (c *carrier) exists(id string) error {
+	if id == c.run.Incident {
+		return nil
+	}
+	_, err := c.r.cfg.State.Incident(id)
+	return err
+}
+
 func performGet(ctx context.Context, c *carrier, s *wire.Step, args map[string]engine.Value) (wire.Answer, verdict, error) {
-	id, refused := c.ownIncident(args)
-	if refused != nil {
-		return c.refuse(s, refused)
+	id := text(args["incident"])
+	if id == "" { // what shadow mode did not open
+		v, err := c.r.plainAttribute(engine.Incident{}, text(args["name"]))
+		return c.answer(c.describe(s), v, asStepError(err, s))
 	}
 	if ok, err := c.flush(ctx); !ok || err != nil { // it sees what the run itself did
 		return wire.Answer{}, parked, err
@@ -104,29 +115,58 @@ func performGet(ctx context.Context, c *carrier, s *wire.Step, args map[string]e
 	return c.answer(c.describe(s), v, asStepError(err, s))
 }
 
-func performIncident(_ context.Context, c *carrier, s *wire.Step, args map[string]engine.Value) (wire.Answer, verdict, error) {
-	id, refused := c.ownIncident(args)
-	if refused != nil {
-		return c.refuse(s, refused)
+func performIncident(ctx context.Context, c *carrier, s *wire.Step, args map[string]engine.Value) (wire.Answer, verdict, error) {
+	id := text(args["incident"])
+	if c.run.Mode == modeShadow && id != c.run.Incident { // other incidents are the world's
+		return c.answer(c.describe(s), nil, nil)
 	}
-	act := &record.IncidentAct{Act: strings.TrimPrefix(s.Builtin, "incident."), Incident: id, By: "run " + c.run.ID}
+	act, err := c.actOf(s, id, args)
+	if err != nil {
+		if engine.KindOf(err) == engine.Unavailable {
+			return wire.Answer{}, parked, err
+		}
+		return c.refuse(s, asStepError(err, s))
+	}
+	done := c.describe(s)
+	own, _, _ := engine.ParseID('r', c.run.ID)
+	if shard, _, _ := engine.ParseID('i', id); shard != own {
+		if ok, err := c.flush(ctx); !ok || err != nil {
+			return wire.Answer{}, parked, err
+		}
+		act.Offer = "act " + c.key(s)
+		if err := c.offer(ctx, shard, newRecord(record.IncidentChangedKind, act)); err != nil {
+			return wire.Answer{}, parked, err
+		}
+		return c.answer(done, nil, nil)
+	}
+	done.Incident = &act
+	return c.answer(done, nil, nil)
+}
+
+// actOf reads what a step does to an incident.
+func (c *carrier) actOf(s *wire.Step, id string, args map[string]engine.Value) (act record.IncidentAct, err error) {
+	if err := c.exists(id); err != nil {
+		return act, err
+	}
+	act = record.IncidentAct{Act: strings.TrimPrefix(s.Builtin, "incident."), Incident: id}
 	switch act.Act {
 	case record.ActSet:
-		if err := setFields(act, args["fields"]); err != nil {
-			return c.refuse(s, asStepError(err, s))
-		}
-		if err := c.roomForFacts(act); err != nil {
-			return c.refuse(s, asStepError(err, s))
+		if err = setFields(&act, args["fields"]); err == nil {
+			err = c.roomForFacts(&act)
 		}
 	case record.ActNote:
 		act.Text = text(args["text"])
+	case record.ActAssign:
+		act, err = c.r.assignment(id, args["person_or_team"], text(args["pick"]))
+	case record.ActEscalate:
+		act.Severity = text(args["severity"])
+		err = checkSeverity(s.Builtin, act.Severity)
 	default:
 		act.Text, act.Code = text(args["reason"]), text(args["code"])
 		act.Quiet, _ = args["quiet"].(time.Duration)
 	}
-	done := c.describe(s)
-	done.Incident = act
-	return c.answer(done, nil, nil)
+	act.By = "run " + c.run.ID
+	return act, err
 }
 
 // maxFactsBytes bounds the facts of an incident: every record about it writes
@@ -140,12 +180,19 @@ func (c *carrier) roomForFacts(act *record.IncidentAct) error {
 	if err != nil {
 		return err
 	}
-	if have := len(i.Fields) + c.facts; have+len(act.Fields) > maxFactsBytes {
-		return engine.Errorf(engine.Invalid, "incident.set: the incident has %d bytes of facts, and %d more are too many; at most %d", have, len(act.Fields), maxFactsBytes).
-			WithHint("keep a summary there; notes and steps hold the rest")
+	if err := roomForFacts(len(i.Fields)+c.facts, len(act.Fields)); err != nil {
+		return err
 	}
 	c.facts += len(act.Fields)
 	return nil
+}
+
+func roomForFacts(have, more int) error {
+	if have+more <= maxFactsBytes {
+		return nil
+	}
+	return engine.Errorf(engine.Invalid, "incident.set: the incident has %d bytes of facts, and %d more are too many; at most %d", have, more, maxFactsBytes).
+		WithHint("keep a summary there; notes and steps hold the rest")
 }
 
 func setFields(act *record.IncidentAct, v engine.Value) (err error) {

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"larkspur/engine"
-	"larkspur/engine/record"
 )
 
 // commits counts the commits that a run needs after its start.
@@ -288,44 +287,4 @@ def f(i):
 		t.Errorf("got quiet until %v, want %v", i.QuietUntil, want)
 	}
 	contains(t, "story", b.story(incident), "run r0-1 | sets zeta, alpha", "run r0-1 | seen", "run r0-1 | closes: done", "run r0-1 | reopens")
-}
-
-func TestRunsActOnTheirOwnIncident(t *testing.T) {
-	t.Parallel()
-	b := playbook(t, "def g(i):\n    pass\n\ndef f(i, other):\n    other.close('not mine')\n")
-	first, _ := b.startWith(record.EventMatched{Do: engine.Handler{File: "a.star", Name: "g"}})
-	_, run := b.startWith(record.EventMatched{Args: engine.MustEncode(map[string]engine.Value{"other": engine.IncidentRef{ID: first}})})
-	if r := b.settled(run); r.Status != engine.RunFailed || r.Error.Kind != engine.Denied {
-		t.Errorf("got %s: %s, want denied", r.Status, describe(r.Error))
-	}
-	if b.incident(first).Status != engine.IncidentOpen {
-		t.Error("another run's incident was closed")
-	}
-}
-
-func TestManyRunsAtOnce(t *testing.T) {
-	t.Parallel()
-	b := playbookWith(t, boxConfig{atOnce: 8}, "def f(i):\n    for n in range(3):\n        sim.put(str(n))\n        sim.read('r')\n    i.close('done')\n")
-	var runs []string
-	for range 60 {
-		_, run := b.start()
-		runs = append(runs, run)
-	}
-	for _, run := range runs {
-		if r := b.settled(run); r.Status != engine.RunDone {
-			t.Errorf("run %s is %s: %s", run, r.Status, describe(r.Error))
-		}
-	}
-	keys := map[string]int{}
-	for _, c := range b.world.calls {
-		keys[c.Key]++
-	}
-	if len(keys) != 60*6 || len(b.world.calls) != 60*6 {
-		t.Errorf("got %d calls of %d steps, want 360 of 360", len(b.world.calls), len(keys))
-	}
-	counts, err := b.state.Counts()
-	must(t, err)
-	if counts.OpenIncidents != 0 {
-		t.Errorf("got %d open incidents, want none", counts.OpenIncidents)
-	}
 }

@@ -157,7 +157,7 @@ func (r *Runner) Notice(notices []state.Notice) {
 
 // startsRun tells outcomes whose Run is new from those that only name one.
 func startsRun(k record.Kind) bool {
-	return k == record.EventMatchedKind || k == record.JobFiredKind || k == record.UndoRequestedKind || k == record.TimerFiredKind
+	return k == record.EventMatchedKind || k == record.IncidentOpenedKind || k == record.JobFiredKind || k == record.UndoRequestedKind || k == record.TimerFiredKind
 }
 
 func (r *Runner) enqueue(runs ...string) {

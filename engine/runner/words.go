@@ -45,7 +45,7 @@ func fallback(name, kind string, v engine.Value) engine.Param {
 
 // wordList is the one list of control words.
 func wordList() []word {
-	return []word{
+	return append(incidentsWords(), []word{
 		{sign("now", engine.Read, "The time, recorded; it never goes back."), performNow},
 		{internal(sign("parallel", engine.Read, "Begins branches that take turns.", required("branches", "int"), required("at_once", "int"))), performParallel},
 		{internal(sign("continue_as", engine.Repeatable, "Goes on in a new run, with a fresh journal.", required("fn", "any"), required("args", "dict"))), performContinue},
@@ -73,13 +73,16 @@ func wordList() []word {
 		{sign("incident.note", engine.Repeatable, "Adds a note.", required("incident", "text"), required("text", "text")), performIncident},
 		{sign("incident.close", engine.Repeatable, "Closes the incident.", required("incident", "text"), required("reason", "text"),
 			fallback("code", "text", "resolved"), p("quiet", "duration")), performIncident},
+		{sign("incident.assign", engine.Repeatable, "Gives the incident to a person, a team, or somebody of a team: pick is less-busy or random.", required("incident", "text"),
+			required("person_or_team", "person"), p("pick", "pick")), performIncident},
+		{sign("incident.escalate", engine.Repeatable, "Sets the severity.", required("incident", "text"), required("severity", "text")), performIncident},
 		{sign("incident.reopen", engine.Repeatable, "Opens the incident again.", required("incident", "text"), fallback("reason", "text", "")), performIncident},
 		{sign("incident.wait", engine.Repeatable, "Waits until the incident is assigned, touched, closed or answered; False when time is over.",
 			required("incident", "text"), required("until", "text"), p("timeout", "duration")), performAwait},
 		{internal(sign("limit.settle", engine.Repeatable, "Says what becomes of what a rule's limit holds.",
 			required("rule", "text"), required("go_on", "bool"), required("by", "text"), p("why", "text"))), performLimit},
 		{internal(sign("question.link", engine.Read, "Makes a person's link to a question.", required("question", "text"), required("person", "text"), required("revision", "int"))), performLink},
-	}
+	}...)
 }
 
 func sign(name string, class engine.Class, doc string, params ...engine.Param) engine.Signature {

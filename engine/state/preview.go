@@ -96,7 +96,7 @@ func changing(view store.Reader, r engine.Run, chain []placed) (map[string]bool,
 func ours(builtin string) bool {
 	switch builtin {
 	case "ask", "sleep", "now", "print", "change.made", "change.undo", "change.settled",
-		"incident.get", "incident.set", "incident.note", "incident.close", "incident.reopen", "incident.wait", "question.link", "people.minders":
+		"incident.get", "incident.set", "incident.note", "incident.close", "incident.reopen", "incident.assign", "incident.escalate", "incident.wait", "question.link", "people.minders":
 		return true
 	}
 	return false

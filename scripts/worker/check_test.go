@@ -97,13 +97,13 @@ rule(name = "b", when = on.webhook("b"), do = f)
 14:14: error: an incident has no nope | did you mean note?`},
 		{"incident's methods", `def f(i):
     i.cloze("x")
-    i.assign("dave")
+    i.button("dave")
     i.close()
     i.note(text = 5)
     i.set(anything = 1, event = i.event.anything)
 rule(name = "a", when = on.webhook("a"), do = f)
 `, `2:7: error: an incident has no cloze | did you mean close?
-3:7: error: an incident has no assign | this version has no i.assign yet
+3:7: error: an incident has no button | this version has no i.button yet
 4:5: error: incident.close: missing argument reason
 5:19: error: incident.note: text: got 5, want a string`},
 		{"event fields", `def f(i):

@@ -30,7 +30,7 @@ var kindNames = map[string]string{
 	"text": "a string", "int": "an int", "number": "a number", "bool": "True or False", "duration": `a duration like "5m"`,
 	"time": "a time", "list": "a list", "dict": "a dict", "secret": `secret("name")`, "connection": "the name of a connection",
 	"person": "a person", "incident": "an incident", "handler": "a function", "bytes": "bytes", "pairs": "a list or a dict", "struct": "a struct", "any": "a value",
-	"mac": "a MAC address",
+	"mac": "a MAC address", "pick": "less-busy or random",
 }
 
 // accept converts an argument of a kind; several kinds are separated by "|".
@@ -91,6 +91,8 @@ func (c *converter) acceptOne(kind string, v starlark.Value) (engine.Value, bool
 		return c.acceptHandler(v)
 	case "pairs":
 		return c.acceptPairs(v)
+	case "pick":
+		return acceptPick(v)
 	}
 	if !ok {
 		return nil, false, nil
@@ -133,6 +135,21 @@ func acceptMAC(v starlark.Value) (engine.Value, bool, error) {
 		return nil, false, engine.Errorf(engine.Invalid, "got %.60q, want a MAC address", s).WithHint("such as 02:00:00:00:00:07")
 	}
 	return s, true, nil
+}
+
+// acceptPick takes a way to pick somebody of a team.
+func acceptPick(v starlark.Value) (engine.Value, bool, error) {
+	switch s, ok := starlark.AsString(v); {
+	case !ok:
+		return nil, false, nil
+	case s == "on-duty":
+		return nil, false, engine.Errorf(engine.Invalid, "this version does not know yet who of a team is on duty").
+			WithHint("pick less-busy or random, or leave it to the team")
+	case s == "less-busy" || s == "random":
+		return s, true, nil
+	default:
+		return nil, false, engine.Errorf(engine.Invalid, "got %.60q, want less-busy, random or on-duty", s)
+	}
 }
 
 func (c *converter) acceptList(v starlark.Value) (engine.Value, bool, error) {
@@ -269,6 +286,9 @@ func (p *plainer) value(v starlark.Value, depth int) (engine.Value, error) {
 	case personValue:
 		return engine.PersonRef(v), nil
 	case *incidentValue:
+		if v.id == "" {
+			return nil, nil
+		}
 		return engine.IncidentRef{ID: v.id}, nil
 	case *viewValue:
 		return engine.Struct{Type: viewType, Fields: map[string]engine.Value{"kind": v.kind, "id": v.id}}, nil
@@ -509,6 +529,9 @@ func sortedKeys[V any](m map[string]V) []string {
 func (c *converter) fromStruct(s engine.Struct) (starlark.Value, error) {
 	if s.Type == eventType {
 		return c.newEvent(s.Fields)
+	}
+	if s.Type == openedType {
+		return c.opened(s)
 	}
 	if s.Type == viewType && c.test != nil {
 		return c.test.view(s), nil

@@ -76,6 +76,9 @@ func (env *environment) builtin(w *word) *starlark.Builtin {
 	if w.Name == "print" {
 		return starlark.NewBuiltin("print", printWord)
 	}
+	if fn := incidentsWord(w.Name); fn != nil {
+		return starlark.NewBuiltin(w.Name, fn)
+	}
 	return starlark.NewBuiltin(w.Name, func(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 		c, err := running(thread, w.Name)
 		if err != nil {

@@ -15,8 +15,10 @@ import (
 // all else is read through the step incident.get where it stands. Methods are
 // the builtins incident.X with the incident as their first argument.
 type incidentValue struct {
-	id   string
-	call *call // nil outside of a run
+	id    string
+	call  *call          // nil outside of a run
+	isNew starlark.Value // of what incidents.open returned, else nil
+	seen  *starlark.Dict // what a where is shown of it, else nil
 }
 
 var (
@@ -71,8 +73,19 @@ func (i *incidentValue) AttrNames() []string {
 
 // Attr returns an attribute, reading it where it may have changed, or a method.
 func (i *incidentValue) Attr(name string) (starlark.Value, error) {
+	if name == "id" && i.id == "" {
+		return starlark.None, nil // what shadow mode did not open
+	}
 	if name == "id" {
 		return starlark.String(i.id), nil
+	}
+	if name == "new" && i.isNew != nil {
+		return i.isNew, nil
+	}
+	if i.seen != nil && name != "id" {
+		if v, ok, err := i.seen.Get(starlark.String(name)); ok || err != nil {
+			return v, err
+		}
 	}
 	if i.call == nil {
 		return nil, engine.Errorf(engine.Script, "incident.%s: incidents are read in a run, not here", name)
