@@ -41,6 +41,8 @@ type Run struct {
 	// Sleeps are the steps that it waits in besides questions, separated by
 	// spaces: closing its incident ends them.
 	Sleeps string `json:"sleeps,omitempty"`
+	// Locks are those that it holds or waits for.
+	Locks []RunLock `json:"locks,omitempty"`
 	// Held are the steps that are held before they have begun.
 	Held  string `json:"held,omitempty"`
 	Error *Error `json:"error,omitempty"`
@@ -70,6 +72,19 @@ type Run struct {
 	Restart *Restart `json:"restart,omitempty"`
 	// Erased says that its arguments are gone.
 	Erased *Erased `json:"erased,omitempty"`
+}
+
+// RunLock is a lock that a step of a run got, or waits for.
+type RunLock struct {
+	Name  string `json:"name"`
+	Shard uint16 `json:"shard,omitempty"` // that it belongs to
+	Step  string `json:"step"`            // PATH/N
+	Token string `json:"token"`           // names the hold
+	Waits bool   `json:"waits,omitempty"` // it does not hold it yet
+	// Again: the run was restarted behind the step, and takes it before it goes on.
+	Again bool `json:"again,omitempty"`
+	// Place is where it stands in a queue of its own shard.
+	Place uint64 `json:"place,omitempty"`
 }
 
 // Branch is a generation of a run that a restart left.

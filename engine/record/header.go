@@ -220,7 +220,8 @@ const (
 	IncidentChangedKind Kind = 60
 	IncidentOpenedKind  Kind = 61
 
-	StateSetKind Kind = 70
+	StateSetKind    Kind = 70
+	LockChangedKind Kind = 71
 
 	BrakeSetKind  Kind = 80
 	ClockHeldKind Kind = 81
@@ -234,7 +235,7 @@ var kindNames = map[Kind]string{
 	RunEndedKind: "run_ended", WorkerDiedKind: "worker_died", StepDoubtedKind: "step_doubted", StepResolvedKind: "step_resolved", RunRestartedKind: "run_restarted",
 	QuestionAnsweredKind: "question_answered",
 	TimerFiredKind:       "timer_fired", UndoRequestedKind: "undo_requested", IncidentChangedKind: "incident_changed", IncidentOpenedKind: "incident_opened",
-	StateSetKind: "state_set", BrakeSetKind: "brake_set", ClockHeldKind: "clock_held",
+	StateSetKind: "state_set", BrakeSetKind: "brake_set", ClockHeldKind: "clock_held", LockChangedKind: "lock_changed",
 }
 
 // String returns the kind's name as pages and exports write it.

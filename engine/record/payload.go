@@ -188,9 +188,11 @@ type StepStarted struct {
 	Generation int    `json:"generation"`
 	Hash       string `json:"hash"`
 	// Limited: Until is the end of an attempt's timeout, not of the sleep.
-	Limited bool   `json:"limited,omitempty"`
-	Number  int    `json:"n"`
-	Path    string `json:"path,omitempty"`
+	Limited bool `json:"limited,omitempty"`
+	// Lock is the lock that it waits for.
+	Lock   *Lock  `json:"lock,omitempty"`
+	Number int    `json:"n"`
+	Path   string `json:"path,omitempty"`
 	// Question is what an ask asks; it opens with the step.
 	Question *Question `json:"question,omitempty"`
 	Run      string    `json:"run"`
@@ -466,6 +468,32 @@ type StateSet struct {
 	Value      engine.Data `json:"value,omitempty"`
 }
 
+// Lock names a lock, and the shard that it belongs to.
+type Lock struct {
+	Name  string `json:"name"`
+	Shard uint16 `json:"shard,omitempty"`
+}
+
+// Acts on a lock.
+const (
+	LockTake    = "take"    // in the lock's shard: a run wants it
+	LockFree    = "free"    // in the lock's shard: a run of another one gave it up
+	LockGrant   = "grant"   // in the run's shard: it has what it waited for in another one
+	LockRelease = "release" // in the run's shard: a step gives it up
+	LockAwaited = "awaited" // in the run's shard: what was held before a restart is not to be had yet
+)
+
+// LockChanged is a step of a lock's life. Locks and runs know each other by ids and
+// tokens alone: there is nothing in it to erase.
+type LockChanged struct {
+	Act        string `json:"act"`
+	Generation int    `json:"generation,omitempty"`
+	Name       string `json:"name,omitempty"`
+	Run        string `json:"run"`
+	Step       string `json:"step,omitempty"` // PATH/N, that took it
+	Token      string `json:"token,omitempty"`
+}
+
 // Outcome is what became of a record: applied, or no effect and why, and what
 // it made. It is computed once and recorded.
 type Outcome struct {
@@ -475,6 +503,7 @@ type Outcome struct {
 	Changes   []string `json:"changes,omitempty"` // to be taken back, the newest first
 	Event     string   `json:"event,omitempty"`
 	Incident  string   `json:"incident,omitempty"`
+	Locks     []string `json:"locks,omitempty"`  // of which another shard is to be told
 	Picked    int      `json:"picked,omitempty"` // of an assign: whom of Among, from 1
 	Question  string   `json:"question,omitempty"`
 	Questions []string `json:"questions,omitempty"` // withdrawn by it

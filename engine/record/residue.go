@@ -47,7 +47,7 @@ func of[P any](left func(P) P, said func(*P, string)) residue {
 // test fails.
 func residues(k Kind) (r residue, known bool) {
 	switch k {
-	case EpochOpenedKind, BundleActivatedKind, ErasedKind, EventRoutedKind, TimerFiredKind:
+	case EpochOpenedKind, BundleActivatedKind, ErasedKind, EventRoutedKind, TimerFiredKind, LockChangedKind:
 		return residue{}, true // they hold nothing of anybody, or are the proof of others
 	case LoggedInKind:
 		return of(func(p LoggedIn) LoggedIn { return LoggedIn{How: p.How} }, func(p *LoggedIn, s string) { p.Who = s }), true
@@ -157,7 +157,7 @@ func leftOfJob(p JobFired) JobFired {
 
 func leftOfStarted(p StepStarted) StepStarted {
 	return StepStarted{
-		At: p.At, Await: p.Await, Builtin: p.Builtin, Class: p.Class, Effect: p.Effect, Generation: p.Generation, Limited: p.Limited, Number: p.Number,
+		At: p.At, Await: p.Await, Builtin: p.Builtin, Class: p.Class, Effect: p.Effect, Generation: p.Generation, Limited: p.Limited, Lock: p.Lock, Number: p.Number,
 		Path: p.Path, Question: leftOfQuestion(p.Question), Run: p.Run, Until: p.Until, Version: p.Version,
 	}
 }

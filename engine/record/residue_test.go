@@ -23,7 +23,7 @@ var kinds = map[record.Kind]any{
 	record.WorkerDiedKind: record.WorkerDied{}, record.QuestionAnsweredKind: record.QuestionAnswered{},
 	record.RunRestartedKind: record.RunRestarted{}, record.StepDoubtedKind: record.StepDoubted{}, record.StepResolvedKind: record.StepResolved{},
 	record.TimerFiredKind: record.TimerFired{}, record.UndoRequestedKind: record.UndoRequested{}, record.IncidentChangedKind: record.IncidentAct{},
-	record.IncidentOpenedKind: record.IncidentOpened{}, record.StateSetKind: record.StateSet{}, record.BrakeSetKind: record.BrakeSet{}, record.ClockHeldKind: record.ClockHeld{},
+	record.IncidentOpenedKind: record.IncidentOpened{}, record.StateSetKind: record.StateSet{}, record.BrakeSetKind: record.BrakeSet{}, record.ClockHeldKind: record.ClockHeld{}, record.LockChangedKind: record.LockChanged{},
 }
 
 // stays names every text of a payload that an erasure leaves, by its path; of
@@ -37,7 +37,7 @@ var stays = map[record.Kind]string{
 	record.EventSeenKind:        "cursor kind logsource.category logsource.product logsource.service source",
 	record.EventMatchedKind:     "bundle commit do.file do.name event event_kind mode on_attach.file on_attach.name on_failure rule severity source team type visible",
 	record.JobFiredKind:         "bundle commit do.file do.name job mode offer",
-	record.StepStartedKind:      "at await builtin class path question.proof run",
+	record.StepStartedKind:      "at await builtin class lock.name path question.proof run",
 	record.StepDoneKind:         "at builtin change.inverse change.undo.file change.undo.name class error.at error.cause error.kind incident.act incident.incident incident.severity incident.team link.question link.token path run settled.change starts.handler.file starts.handler.name starts.purpose undo",
 	record.RunParkedKind:        "path run steps",
 	record.RunEndedKind:         "error.at error.cause error.kind run status",

@@ -60,10 +60,20 @@ const (
 // what is projected from it fit a transaction.
 const maxArgsBytes = 64 << 10
 
+// errAwaitsLock is why a run does not begin yet that was restarted while others hold
+// its locks.
+var errAwaitsLock = errors.New("it waits for a lock that it held")
+
 // begin loads what the worker needs.
 func (c *carrier) begin(ctx context.Context) (wire.Run, error) {
 	if err := c.r.bundle(ctx, c.run.Bundle); err != nil {
 		return wire.Run{}, err
+	}
+	switch ready, err := c.retake(ctx); {
+	case err != nil:
+		return wire.Run{}, err
+	case !ready:
+		return wire.Run{}, errAwaitsLock
 	}
 	journal, err := c.journal(ctx)
 	if err != nil {

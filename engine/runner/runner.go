@@ -81,6 +81,7 @@ type Runner struct {
 
 	released chan struct{} // has room for one: the brake was let go
 	clock    sync.Mutex    // held while the clock is looked at, held or let go
+	passed   chan struct{} // has room for one: another shard is to hear of a lock
 }
 
 // turn is the carrying of one run.
@@ -100,7 +101,7 @@ func New(cfg Config) *Runner {
 	if cfg.MaxSteps == 0 {
 		cfg.MaxSteps = defaultMaxSteps
 	}
-	r := &Runner{cfg: cfg, carried: map[string]*turn{}, released: make(chan struct{}, 1)}
+	r := &Runner{cfg: cfg, carried: map[string]*turn{}, released: make(chan struct{}, 1), passed: make(chan struct{}, 1)}
 	r.more = sync.NewCond(&r.mu)
 	return r
 }
@@ -126,6 +127,7 @@ func (r *Runner) Run(ctx context.Context) error {
 		tasks.Go(func() { r.watchClock(ctx) })
 	}
 	tasks.Go(func() { r.releaseHeld(ctx) })
+	tasks.Go(func() { r.tellLocks(ctx) })
 	tasks.Wait()
 	return nil
 }
@@ -151,6 +153,12 @@ func (r *Runner) Notice(notices []state.Notice) {
 		r.enqueue(n.Outcome.Woken...)
 		if n.Outcome.Timer != "" || n.Kind == record.ClockHeldKind {
 			r.wakeTimers()
+		}
+		if len(n.Outcome.Locks) > 0 {
+			select {
+			case r.passed <- struct{}{}:
+			default:
+			}
 		}
 	}
 }
@@ -265,7 +273,7 @@ func (r *Runner) carry(ctx context.Context, id string) (again bool, err error) {
 	c := &carrier{r: r, run: run, started: map[string]engine.Step{}, outside: map[string]waiting{}}
 	defer c.forget()
 	start, err := c.begin(ctx)
-	if errors.Is(err, errInDoubt) {
+	if errors.Is(err, errInDoubt) || errors.Is(err, errAwaitsLock) {
 		return false, nil
 	}
 	if err != nil {

@@ -14,6 +14,9 @@ func (r *Runner) Settle(ctx context.Context, carried func(run string) error) (ne
 		if next, err = r.fireDue(ctx); err != nil {
 			return time.Time{}, err
 		}
+		if err := r.settleLocks(ctx); err != nil {
+			return time.Time{}, err
+		}
 		turns, err := r.turns(ctx, carried)
 		if err != nil {
 			return time.Time{}, err

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"larkspur/engine"
+	"larkspur/engine/ledger"
 	"larkspur/engine/record"
 	"larkspur/engine/wire"
 )
@@ -61,6 +62,8 @@ func wordList() []word {
 			required("to", "person|list"), required("question", "text"), p("choices", "pairs"), p("fields", "list"), p("details", "list"),
 			p("timeout", "duration"), p("default", "text"), fallback("why", "bool", false), p("proof", "text")), performAsk},
 		{sign("sleep", engine.Repeatable, "Waits, without memory.", p("duration", "duration"), p("until", "time")), performSleep},
+		{sign("lock", engine.Repeatable, "Waits until nobody else holds the lock, and holds it until release() or the run's end.", required("name", "text"), p("timeout", "duration")), performLock},
+		{internal(sign("lock.release", engine.Repeatable, "Gives a lock up.", required("step", "text"))), performRelease},
 		{internal(sign("change.made", engine.Repeatable, "Puts a change in force.",
 			required("title", "text"), required("undo", "any"), required("args", "dict"), p("done", "any"), p("expires", "duration|time"), p("why", "text"))), performChange},
 		{internal(sign("change.undo", engine.Repeatable, "Takes back the change that a step made.", required("change", "text"))), performUndo},
@@ -144,8 +147,9 @@ func (c *carrier) after(v engine.Value) (until time.Time) {
 
 // wait starts a step that ends from outside, and parks the run in it, or has its
 // branch wait while others go on. Where somebody else closed the incident, the step
-// ends with its start, and the run takes another turn.
-func (c *carrier) wait(ctx context.Context, s *wire.Step, start record.StepStarted, what string) (wire.Answer, verdict, error) {
+// ends with its start, and the run takes another turn. The start is written in one
+// frame with the records that go with it.
+func (c *carrier) wait(ctx context.Context, s *wire.Step, start record.StepStarted, what string, with ...ledger.New) (wire.Answer, verdict, error) {
 	id := engine.StepID(s.Path, s.Number)
 	c.outside[id] = waiting{s, what}
 	if _, again := c.started[id]; again {
@@ -156,6 +160,9 @@ func (c *carrier) wait(ctx context.Context, s *wire.Step, start record.StepStart
 		return wire.Answer{}, v, err
 	}
 	c.hold(newRecord(record.StepStartedKind, start))
+	for _, n := range with {
+		c.hold(n)
+	}
 	if mayEndAtOnce(start) {
 		if ended, v, err := c.soon(ctx, id); ended {
 			return wire.Answer{}, v, err

@@ -64,6 +64,8 @@ var attacks = []attack{
 
 	refused("while", "def f():\n    while True:\n        pass\n", script, "limit", "interpreter steps"),
 	refused("recursion", "def f(n = 0):\n    return f(n + 1)\n", script, "limit", "calls nested deeper"),
+	refused("holds a lock", "def f():\n    lock('printer')\n    while True:\n        pass\n", script, "limit", "interpreter steps"),
+	died("holds a lock and all memory", "def f():\n    lock('printer')\n    n = 1000000000\n    return len([0] * n)\n", "4", memory),
 	refused("a million steps", "def f():\n    for _ in range(1000000):\n        now()\n", script, "limit", "a run may have 10000"),
 	refused("print for ever", "def f():\n    while True:\n        print('x')\n", script, "limit", "a run may have 10000"),
 	refused("regexp", "def f():\n    return re.search('(a|b)*' * 170000, 'ab' * 1000)\n", script, "limit", "a pattern of 1020000 bytes"),
@@ -85,7 +87,7 @@ func TestAttacks(t *testing.T) {
 		c.Silence, c.Hello.MaxTicks = 2*time.Second, 4_000_000
 		c.Hello.Signatures = append(c.Hello.Signatures, engine.Signature{
 			Name: "note", Class: engine.Read, Version: 1, Positional: 1, Params: []engine.Param{{Name: "x", Kind: "any"}},
-		})
+		}, engine.Signature{Name: "lock", Class: engine.Repeatable, Version: 1, Positional: 1, Params: []engine.Param{{Name: "name", Kind: "text"}}})
 	})
 	calm := load(t, p, threeGets)
 	for _, a := range attacks {

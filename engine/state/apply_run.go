@@ -87,7 +87,7 @@ func decideStarted(t *tx, p record.StepStarted) record.Outcome {
 		return o
 	}
 	o := record.Outcome{Applied: true, Run: p.Run}
-	if p.Await != "" && t.isThere(r, p.Await) {
+	if t.isThere(r, p) {
 		o.Action, o.Woken = atOnce, []string{p.Run}
 		return o
 	}
@@ -111,7 +111,7 @@ const endedByClose = "closed"
 
 // waits tells the steps that end from outside.
 func waits(p record.StepStarted) bool {
-	return p.Question != nil || !p.Until.IsZero() || p.Await != ""
+	return p.Question != nil || !p.Until.IsZero() || p.Await != "" || p.Lock != nil
 }
 
 // closedOutside reports whether somebody else than the run closed its incident.
@@ -141,6 +141,10 @@ func applyStarted(t *tx, p record.StepStarted, o record.Outcome) {
 	r, _ := t.run(p.Run)
 	if via := endedWithIts(o.Action); via != viaNothing {
 		t.putStep(p.Run, p.Generation, p.Path, p.Number, stepEntry{Started: t.rec + 1, Done: t.rec + 1, Via: via})
+		if p.Lock != nil && via == viaCame {
+			t.wantLock(&r, p, true)
+			t.putRun(r, r.Status)
+		}
 		return
 	}
 	if o.Action != "" {
@@ -166,14 +170,17 @@ func applyStarted(t *tx, p record.StepStarted, o record.Outcome) {
 	if !p.Until.IsZero() {
 		t.setTimer(engine.Timer{ID: o.Timer, Due: p.Until, For: timerFor(p), Target: p.Run, Step: step})
 	}
-	if !p.Until.IsZero() || p.Await != "" {
+	if p.Lock != nil {
+		t.wantLock(&r, p, false)
+	}
+	if !p.Until.IsZero() || p.Await != "" || p.Lock != nil {
 		r.Sleeps = with(r.Sleeps, step)
 		t.putRun(r, r.Status)
 	}
 	if p.Question != nil {
 		t.openQuestion(r, step, p.Question, o)
 	}
-	if o.Timer != "" || p.Question != nil || p.Await != "" {
+	if (o.Timer != "" || p.Question != nil || p.Await != "") && p.Lock == nil { // of a lock its queue tells
 		t.tell(r.Incident) // others are told by their results
 	}
 }
@@ -400,6 +407,9 @@ func decideEnded(t *tx, p record.RunEnded) record.Outcome {
 	if p.Status != engine.RunInDoubt && (p.Status != engine.RunDone || r.Sleeps != "" || r.Held != "") { // one that is done has no branches left
 		stopsWaiting(t, r, &o)
 	}
+	if p.Status != engine.RunInDoubt {
+		t.givesUp(&o, r, 0)
+	}
 	switch {
 	case r.Purpose == PurposeUndo:
 		t.decideTakenBack(r, p.Status, &o)
@@ -413,7 +423,10 @@ func decideEnded(t *tx, p record.RunEnded) record.Outcome {
 
 func applyEnded(t *tx, p record.RunEnded, o record.Outcome) {
 	r, _ := t.run(p.Run)
-	t.endRun(t.stopWaiting(r, o), p.Status, p.Error, o)
+	if r = t.stopWaiting(r, o); p.Status != engine.RunInDoubt {
+		r = t.giveUp(r, 0)
+	}
+	t.endRun(r, p.Status, p.Error, o)
 	if len(o.Changes) > 0 && r.Purpose != PurposeUndo {
 		t.undoFailed(p.Run, o)
 	}
@@ -446,6 +459,7 @@ func decideDied(t *tx, p record.WorkerDied) record.Outcome {
 	if r.Deaths+1 >= maxDeaths {
 		o.Action, o.Woken = engine.RunQuarantined, t.after(p.Run, engine.RunQuarantined)
 		stopsWaiting(t, r, &o)
+		t.givesUp(&o, r, 0)
 		if tellsOfQuarantine(r) {
 			o.Runs = t.ids('r', 1)
 		}
@@ -460,7 +474,7 @@ func applyDied(t *tx, p record.WorkerDied, o record.Outcome) {
 		t.putRun(r, r.Status)
 		return
 	}
-	t.endRun(t.stopWaiting(r, o), engine.RunQuarantined, &engine.Error{
+	t.endRun(t.giveUp(t.stopWaiting(r, o), 0), engine.RunQuarantined, &engine.Error{
 		Kind: engine.Script, Cause: p.Cause, At: p.At, Message: "the run ended three workers and is stopped: " + p.Why,
 		Hint: "look for a value that grows without bound at the place shown; save the script, then restart the run",
 	}, o)

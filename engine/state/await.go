@@ -42,16 +42,19 @@ const waitTimer = "wait"
 
 // timerFor is what the timer of a step is for.
 func timerFor(p record.StepStarted) string {
-	if p.Await != "" {
+	if p.Await != "" || p.Lock != nil {
 		return waitTimer
 	}
 	return "sleep"
 }
 
-// isThere says whether what an i.wait waits for is there when it begins.
-func (t *tx) isThere(r engine.Run, await string) bool {
+// isThere says whether what a step waits for is there when it begins.
+func (t *tx) isThere(r engine.Run, p record.StepStarted) bool {
+	if p.Lock != nil {
+		return holds(r, p.Lock.Name)
+	}
 	i, ok := t.incident(r.Incident)
-	switch await {
+	switch p.Await {
 	case AwaitAssigned:
 		return ok && i.Owner != ""
 	case AwaitClosed:

@@ -63,6 +63,9 @@ const (
 	classBrake      = 'B' // shard → engine.Brake
 	classAwait      = 'A' // shard, incident, run, step → what an i.wait waits for
 	classClock      = 'N' // shard → engine.ClockHold
+	classLock       = 'G' // shard, hash of name → a lock that is held
+	classLockQueue  = 'U' // shard, hash of name, record → who waits for it
+	classHeld       = 'V' // shard, run, step → a lock that the step got
 	classPace       = 'P' // shard, hash of rule → times of its last effects, and who is asked (max_changes)
 )
 
@@ -73,6 +76,7 @@ var classes = []byte{
 	classChange, classInForce, classChangeOf, classMade, classJob, classRule, classBundle, classCursor, classTerm, classWord, classHit,
 	classTally, classTallyFrom, classHidden,
 	classAttached, classAfter, classKept, classErasure, classErasureOf, classBrake, classPace, classAwait, classClock,
+	classLock, classLockQueue, classHeld,
 }
 
 func key(class byte, shard uint16) []byte {

@@ -126,10 +126,17 @@ func ofIncident[T any](l listing[T], index byte, incident string) (listing[T], e
 
 // Runs lists runs.
 func (s *State) Runs(f engine.RunFilter, cursor string, limit int) (_ []engine.Run, _ string, err error) {
+	of := loaded(classRun, func(r engine.Run) time.Time { return r.Started }, func(r engine.Run) bool {
+		return match(f.Status, r.Status) && match(f.Rule, r.Rule)
+	})
 	l := listing[engine.Run]{
-		load: loaded(classRun, func(r engine.Run) time.Time { return r.Started }, func(r engine.Run) bool {
-			return match(f.Status, r.Status) && match(f.Rule, r.Rule)
-		}),
+		load: func(view store.Reader, shard uint16, n uint64) (engine.Run, time.Time, bool) {
+			r, at, ok := of(view, shard, n)
+			if ok {
+				sayHolders(view, &r)
+			}
+			return r, at, ok
+		},
 		seekers: func(r store.Reader, shard uint16) []seeker {
 			list := wanted(r, classRun, shard, want{byRule, f.Rule})
 			return orAll(r, classRun, shard, byState(r, classRun, classReady, shard, f.Status, engine.RunRunning, list))

@@ -114,6 +114,8 @@ func verbs(k record.Kind) (verb, bool) {
 		return verbOf(decideUndo, applyUndo), true
 	case record.StateSetKind:
 		return verbOf(decideSet, applySet), true
+	case record.LockChangedKind:
+		return verbOf(decideLock, applyLock), true
 	case record.IncidentChangedKind:
 		return verbOf(decideIncident, applyIncident), true
 	case record.IncidentOpenedKind:

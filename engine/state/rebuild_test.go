@@ -22,8 +22,9 @@ type workload struct {
 	ids   map[byte][]string // by letter, what outcomes named
 	seen  map[record.Kind]int
 
-	begun   record.StepStarted // the last one
-	doubted record.StepDoubted // the last one, until it is resolved
+	begun   record.StepStarted   // the last one
+	wants   []record.StepStarted // steps that want a lock
+	doubted record.StepDoubted   // the last one, until it is resolved
 }
 
 func (w *workload) id(letter byte) string {
@@ -136,7 +137,10 @@ func (w *workload) opened() ledger.New {
 func (w *workload) started() ledger.New {
 	run := w.id('r')
 	s := record.StepStarted{Run: run, Generation: w.generation(run), Path: w.pick("", "", "a/b"), Number: 1 + w.rnd.IntN(8), Builtin: "x", Class: engine.Once, At: "a.star:1:1", Effect: w.often(2)}
-	switch w.rnd.IntN(5) {
+	switch w.rnd.IntN(6) {
+	case 3:
+		s.Lock = &record.Lock{Name: w.pick("printer", "door"), Shard: w.shard}
+		w.wants = append(w.wants, s)
 	case 2:
 		if s.Await = w.pick("assigned", "touched", "closed", "answered"); w.often(2) {
 			s.Until = w.b.clock.now.Add(time.Hour)
@@ -256,7 +260,11 @@ func (w *workload) resolution() ledger.New {
 }
 
 func (w *workload) fromOutside() ledger.New {
-	switch w.rnd.IntN(6) {
+	switch w.rnd.IntN(8) {
+	case 7:
+		return w.rare()
+	case 6:
+		return w.lock()
 	case 5:
 		return w.memory()
 	case 4:
@@ -289,6 +297,23 @@ func (w *workload) clock() ledger.New {
 		return rec(record.ClockHeldKind, record.ClockHeld{On: true, From: now, To: now.AddDate(10, 0, 0), Why: "it jumped"})
 	}
 	return rec(record.ClockHeldKind, record.ClockHeld{By: "dave", How: engine.ClockAccepted, From: now, To: now})
+}
+
+// lock takes, releases or passes on what some step wanted.
+func (w *workload) lock() ledger.New {
+	if len(w.wants) == 0 {
+		return w.started()
+	}
+	s := w.wants[max(0, len(w.wants)-1-w.rnd.IntN(6))]
+	step := engine.StepID(s.Path, s.Number)
+	p := record.LockChanged{
+		Act: w.pick(record.LockTake, record.LockTake, record.LockRelease, record.LockFree, record.LockGrant, record.LockAwaited), Generation: s.Generation,
+		Name: s.Lock.Name, Run: s.Run, Step: step, Token: fmt.Sprint(s.Run, "/", s.Generation, "/", step),
+	}
+	if p.Act == record.LockTake && w.rnd.IntN(4) == 0 {
+		p.Run = engine.FormatID('r', w.shard+1, 1) // of another shard
+	}
+	return rec(record.LockChangedKind, p)
 }
 
 func (w *workload) rare() ledger.New {

@@ -51,10 +51,11 @@ func decideRestarted(t *tx, p record.RunRestarted) record.Outcome {
 			o.Questions = append(o.Questions, q.ID)
 		}
 	}
+	t.givesUp(&o, r, o.Until)
 	if o.Changes = changesSince(t, r, o.Until); len(o.Changes) > 0 {
 		o.Runs = t.ids('r', 1)
 	} else {
-		o.Woken = t.wokenBy(p.Run, p.Number == 0)
+		o.Woken = append(o.Woken, t.wokenBy(p.Run, p.Number == 0)...)
 	}
 	return o
 }
@@ -77,7 +78,7 @@ func applyRestarted(t *tx, p record.RunRestarted, o record.Outcome) {
 	if p.Number > 0 {
 		rs.Step = engine.StepID(p.Path, p.Number)
 	}
-	r = t.stopWaiting(r, o)
+	r = t.giveUp(t.stopWaiting(r, o), o.Until)
 	for _, s := range chainOf(t, r, r.Generation) {
 		if s.began() >= o.Until && !s.ended() {
 			t.clearTimer(r.ID, s.id())
@@ -188,6 +189,7 @@ func (t *tx) cut(r engine.Run, rs engine.Restart, before string) {
 	}
 	r.Generation++
 	r.Bundle, r.Commit, r.Error, r.Ended = rs.Bundle, rs.Commit, nil, time.Time{}
+	t.retake(&r, rs.Until)
 	r.Status, r.Doubts = engine.RunRunning, t.doubtsOf(r)
 	if r.Doubts > 0 {
 		r.Status, r.Error = engine.RunInDoubt, doubts(r.Doubts, nil)
@@ -214,6 +216,7 @@ func (t *tx) decideTakenBack(r engine.Run, status string, o *record.Outcome) {
 	case !ok || parent.Restart == nil || parent.Restart.UndoRun != r.ID:
 	case status != engine.RunDone:
 		o.Woken = append(o.Woken, t.after(parent.ID, engine.RunFailed)...)
+		t.givesUp(o, parent, 0)
 	case len(parent.Restart.Left) > 0:
 		o.Changes, o.Runs = parent.Restart.Left, t.ids('r', 1)
 	default:
@@ -242,6 +245,7 @@ func (t *tx) goOn(r engine.Run, o record.Outcome) {
 		for _, id := range rs.Left {
 			t.release(id, rs.UndoRun, "what was changed after it could not be taken back")
 		}
+		parent = t.giveUp(parent, 0)
 		before := parent.Status
 		parent.Restart, parent.Status, parent.Waits, parent.Ended = nil, engine.RunFailed, "", t.now
 		parent.Error = stoppedBy(rs, r)

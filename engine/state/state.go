@@ -55,8 +55,14 @@ func (s *State) Incident(id string) (engine.Incident, error) {
 }
 
 // Run returns one run.
-func (s *State) Run(id string) (engine.Run, error) {
-	return lookup[engine.Run](s, classRun, 'r', id, "run")
+func (s *State) Run(id string) (r engine.Run, err error) {
+	defer guard(&err)
+	if r, err = lookup[engine.Run](s, classRun, 'r', id, "run"); err == nil && len(r.Locks) > 0 {
+		view := s.view()
+		defer view.Close()
+		sayHolders(view, &r)
+	}
+	return r, err
 }
 
 // Question returns one question.

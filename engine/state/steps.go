@@ -164,6 +164,8 @@ func fillResult(r store.Reader, blobs *store.Blobs, shard uint16, e stepEntry, s
 		return fillTimeout(started, step)
 	case viaCame:
 		return fillCame(started, step)
+	case viaCycle:
+		return fillCycle(rec, started, step)
 	case viaHappened, viaSkipped, viaDropped:
 		return fillResolved(rec, e, step)
 	case viaGiven:
@@ -239,15 +241,39 @@ func fillTimeout(started *record.StepStarted, step *engine.Step) (err error) {
 
 // fillLate gives a step what it returns when its time is over.
 func fillLate(started *record.StepStarted, step *engine.Step) (err error) {
-	if started.Await != "" {
+	switch {
+	case started.Await != "":
 		step.Result, err = engine.Encode(false)
+	case started.Lock != nil:
+		step.Status = engine.StepFailed
+		step.Error = &engine.Error{Kind: engine.Timeout, Message: sayLock(started.Lock.Name) + ": it was not free in time"}
 	}
 	return err
 }
 
 // fillCame gives a step what it returns when what it waited for came.
 func fillCame(started *record.StepStarted, step *engine.Step) (err error) {
-	step.Result, err = engine.Encode(true)
+	if started.Lock == nil {
+		step.Result, err = engine.Encode(true)
+		return err
+	}
+	step.Result, err = engine.Encode(LockValue(started.Lock.Name, engine.StepID(step.Path, step.Number)))
+	return err
+}
+
+// LockValue is what lock returns: the step that took it names it.
+func LockValue(name, step string) engine.Value {
+	return engine.Struct{Type: "lock", Fields: map[string]engine.Value{"name": name, "step": step}}
+}
+
+// fillCycle says how the run would wait for itself.
+func fillCycle(rec ledger.Record, started *record.StepStarted, step *engine.Step) error {
+	o, err := record.Unmarshal[record.Outcome](rec.Outcome)
+	step.Status = engine.StepFailed
+	step.Error = &engine.Error{
+		Kind: engine.Conflict, Message: sayLock(started.Lock.Name) + ": " + o.Why + ": neither would go on",
+		Hint: "take locks in the same order everywhere, or release one before you ask for the next",
+	}
 	return err
 }
 

@@ -46,6 +46,7 @@ func (t *tx) stopWaiting(r engine.Run, o record.Outcome) engine.Run {
 	for _, step := range o.Steps {
 		t.clearTimer(r.ID, step)
 		t.stopAwaiting(r, step)
+		t.stopWanting(&r, step)
 		r.Sleeps, r.Held = without(r.Sleeps, step), without(r.Held, step)
 		path, n, _ := engine.ParseStepID(step)
 		if e, found := t.place(r, path, n); found && !e.ended() {

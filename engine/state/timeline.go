@@ -76,6 +76,10 @@ func describe(r store.Reader, rec ledger.Record, e *engine.TimelineEntry) error 
 		return tell(rec, e, func(p record.UndoRequested) {
 			e.By, e.Run, e.Text = p.By, o.Run, "takes back "+changeTitle(r, p.Change)+because(p.Why)
 		})
+	case record.LockChangedKind:
+		return tell(rec, e, func(p record.LockChanged) {
+			e.By, e.Run, e.Step, e.Text = "run "+p.Run, p.Run, p.Step, "waits for "+sayLock(p.Name)
+		})
 	case record.IncidentChangedKind:
 		return tell(rec, e, func(p record.IncidentAct) { tellAct(p, o, e) })
 	case record.IncidentOpenedKind:

@@ -334,6 +334,7 @@ const (
 	viaTimer   = 't' // timer_fired
 	viaClosed  = 'c' // the incident was closed from outside
 	viaCame    = 'w' // what it waited for came
+	viaCycle   = 'y' // the lock that it wants waits for what its run holds
 
 	// Of a step that was in doubt, see Note.
 	viaDoubt    = 'u' // not ended: nobody knows
@@ -423,6 +424,7 @@ func (t *tx) endStep(run, stepID string, via byte) {
 	e.Done, e.Via = t.rec+1, via
 	t.keep(run, e)
 	t.stopAwaiting(r, stepID)
+	t.stopWanting(&r, stepID)
 	before := r.Status
 	wake(&r)
 	r.Sleeps, r.Held = without(r.Sleeps, stepID), without(r.Held, stepID)

@@ -549,6 +549,8 @@ func (c *converter) fromStruct(s engine.Struct) (starlark.Value, error) {
 		return pure.NewStruct(s.Type, fields, starlark.NewBuiltin("json", responseJSON)), nil
 	case changeType:
 		return pure.NewStruct(s.Type, fields, starlark.NewBuiltin("undo", changeUndo)), nil
+	case lockType:
+		return pure.NewStruct(s.Type, fields, starlark.NewBuiltin("release", lockRelease)), nil
 	}
 	return pure.NewStruct(s.Type, fields), nil
 }

@@ -265,6 +265,7 @@ func (r *run) play() {
 	r.append(r.shard, rec(record.StateSetKind, record.StateSet{
 		Expires: r.clock.Now().Add(time.Hour), Generation: 1, Key: fmt.Sprint("key", r.rng.IntN(5)), Run: r.id, Value: r.data(),
 	}), r.done(record.StepDone{Builtin: "state.set"}))
+	r.lock()
 	if r.chance(3) {
 		r.one(r.shard, record.WorkerDiedKind, record.WorkerDied{Generation: 1, Run: r.id, Why: "killed"})
 	}
@@ -286,6 +287,18 @@ func (r *run) play() {
 		r.one(r.shard, record.RunRestartedKind, record.RunRestarted{Bundle: "b1", By: "dave", Generation: 1, How: "page", Run: r.id, Why: r.text()})
 	}
 	r.act([]string{record.ActNote, record.ActReopen, record.ActClose}[r.rng.IntN(3)])
+}
+
+// lock takes a lock, perhaps from a queue, and gives it up, or has its end do so.
+func (r *run) lock() {
+	name := fmt.Sprint("lock", r.rng.IntN(3))
+	want := r.started(record.StepStarted{Builtin: "lock", Class: engine.Repeatable, Lock: &record.Lock{Name: name, Shard: r.shard}})
+	change := record.LockChanged{Act: record.LockTake, Generation: 1, Name: name, Run: r.id, Step: fmt.Sprint(r.n), Token: fmt.Sprint(r.id, "/1/", r.n)}
+	r.append(r.shard, want, rec(record.LockChangedKind, change))
+	if r.chance(2) {
+		change.Act = record.LockRelease
+		r.append(r.shard, r.done(record.StepDone{Builtin: "lock.release"}), rec(record.LockChangedKind, change))
+	}
 }
 
 func (r *run) done(p record.StepDone) ledger.New {
