@@ -109,7 +109,7 @@ func (b *box) noLocks() {
 	b.t.Helper()
 	b.bell.until(b.t, "no lock is held", func() bool {
 		for key := range b.projections() {
-			if key[0] == 'G' || key[0] == 'U' {
+			if key[0] == 'G' || key[0] == '0' {
 				return false
 			}
 		}

@@ -64,7 +64,7 @@ const (
 	classAwait      = 'A' // shard, incident, run, step → what an i.wait waits for
 	classClock      = 'N' // shard → engine.ClockHold
 	classLock       = 'G' // shard, hash of name → a lock that is held
-	classLockQueue  = 'U' // shard, hash of name, record → who waits for it
+	classLockQueue  = '0' // shard, hash of name, record → who waits for it
 	classHeld       = 'V' // shard, run, step → a lock that the step got
 	classPace       = 'P' // shard, hash of rule → times of its last effects, and who is asked (max_changes)
 )
