@@ -128,6 +128,47 @@ func TestRestartWithAnotherAnswer(t *testing.T) {
 	b.rebuilds()
 }
 
+// TestRestartInTheMiddleOfAChange: a step of do, or the one that puts the change
+// in force, leaves all of do, or what was taken back would be listed as in force.
+func TestRestartInTheMiddleOfAChange(t *testing.T) {
+	t.Parallel()
+	const lamp = `
+def on(n):
+    sim.tag("plug in")
+    sim.tag("on " + n)
+    return n
+
+def off(done, n):
+    sim.tag("off " + done)
+
+def f(i):
+    sim.put("before")
+    change("lamp", do = on, undo = off, args = {"n": "lamp"})
+`
+	for _, step := range []string{"3", "4"} {
+		b := playbook(t, lamp)
+		_, run := b.start()
+		b.status(run, engine.RunDone)
+		before := len(b.world.did())
+		equal(t, "undone", titles(b.preview(run, engine.RestartRequest{Step: step}).Undone), []string{"lamp"})
+		if d := b.restart(run, engine.RestartRequest{Step: step}); !d.Applied {
+			t.Fatalf("got %+v", d)
+		}
+		b.status(run, engine.RunDone)
+		equal(t, "calls after step "+step, b.world.did()[before:], []string{"sim.tag off lamp", "sim.tag plug in", "sim.tag on lamp"})
+	}
+	b := playbook(t, lamp) // one that was taken back before is done again, too
+	incident, run := b.start()
+	b.status(run, engine.RunDone)
+	_, err := b.runner.UndoChange(context.Background(), b.changes(incident)[0].ID, "ana", "", false)
+	must(t, err)
+	b.bell.until(t, "it is taken back", func() bool { return b.changes(incident)[0].Status == engine.ChangeUndone })
+	before := len(b.world.did())
+	b.restart(run, engine.RestartRequest{Step: "4"})
+	b.status(run, engine.RunDone)
+	equal(t, "calls", b.world.did()[before:], []string{"sim.tag plug in", "sim.tag on lamp"})
+}
+
 // TestRestartInEveryStatus: from the step of the ask, whatever the run is.
 func TestRestartInEveryStatus(t *testing.T) {
 	answer := func(b *box) { b.answer(b.question().ID, engine.Answer{Choice: "Block", By: "dave"}) }

@@ -27,7 +27,7 @@ func (s *State) RestartPreview(run, path string, n int) (p engine.RestartPreview
 			return p, engine.Errorf(engine.NotFound, "run %s has no step %s", run, engine.StepID(path, n)).
 				WithHint("larkspur runs show %s lists its steps", run)
 		}
-		since, p.Step = at.began(), engine.StepID(path, n)
+		since, p.Step = cutAt(view, r, at.began()), engine.StepID(path, n)
 	}
 	for _, id := range changesSince(view, r, since) {
 		c, _ := get[engine.Change](view, mustKey(classChange, 'c', id))

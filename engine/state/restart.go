@@ -42,7 +42,7 @@ func decideRestarted(t *tx, p record.RunRestarted) record.Outcome {
 		if !found {
 			return refuse("the run has no step " + engine.StepID(p.Path, p.Number))
 		}
-		o.Until = at.began()
+		o.Until = cutAt(t, r, at.began())
 	}
 	if p.Number == 0 {
 		o.Questions, o.Steps = waitingOf(t, r)
@@ -375,16 +375,27 @@ func (t *tx) applyLate(r engine.Run, p record.StepDone, o record.Outcome) {
 // back, and were made by steps that began at a place or later; the newest first.
 // It reads projections alone: records of this very frame are not there yet.
 func changesSince(r store.Reader, run engine.Run, since uint64) (ids []string) {
+	eachMade(r, run, func(c engine.Change, at placed) {
+		inForce := c.Status == engine.ChangeUndoFailed || c.Status == engine.ChangeInForce && c.UndoRun == ""
+		if inForce && c.Erased == nil && at.began() >= since {
+			ids = append(ids, c.ID)
+		}
+	})
+	slices.Reverse(ids)
+	return ids
+}
+
+// eachMade calls fn with the changes of a run whose steps its present generation
+// sees, the oldest first.
+func eachMade(r store.Reader, run engine.Run, fn func(c engine.Change, at placed)) {
 	each := func(n uint64) bool {
 		c, ok := get[engine.Change](r, nounKey(classChange, shardOf(run), n))
-		inForce := c.Status == engine.ChangeUndoFailed || c.Status == engine.ChangeInForce && c.UndoRun == ""
-		if !ok || c.Run != run.ID || c.Erased != nil || !inForce {
+		if !ok || c.Run != run.ID {
 			return true
 		}
 		path, step, _ := engine.ParseStepID(c.Step)
-		at, found := placeOf(r, run, run.Generation, path, step)
-		if found && at.generation == max(c.Generation, 1) && at.began() >= since {
-			ids = append(ids, c.ID)
+		if at, found := placeOf(r, run, run.Generation, path, step); found && at.generation == max(c.Generation, 1) {
+			fn(c, at)
 		}
 		return true
 	}
@@ -394,8 +405,51 @@ func changesSince(r store.Reader, run engine.Run, since uint64) (ids []string) {
 	} else {
 		eachPart(r, classMade, shardOf(run), n, each)
 	}
-	slices.Reverse(ids)
-	return ids
+}
+
+// cutAt is where a restart cuts the journal that was asked for at a place: there,
+// or, if that is behind the first step of the do of a change that is left, at this
+// one. What do did is taken back with the change, or was already: it must be done
+// again, or the change would be in force in name alone.
+func cutAt(r store.Reader, run engine.Run, since uint64) uint64 {
+	type span struct{ first, made uint64 }
+	var spans []span
+	eachMade(r, run, func(c engine.Change, at placed) {
+		if from := doneFrom(r, run, c, at); from > 0 {
+			if first, found := placeOf(r, run, run.Generation, at.path, from); found {
+				spans = append(spans, span{first.began(), at.began()})
+			}
+		}
+	})
+	for again := true; again; { // cut earlier, it may leave others
+		again = false
+		for _, s := range spans {
+			if s.made >= since && s.first < since {
+				since, again = s.first, true
+			}
+		}
+	}
+	return since
+}
+
+// doneFrom is the number of the first step of the do of a change; 0 for one that a
+// builtin made, in one step.
+func doneFrom(r store.Reader, run engine.Run, c engine.Change, at placed) int {
+	if c.Undo == nil || at.Via != viaDone {
+		return 0
+	}
+	payload, err := stepPayload(r, shardOf(run), at.Done-1, &engine.Step{})
+	if err != nil {
+		panic(corrupt{stepKey(run.ID, at.generation, at.path, at.number), err})
+	}
+	p, err := unmarshalIf[record.StepDone](payload)
+	if err != nil {
+		panic(corrupt{stepKey(run.ID, at.generation, at.path, at.number), err})
+	}
+	if p.Change == nil {
+		return 0
+	}
+	return p.Change.From
 }
 
 func shardOf(r engine.Run) uint16 {
