@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"math"
 	"strings"
 
 	"larkspur/engine"
@@ -91,25 +92,35 @@ func (r *Runner) held(rule, cursor string) ([]engine.Run, string, error) {
 
 // settleHeld says of the steps of a run that something holds what becomes of them.
 func (r *Runner) settleHeld(ctx context.Context, run engine.Run, by string, said engine.Resolution) error {
+	_, err := r.settleBefore(ctx, run, by, said, math.MaxUint64)
+	return err
+}
+
+// settleBefore does so with those whose start stands before a place in the ledger.
+// It returns where it said so, zero for nowhere.
+func (r *Runner) settleBefore(ctx context.Context, run engine.Run, by string, said engine.Resolution, before uint64) (place uint64, err error) {
 	shard, _, _ := engine.ParseID('r', run.ID)
 	var records []ledger.New
 	for _, id := range strings.Fields(run.Held) {
 		path, n, _ := engine.ParseStepID(id)
 		s, err := r.stepOf(run.ID, path, n)
 		if err != nil {
-			return err
+			return 0, err
 		}
-		if s.Held == by {
+		if s.Held == by && s.Order < before {
 			records = append(records, newRecord(record.StepResolvedKind, record.StepResolved{
 				Run: run.ID, Generation: run.Generation, Path: path, Number: n, Outcome: said.Outcome, By: said.By, Why: said.Why, How: said.How,
 			}))
 		}
 	}
 	if len(records) == 0 {
-		return nil
+		return 0, nil
 	}
-	_, err := r.cfg.Ledger.Append(ctx, shard, records...)
-	return err
+	written, err := r.cfg.Ledger.Append(ctx, shard, records...)
+	if err != nil {
+		return 0, err
+	}
+	return written[0].Header.Record, nil
 }
 
 // performLimit settles what a rule's limit holds, as people said. Done twice, the
@@ -122,10 +133,32 @@ func performLimit(ctx context.Context, c *carrier, s *wire.Step, args map[string
 	}
 	said.By, _ = args["by"].(string)
 	said.Why, _ = args["why"].(string)
-	err := state.Each(func(cursor string) ([]engine.Run, string, error) { return c.r.held(rule, cursor) },
-		func(run engine.Run) error { return c.r.settleHeld(ctx, run, engine.HeldByLimit, said) })
-	if err != nil {
-		return wire.Answer{}, parked, err
+	// The first word makes the limit count anew, or ask anew: it is said of all that
+	// was held before. Those that did not stand there yet when the first look was
+	// taken stand there at the second, or begin their step anew.
+	first := map[uint16]uint64{}
+	for range 2 {
+		if err := c.settleLimit(ctx, rule, said, first); err != nil {
+			return wire.Answer{}, parked, err
+		}
 	}
 	return c.answer(c.describe(s), nil, nil)
+}
+
+// settleLimit settles what stands among the held now; first is where the first word
+// was said, by shard.
+func (c *carrier) settleLimit(ctx context.Context, rule string, said engine.Resolution, first map[uint16]uint64) error {
+	return state.Each(func(cursor string) ([]engine.Run, string, error) { return c.r.held(rule, cursor) },
+		func(run engine.Run) error {
+			shard, _, _ := engine.ParseID('r', run.ID)
+			before, spoken := first[shard]
+			if !spoken {
+				before = math.MaxUint64
+			}
+			place, err := c.r.settleBefore(ctx, run, engine.HeldByLimit, said, before)
+			if place > 0 && !spoken {
+				first[shard] = place
+			}
+			return err
+		})
 }

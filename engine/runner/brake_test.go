@@ -1,6 +1,7 @@
 package runner_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -205,4 +206,58 @@ func TestTheLimitIsOfASpan(t *testing.T) {
 	if n := len(b.world.did("sim.tag")); n != 5 {
 		t.Errorf("got %d effects, want 5", n)
 	}
+}
+
+// TestHeldWhilePeopleDecide: a run whose step was held before people decided, and
+// that was about to wait when they did, does not wait for a word that came.
+func TestHeldWhilePeopleDecide(t *testing.T) {
+	t.Parallel()
+	b := playbook(t, "def f(i):\n    sim.tag('x')\n")
+	b.close()
+	b.idle = true // its records are ours
+	b.open()
+	match := record.EventMatched{MaxChanges: 1, MaxChangesIn: time.Hour}
+	start := func(run string, n int) record.Outcome {
+		return b.append(0, record.StepStartedKind, record.StepStarted{
+			Run: run, Generation: 1, Number: n, Builtin: "sim.tag", Class: engine.Repeatable, Effect: true, At: "scripts/a.star:2:12",
+		})
+	}
+	_, first := b.startWith(match)
+	_, second := b.startWith(match)
+	start(first, 1)
+	if o := start(first, 2); o.Action != engine.HeldByLimit || len(o.Runs) != 1 {
+		t.Fatalf("got %+v, want it held, and people asked", o)
+	}
+	if o := start(second, 1); o.Action != engine.HeldByLimit || len(o.Runs) != 0 {
+		t.Fatalf("got %+v, want it held", o)
+	}
+	b.append(0, record.RunParkedKind, record.RunParked{Run: first, Generation: 1, Number: 2, Waits: "people"})
+	b.append(0, record.StepResolvedKind, record.StepResolved{Run: first, Generation: 1, Number: 2, Outcome: engine.OutcomeRelease, By: "dave", How: "question"})
+	if o := b.append(0, record.RunParkedKind, record.RunParked{Run: second, Generation: 1, Number: 1, Waits: "people"}); o.Applied {
+		t.Errorf("got %+v: it waits for what nobody is asked", o)
+	}
+	b.rebuilds()
+}
+
+// TestTheLimitAsksAnew: the incident that carried the question is closed; the next
+// effect that is held asks again, for all.
+func TestTheLimitAsksAnew(t *testing.T) {
+	t.Parallel()
+	b := playbook(t, "def f(i):\n    sim.tag('x')\n    sim.tag('y')\n")
+	match := record.EventMatched{MaxChanges: 1, MaxChangesIn: time.Hour}
+	incident, first := b.startWith(match)
+	b.status(first, engine.RunHeld)
+	_, second := b.startWith(match)
+	b.status(second, engine.RunHeld)
+	b.question()
+	_, err := b.runner.CloseIncident(context.Background(), incident, "by hand", "resolved", "dave")
+	must(t, err)
+	b.status(first, engine.RunDone)
+	_, third := b.startWith(match)
+	b.status(third, engine.RunHeld)
+	b.answer(b.question().ID, engine.Answer{Choice: "Drop them", By: "dave"})
+	for _, run := range []string{second, third} {
+		b.status(run, engine.RunFailed)
+	}
+	b.rebuilds()
 }

@@ -121,6 +121,7 @@ func (t *tx) closeIncident(i engine.Incident, a record.IncidentAct, o record.Out
 		q, _ := t.question(id)
 		q.Status = engine.QuestionWithdrawn
 		t.endQuestion(q, viaClosed)
+		t.unasked(q.Run)
 	}
 	for _, id := range o.Woken {
 		t.wakeClosed(id)

@@ -383,7 +383,7 @@ func decideParked(t *tx, p record.RunParked) record.Outcome {
 	for _, id := range append(p.Steps, engine.StepID(p.Path, p.Number)) {
 		path, n, _ := engine.ParseStepID(id)
 		e, _ := t.place(r, path, n)
-		if e.Done != 0 || e.Via == viaReleased || e.held() != "" && !t.stillHeld(e.stepEntry) {
+		if e.Done != 0 || e.Via == viaReleased || e.held() != "" && !t.stillHeld(r, e.stepEntry) {
 			return refuse("what it waits for has come")
 		}
 	}

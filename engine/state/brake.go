@@ -108,6 +108,14 @@ func (t *tx) settlePace(rule string, goOn bool) {
 	t.put(hashKey(classPace, t.shard, rule), p)
 }
 
+// unasked has the next effect that a limit holds ask anew: the question of a run
+// that asked was withdrawn.
+func (t *tx) unasked(run string) {
+	if r, ok := t.run(run); ok && r.Purpose == PurposeLimit && t.pace(r.Rule).Asked == r.ID {
+		t.settlePace(r.Rule, false)
+	}
+}
+
 // held says what holds a step, "" for nothing.
 func (e stepEntry) held() string {
 	switch e.Via {
@@ -134,10 +142,11 @@ func (t *tx) hold(r engine.Run, p record.StepStarted, by string) {
 	}
 }
 
-// stillHeld says whether what holds a step still does: the brake may have been
-// let go since.
-func (t *tx) stillHeld(e stepEntry) bool {
-	return e.Via == viaLimited || e.Via == viaBraked && t.brake().On
+// stillHeld says whether what holds a step of a run still does: the brake may have
+// been let go since, or people may have settled what its rule's limit held before
+// the run stood among those that it holds.
+func (t *tx) stillHeld(r engine.Run, e stepEntry) bool {
+	return e.Via == viaLimited && t.pace(r.Rule).Asked != "" || e.Via == viaBraked && t.brake().On
 }
 
 // decideRelease decides of a person's word on a step that is held.
