@@ -23,12 +23,14 @@ FUZZTIME ?= 60s
 fuzz:
 	@.ci/fuzz $(FUZZTIME)
 
-# Kills, tears and checks the ledger for as long as it takes; prints a table.
+# Kills, tears and checks the ledger, then kills real playbooks and checks what
+# they did to the world, for as long as it takes; prints tables.
 KILLS ?= 1100
 CUTS ?= 300
 SEED ?= 7
 fault:
 	FAULT_KILLS=$(KILLS) FAULT_CUTS=$(CUTS) FAULT_SEED=$(SEED) CGO_ENABLED=0 go test -run "TestFaults|TestPowerCuts" -v -count 1 -parallel 4 -timeout 120m ./engine/ledger/fault
+	FAULT_KILLS=$(KILLS) FAULT_SEED=$(SEED) CGO_ENABLED=0 go test -run TestFaults -v -count 1 -timeout 120m ./appliance/story/fault
 
 demo:
 	go run . demo
