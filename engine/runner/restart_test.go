@@ -510,7 +510,7 @@ func restarted(t *testing.T, cut int, atNext bool) string {
 	b.settles(run)
 	if cut > 0 {
 		b.reopen()
-		if b.run(run).Generation == 1 && b.run(run).Restart == nil {
+		if r := b.run(run); r.Generation == 1 && r.Restart == nil {
 			b.restart(run, engine.RestartRequest{Step: "2", Answer: engine.Data(`"Allow"`)}) // it was never recorded
 		}
 		b.settles(run)
