@@ -353,6 +353,7 @@ type boxConfig struct {
 	steps  int           // the journal's limit; 0 the product's
 	slower time.Duration // is what a sync takes more than this disk's
 	watch  *machine      // whose clock is watched; nil watches none
+	dir    string        // of an older box; a new one by default
 }
 
 func hello() wire.Hello {
@@ -406,7 +407,10 @@ func playbookWith(t testing.TB, cfg boxConfig, source string) *box {
 		cfg.pool = pool(t)
 	}
 	ring := newBell()
-	b := &box{t: t, cfg: cfg, dir: t.TempDir(), bell: ring, clock: newClock(ring), world: newWorld(ring), dave: true}
+	if cfg.dir == "" {
+		cfg.dir = t.TempDir()
+	}
+	b := &box{t: t, cfg: cfg, dir: cfg.dir, bell: ring, clock: newClock(ring), world: newWorld(ring), dave: true}
 	t.Cleanup(func() { b.close() })
 	b.open()
 	b.activate(source)
