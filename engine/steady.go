@@ -59,6 +59,8 @@ type ClockJump struct {
 	From time.Time `json:"from"` // the time, as far as it is known
 	To   time.Time `json:"to"`   // what the clock said
 	Why  string    `json:"why"`
+	// Awaited says that a time service runs, which may set it right any moment.
+	Awaited bool `json:"awaited,omitempty"`
 }
 
 // NewSteady returns the steady clock of a machine. It trusts what it finds; see
@@ -82,7 +84,7 @@ func (s *Steady) Resume(last time.Time) {
 	if s.fresh {
 		s.at = wall
 	}
-	s.jump = &ClockJump{From: s.at, To: wall, Why: why}
+	s.jump = &ClockJump{From: s.at, To: wall, Why: why, Awaited: sync == SyncAwaited}
 }
 
 // doubtAfterRest says what is wrong with a clock that a machine found when it was

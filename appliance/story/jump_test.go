@@ -28,6 +28,11 @@ func TestTheClockJumpsInTheStory(t *testing.T) {
 		}
 	}
 	b.eventually("hold", held(true))
+	b.eventually("incident", func() bool {
+		var told list[engine.Incident]
+		must(t, b.client().get(b.ctx, "/api/v1/incidents?type=clock", &told))
+		return len(told.Items) == 1 && told.Items[0].Severity == "high"
+	})
 	b.clock.advance(30 * 24 * time.Hour) // the question was due, and nobody answers
 	b.post("/api/v1/questions/"+question.ID+"/answer", map[string]any{"choice": "Block"})
 	i = b.until("block", func(i *incident) bool { return i.Status == engine.IncidentClosed && len(i.Changes) == 1 })

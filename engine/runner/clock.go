@@ -37,7 +37,35 @@ func (r *Runner) noteClock(ctx context.Context) error {
 	if !off {
 		h.How, h.To = engine.ClockRight, r.cfg.Clock.Now()
 	}
-	_, err := r.holdClock(ctx, h)
+	if _, err := r.holdClock(ctx, h); err != nil || !off {
+		return err
+	}
+	return r.tellOfClock(ctx, jump)
+}
+
+// Of the incident that a held clock opens.
+const (
+	clockType     = "clock"
+	clockSeverity = "high"
+	// clockPatience is how long a start waits for a time service without a word.
+	clockPatience = 5 * time.Minute
+)
+
+// tellOfClock opens the incident of a clock that is held, unless one is open: once
+// for each hold, and again after a start, which has no effect.
+func (r *Runner) tellOfClock(ctx context.Context, jump engine.ClockJump) error {
+	h, err := r.cfg.State.Clock(0)
+	if err != nil || r.toldOf.Equal(h.Since) || jump.Awaited && r.cfg.Clock.Now().Sub(h.Since) < clockPatience {
+		return err
+	}
+	_, err = r.cfg.Ledger.Offer(ctx, r.cfg.Ledger.ShardOf(clockType, clockType), newRecord(record.IncidentOpenedKind, record.IncidentOpened{
+		Offer: "clock/" + h.Since.Format(time.RFC3339Nano), Type: clockType, Dedup: clockType, DedupSet: true, Mode: "live", Severity: clockSeverity,
+		Title:  "The clock jumped, and timers wait: " + jump.Why,
+		Fields: engine.MustEncode(map[string]engine.Value{"was": jump.From, "said": jump.To}), Order: []string{"was", "said"},
+	}))
+	if err == nil {
+		r.toldOf = h.Since
+	}
 	return err
 }
 

@@ -97,6 +97,10 @@ func TestNobodyAnswersWhileTheClockIsHeld(t *testing.T) {
 				t.Errorf("got %+v", h)
 			}
 			b.held(1, true)
+			told := b.told()
+			if want := "The clock jumped, and timers wait: " + h.Why; told.Title != want || told.Type != "clock" || told.Status != engine.IncidentOpen {
+				t.Errorf("got the incident %+v, want %q", told, want)
+			}
 			b.clock.set(b.clock.Now().Add(3 * time.Hour)) // its time has come
 			b.held(0, true)
 			b.wake(time.Minute)
@@ -112,6 +116,20 @@ func TestNobodyAnswersWhileTheClockIsHeld(t *testing.T) {
 			b.facts(incident, map[string]engine.Value{"choice": "Block", "timed_out": true})
 		})
 	}
+}
+
+// told waits for the incident of a clock that is held.
+func (b *box) told() engine.Incident {
+	b.t.Helper()
+	var list []engine.Incident
+	b.bell.until(b.t, "there is one incident of the clock", func() bool {
+		b.wake(time.Minute)
+		var err error
+		list, _, err = b.state.Incidents(engine.IncidentFilter{Type: "clock"}, "", 10)
+		must(b.t, err)
+		return len(list) == 1
+	})
+	return list[0]
 }
 
 // timer is the timer of a question.
@@ -188,8 +206,12 @@ func TestTheClockAfterARest(t *testing.T) {
 	if h := b.held(0, true); !strings.Contains(h.Why, "which cannot be") {
 		t.Errorf("got %+v", h)
 	}
+	first := b.told()
 	b.reopen()
 	b.held(0, true)
+	if again := b.told(); again.ID != first.ID {
+		t.Errorf("got incident %s after another start, want %s", again.ID, first.ID)
+	}
 	if r := b.run(run); r.Status != engine.RunWaiting {
 		t.Fatalf("got run %s", r.Status)
 	}

@@ -80,8 +80,10 @@ type Runner struct {
 	wakeTime context.CancelFunc
 
 	released chan struct{} // has room for one: the brake was let go
-	clock    sync.Mutex    // held while the clock is looked at, held or let go
 	passed   chan struct{} // has room for one: another shard is to hear of a lock
+
+	clock  sync.Mutex // held while the clock is looked at, held or let go; guards toldOf
+	toldOf time.Time  // since when the clock is held that people were told of
 }
 
 // turn is the carrying of one run.
