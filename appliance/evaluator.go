@@ -26,6 +26,9 @@ const maxQuestion = 256
 // would have filtered counts as matched meanwhile.
 const numbness = time.Minute
 
+// overrun is the cause of an error that a bound on what a script computes made.
+const overrun = "limit"
+
 // evaluator implements intake.Evaluator. Safe for concurrent use.
 type evaluator struct {
 	pool  *sandbox.Pool
@@ -104,7 +107,7 @@ func (e *evaluator) ask(ctx context.Context, q wire.Evaluate) ([]intake.Verdict,
 	switch {
 	case errors.As(err, &death) && len(q.Items) == 1:
 		e.benumb(q.Bundle, q.Items[0], death)
-		return []intake.Verdict{{Died: true, Err: err}}, nil
+		return []intake.Verdict{{Died: true, Err: err, At: death.At}}, nil
 	case errors.As(err, &death):
 		half := len(q.Items) / 2
 		first, err := e.askFeeling(ctx, wire.Evaluate{Bundle: q.Bundle, Items: q.Items[:half]})
@@ -122,7 +125,7 @@ func (e *evaluator) ask(ctx context.Context, q wire.Evaluate) ([]intake.Verdict,
 	for i, v := range got.Verdicts {
 		out[i] = intake.Verdict{Match: v.Match, Key: string(v.Key)}
 		if v.Error != nil {
-			out[i].Err = v.Error
+			out[i].Err, out[i].Died, out[i].At = v.Error, v.Error.Cause == overrun, v.Error.At // one that overruns is as good as dead
 		}
 	}
 	return out, nil

@@ -32,6 +32,11 @@ def hungry(e):
 
 rule(name = "calm", when = on.webhook("hook", where = lambda e: e.level > 3), do = f, dedup = lambda e: [e.level])
 rule(name = "deadly", when = on.webhook("hook", where = hungry), do = f)
+def endless(e):
+    while e.level > 3:
+        pass
+
+rule(name = "endless", when = on.webhook("hook", where = endless), do = f)
 rule(name = "broken", when = on.webhook("hook", where = lambda e: e.level + "x"), do = f)
 `
 
@@ -78,6 +83,9 @@ func TestWhereThatEndsItsWorker(t *testing.T) {
 		if died := items[i].Rule == "deadly"; v.Died != died {
 			t.Errorf("within the minute, %s: got %+v", items[i].Rule, v)
 		}
+	}
+	if got, err := ask.Where(t.Context(), "b", []intake.Item{question("endless", 4), question("endless", 2)}); err != nil || !got[0].Died || !strings.HasPrefix(got[0].At, "scripts/a.star:") || got[1].Died {
+		t.Errorf("one that overruns: got %+v, %v", got, err)
 	}
 	clock.Add(61)
 	if got, err = ask.Where(t.Context(), "b", []intake.Item{question("deadly", 2)}); err != nil || got[0].Died || got[0].Match {

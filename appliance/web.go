@@ -46,7 +46,7 @@ func (a *Appliance) openWeb(c *config.Config) (err error) {
 	a.server, err = ui.New(ui.Config{
 		URL: c.Box.URL, Reader: a.state, Decider: a.runner, Exporter: a.auditor, Rules: a.rules, Health: a, Rebuilds: a.rebuilder, Eraser: a.eraser, Scrubs: a.scrubber,
 		Hooks: a.hooks(), People: a, Cache: a.cache, Recorder: a, Tokens: a.tokens, Version: Version, Clock: a.clock,
-		Name: func() string { return a.current().Name }, Zone: func() *time.Location { return a.current().Zone },
+		Assignees: a.assignees, Name: func() string { return a.current().Name }, Zone: func() *time.Location { return a.current().Zone },
 	})
 	return err
 }
@@ -117,6 +117,12 @@ func (a *Appliance) Teams(name string) []string {
 func (a *Appliance) people() runner.People {
 	c := a.current()
 	return runner.People{ByName: c.People, Teams: c.Teams}
+}
+
+// assignees are the people and teams of the configuration.
+func (a *Appliance) assignees() (people, teams []string) {
+	c := a.current()
+	return sortedKeys(c.People), sortedKeys(c.Teams)
 }
 
 // link returns the address of a page.

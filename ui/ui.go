@@ -59,6 +59,8 @@ type Config struct {
 	People   People
 	Cache    Cache
 	Recorder Recorder
+	// Assignees returns whom incidents can be assigned to at this moment; nil: nobody.
+	Assignees func() (people, teams []string)
 	// Tokens returns the bearer tokens of this moment.
 	Tokens func() []login.Token
 	// Name is the workspace's name, Zone its time zone, both of this moment.
@@ -113,7 +115,7 @@ func New(c Config) (*Server, error) {
 	}
 	d := &desk.Desk{
 		Reader: c.Reader, Decider: c.Decider, Exporter: c.Exporter, Rules: c.Rules,
-		Health: c.Health, Rebuilds: c.Rebuilds, Eraser: c.Eraser, Scrubs: c.Scrubs, Clock: c.Clock, Zone: c.Zone,
+		Health: c.Health, Rebuilds: c.Rebuilds, Eraser: c.Eraser, Scrubs: c.Scrubs, Clock: c.Clock, Zone: c.Zone, Assignees: c.Assignees,
 	}
 	s.api = &api.API{Desk: d, Access: s.access, URL: u, Version: c.Version}
 	if s.pages, err = page.New(page.Config{Desk: d, Access: s.access, URL: u, Name: c.Name}); err != nil {

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -35,8 +36,26 @@ func runIncidents(c *call) error {
 			})(q)
 		}},
 		{"reopen", "ID", act("reopen", func(q *question) any { return map[string]string{"reason": q.opts.reason} })},
+		{"assign", "ID WHO", act("assign", func(q *question) any { return map[string]string{"to": q.args[1], "pick": q.opts.pick} })},
+		{"escalate", "ID SEVERITY", act("escalate", func(q *question) any { return map[string]string{"severity": q.args[1]} })},
+		{"set", "ID TEXT", setFacts},
 		{"note", "ID TEXT", act("note", func(q *question) any { return map[string]string{"text": strings.Join(q.args[1:], " ")} })},
 	})
+}
+
+// setFacts sets facts, written as NAME=VALUE: JSON, or else a text.
+func setFacts(q *question) error {
+	facts := map[string]any{}
+	for _, arg := range q.args[1:] {
+		name, value, ok := strings.Cut(arg, "=")
+		if !ok || name == "" {
+			return usagef("set wants facts like ticket=T-1, got %q", arg)
+		}
+		if facts[name] = value; json.Valid([]byte(value)) {
+			facts[name] = json.RawMessage(value)
+		}
+	}
+	return post(q, "incidents/"+q.id()+"/set", map[string]any{"fields": facts}, decided)
 }
 
 func showIncidents(w io.Writer, p page[engine.Incident]) {
@@ -61,6 +80,9 @@ type incidentAnswer struct {
 
 func showIncident(w io.Writer, i incidentAnswer) {
 	fmt.Fprintf(w, "%s  %s\n%s, %s, opened %s\n", i.ID, i.Title, i.Status, i.Severity, stamp(i.Opened))
+	if i.Owner != "" || i.Team != "" {
+		fmt.Fprintf(w, "owner: %s, team: %s\n", cmp.Or(i.Owner, "-"), cmp.Or(i.Team, "-"))
+	}
 	if i.Reason != "" {
 		fmt.Fprintf(w, "closed by %s: %s\n", i.ClosedBy, i.Reason)
 	}

@@ -140,7 +140,7 @@ type question struct {
 // options are the flags that client commands share.
 type options struct {
 	dir, status, reason, code, fields string
-	incident, because                 string
+	incident, because, pick, owner    string
 	outcome, value, answer, script    string
 	dry, snapshots                    bool
 	json, dryRun                      bool
@@ -156,6 +156,8 @@ func (c *call) client(asks []ask) error {
 		f.StringVar(&o.code, "code", "", "of a close")
 		f.StringVar(&o.fields, "fields", "", "JSON object of an answer's fields")
 		f.StringVar(&o.incident, "incident", "", "only of this incident")
+		f.StringVar(&o.owner, "owner", "", "only of this owner")
+		f.StringVar(&o.pick, "pick", "", "of a team: less-busy or random")
 		f.StringVar(&o.outcome, "outcome", "", "of a step in doubt: happened, again or skip")
 		f.StringVar(&o.answer, "answer", "", "JSON: the result of a step from now on")
 		f.StringVar(&o.script, "script", "same", "same, or current: the live one")
@@ -274,7 +276,7 @@ type page[T any] struct {
 
 func (q *question) query() string {
 	v := url.Values{"limit": {fmt.Sprint(q.opts.limit)}}
-	for name, value := range map[string]string{"status": q.opts.status, "incident": q.opts.incident} {
+	for name, value := range map[string]string{"status": q.opts.status, "incident": q.opts.incident, "owner": q.opts.owner} {
 		if value != "" {
 			v.Set(name, value)
 		}

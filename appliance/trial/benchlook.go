@@ -54,12 +54,13 @@ func (t *trialTest) resultLook(s *started, name string, of engine.Value) (engine
 	}
 	switch name {
 	case "incident":
-		if len(s.incidents) == 0 {
-			return nil, nil
+		list, err := t.incidentsOf(s, runs)
+		if len(list) == 0 {
+			return nil, err
 		}
-		return engine.IncidentRef{ID: s.incidents[0]}, nil
+		return list[0], err
 	case "incidents":
-		return t.incidentsOf(s, runs), nil
+		return t.incidentsOf(s, runs)
 	case "run":
 		return orNothing(mainRun(runs), func(r engine.Run) engine.Value { return r.ID }), nil
 	case "status":
@@ -144,11 +145,25 @@ func mainRun(runs []engine.Run) *engine.Run {
 	return nil
 }
 
-func (t *trialTest) incidentsOf(s *started, runs []engine.Run) engine.Value {
+// incidentsOf are those that were started with, those of the runs, and those that
+// the runs opened, the oldest first.
+func (t *trialTest) incidentsOf(s *started, runs []engine.Run) ([]engine.Value, error) {
+	all, err := state.All(func(cursor string) ([]engine.Incident, string, error) {
+		return t.state.Incidents(engine.IncidentFilter{}, cursor, pageSize)
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.Reverse(all)
 	ids := slices.Clone(s.incidents)
 	for _, r := range runs {
 		if r.Incident != "" {
 			ids = append(ids, r.Incident)
+		}
+	}
+	for _, i := range all {
+		if i.OpenedBy != "" && hasRun(runs, i.OpenedBy) {
+			ids = append(ids, i.ID)
 		}
 	}
 	list := []engine.Value{}
@@ -157,7 +172,7 @@ func (t *trialTest) incidentsOf(s *started, runs []engine.Run) engine.Value {
 			list = append(list, engine.IncidentRef{ID: id})
 		}
 	}
-	return list
+	return list, nil
 }
 
 func errorView(e *engine.Error) engine.Value {
@@ -397,7 +412,15 @@ func (t *trialTest) incidentLook(id, name string) (engine.Value, error) {
 			v = map[string]engine.Value{}
 		}
 		return v, err
+	case "reporter":
+		if i.Reporter == nil {
+			return nil, nil
+		}
+		return fields("name", i.Reporter.Name, "email", i.Reporter.Email, "verified", i.Reporter.Verified), nil
 	case "event":
+		if i.Event == "" {
+			return nil, nil
+		}
 		e, err := t.state.Event(i.Event)
 		return eventView(e), err
 	case "events":

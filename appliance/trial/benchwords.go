@@ -36,6 +36,8 @@ func (t *trialTest) word(ctx context.Context, name string, args map[string]engin
 		return t.event(ctx, args)
 	case "job":
 		return t.job(ctx, args)
+	case "incident":
+		return t.seed(ctx, args)
 	case "at":
 		return nil, t.goTo(ctx, args["time"])
 	case "advance":

@@ -1,9 +1,11 @@
 package eraser
 
 import (
+	"bytes"
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"larkspur/engine"
@@ -134,7 +136,10 @@ func (p *planner) selects(r ledger.Record, c candidate) (bool, error) {
 	case p.person != nil:
 		return p.mentioned(r, c)
 	case p.ask.Incident != "":
-		return slices.Contains(c.owners, p.ask.Incident), nil
+		if slices.Contains(c.owners, p.ask.Incident) {
+			return true, nil
+		}
+		return p.read(r, c)
 	case len(c.owners) == 0:
 		return false, nil // sign-ins and exports are the audit's, not an incident's
 	}
@@ -158,6 +163,23 @@ func (p *planner) mentioned(r ledger.Record, c candidate) (bool, error) {
 		return false, nil
 	}
 	return p.person.in(content), err
+}
+
+// read reports whether a step of another's run read, or did something to, the
+// incident that is asked for: what it said stands in that run's journal.
+func (p *planner) read(r ledger.Record, c candidate) (bool, error) {
+	if k := r.Header.Kind; k != record.StepDoneKind || !strings.HasPrefix(textOf(r.Payload, `"builtin"`), "incident") {
+		return false, nil
+	}
+	id := []byte(`"` + p.ask.Incident + `"`)
+	if bytes.Contains(r.Payload, id) || c.blob == "" {
+		return bytes.Contains(r.Payload, id), nil
+	}
+	content, err := p.e.cfg.Blobs.Get(c.blob)
+	if unknown(err) {
+		return false, nil
+	}
+	return bytes.Contains(content, id), err
 }
 
 // old reports whether what a record belongs to was over before the limit.
@@ -341,6 +363,9 @@ func (p *planner) owners(r ledger.Record) (list []string) {
 		add(o.Event)
 		return list
 	case record.EventMatchedKind:
+		add(o.Incident)
+		return list
+	case record.IncidentOpenedKind: // not the run's that opened it
 		add(o.Incident)
 		return list
 	case record.JobFiredKind:

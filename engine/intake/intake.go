@@ -36,6 +36,7 @@ type Item struct {
 	Rule    string
 	Trigger int
 	Event   engine.Event
+	At      string // file:line:col of the trigger, or of the rule
 }
 
 // Verdict answers an Item: Match for a where, Key for a dedup function.
@@ -46,6 +47,8 @@ type Verdict struct {
 	// it: then a where counts as matched.
 	Err  error
 	Died bool
+	// At is where it was in the script then, if that is known.
+	At string
 }
 
 // Live is what rules the intake goes by at a moment.
@@ -72,7 +75,9 @@ type Intake struct {
 
 	mu     sync.Mutex // guards what follows
 	errors map[string]string
-	left   []string // events whose deliverer went away before they fitted the inbox
+	told   map[string]time.Time             // when an incident said last that a rule's function had to be ended
+	sick   map[string]record.IncidentOpened // incidents that shall say so, by rule
+	left   []string                         // events whose deliverer went away before they fitted the inbox
 
 	waiting atomic.Int64
 }
@@ -83,7 +88,7 @@ const inboxSize = 1024
 
 // New returns an intake that routes nothing before Run.
 func New(cfg Config) *Intake {
-	return &Intake{cfg: cfg, inbox: make(chan engine.Event, inboxSize), errors: map[string]string{}}
+	return &Intake{cfg: cfg, inbox: make(chan engine.Event, inboxSize), errors: map[string]string{}, told: map[string]time.Time{}, sick: map[string]record.IncidentOpened{}}
 }
 
 // Deliver records an event and returns its id once it is on the disk. The same
@@ -290,9 +295,19 @@ func (in *Intake) routeSurely(ctx context.Context, batch []engine.Event) {
 	}
 }
 
-// route offers the matches of events and closes their inbox entries. Done twice,
-// the second has no effect: matches first, the entry last, in every shard.
+// route takes events to what they match, and tells of functions of rules that had
+// to be ended. Done twice, the second has no effect: matches first, the entry
+// last, in every shard.
 func (in *Intake) route(ctx context.Context, batch []engine.Event) ([]ledger.Record, error) {
+	done, err := in.match(ctx, batch)
+	if err == nil {
+		err = in.tellSick(ctx)
+	}
+	return done, err
+}
+
+// match offers the matches of events and closes their inbox entries.
+func (in *Intake) match(ctx context.Context, batch []engine.Event) ([]ledger.Record, error) {
 	live := in.cfg.Live()
 	if live == nil {
 		return nil, engine.Errorf(engine.Unavailable, "no rules are live yet")

@@ -25,7 +25,7 @@ func (in *Intake) matching(ctx context.Context, live *Live, batch []engine.Event
 		for _, h := range live.Set.Match(&e) {
 			if h.Rule.When[h.Trigger].Where {
 				asked[i] = append(asked[i], h)
-				items = append(items, Item{h.Rule.Name, h.Trigger, e})
+				items = append(items, Item{h.Rule.Name, h.Trigger, e, h.Rule.When[h.Trigger].At.String()})
 			} else {
 				hits[i] = add(hits[i], h, e)
 			}
@@ -69,6 +69,9 @@ func (in *Intake) ask(ctx context.Context, live *Live, items []Item) ([]Verdict,
 		if v.Err != nil || v.Died {
 			in.fail(items[i].Rule, v)
 		}
+		if v.Died {
+			in.noteSick(items[i], v)
+		}
 	}
 	return verdicts, nil
 }
@@ -84,7 +87,7 @@ func (in *Intake) dedup(ctx context.Context, live *Live, hits [][]hit) error {
 			h := &hits[i][n]
 			switch {
 			case h.Rule.DedupFunc:
-				items, of = append(items, Item{h.Rule.Name, -1, h.event}), append(of, h)
+				items, of = append(items, Item{h.Rule.Name, -1, h.event, h.Rule.At.String()}), append(of, h)
 			case h.Rule.DedupSet:
 				key, err := dedupKey(h.Rule, h.event)
 				if err != nil {

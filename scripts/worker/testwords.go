@@ -41,6 +41,7 @@ func benchWords() []benchWord {
 		{word: sign("trigger", need("rule", "text")), fields: true},
 		{word: sign("event", need("kind", "text"), need("source", "text")), fields: true},
 		{word: sign("job", need("name", "text"))},
+		{word: sign("incident", need("type", "text"), may("status", "text"), may("severity", "text"), may("fields", "pairs"), may("age", "duration"))},
 		{word: sign("person", need("name", "text")), perform: benchPerson},
 		{word: sign("at", need("time", "text|time"))},
 		{word: sign("advance", need("duration", "duration"))},
@@ -55,7 +56,7 @@ func benchWords() []benchWord {
 
 // laterBench are words of t that wait for what they speak of.
 var laterBench = map[string]string{
-	"form": "forms", "playbook": "playbooks with parameters", "incident": "words that find incidents", "press": "buttons",
+	"form": "forms", "playbook": "playbooks with parameters", "press": "buttons",
 }
 
 // benchValue is t.

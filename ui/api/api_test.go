@@ -306,12 +306,40 @@ func TestErrorsKeepCausesInside(t *testing.T) {
 	p.Lacks("the world ends")
 }
 
+// What people do to incidents by the interface: with roles, and as the token.
+func TestActsOnIncidents(t *testing.T) {
+	w := uitest.Sample(t, address)
+	c := client(t, w)
+	post := func(path, body string, want int) uitest.Page {
+		t.Helper()
+		return c.Do("POST", "/api/v1/incidents/"+path, "application/json", body).Want(want)
+	}
+	post("i0-42/assign", `{"to": "ana"}`, 200)
+	post("i0-42/assign", `{"to": "family", "pick": "less-busy"}`, 200)
+	post("i0-42/escalate", `{"severity": "critical"}`, 200)
+	post("i0-42/set", `{"fields": {"ticket": "T-1", "n": 3}}`, 200)
+	for path, body := range map[string]string{"i0-42/assign": `{"to": "nobody"}`, "i0-42/set": `{}`, "i0-42/escalate": `{"severty": "low"}`} {
+		if got := read[failure](t, post(path, body, 400)); got.Error.Kind != "invalid" {
+			t.Errorf("%s: got %+v", path, got.Error)
+		}
+	}
+	post("i0-999/assign", `{"to": "ana"}`, 404)
+	want := `assign i0-42 to ana pick "" by admin-token; assign i0-42 to family pick "less-busy" by admin-token; escalate i0-42 to critical by admin-token; ` +
+		`set i0-42 [n ticket] {"n":3,"ticket":"T-1"} by admin-token`
+	if got := w.Logged(); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	viewer := w.Visit(t, "")
+	viewer.Header["Authorization"] = "Bearer a-viewer-of-the-tests"
+	viewer.Do("POST", "/api/v1/incidents/i0-42/assign", "application/json", `{"to": "ana"}`).Want(403)
+}
+
 // Calls that the language names and this version has not are told from those
 // that are misspelt.
 func TestCallsToCome(t *testing.T) {
 	w := uitest.Sample(t, address)
 	c := client(t, w)
-	for _, path := range []string{"jobs/x/run", "rules/blog/mode", "incidents/i0-42/assign"} {
+	for _, path := range []string{"jobs/x/run", "rules/blog/mode", "forms/x"} {
 		got := read[failure](t, c.Do("POST", "/api/v1/"+path, "application/json", `{"step": 1}`).Want(501))
 		if got.Error.Kind != "invalid" || !strings.Contains(got.Error.Message, "does not have this call yet") || got.Error.Hint == "" {
 			t.Errorf("%s: got %+v", path, got.Error)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"net/http"
 
 	"github.com/labstack/echo/v4"
@@ -171,6 +172,61 @@ func (a *API) ReopenIncident(c echo.Context) error {
 		return err
 	}
 	d, err := a.Desk.Reopen(c.Request().Context(), who(c), c.Param("id"), b.Reason)
+	return decided(c, d, err)
+}
+
+// AssignBody is what assigning takes: a person or a team; pick, of a team:
+// less-busy or random.
+type AssignBody struct {
+	To   string `json:"to"`
+	Pick string `json:"pick"`
+}
+
+// AssignIncident serves POST incidents/:id/assign.
+func (a *API) AssignIncident(c echo.Context) error {
+	var b AssignBody
+	if err := body(c, &b); err != nil {
+		return err
+	}
+	d, err := a.Desk.Assign(c.Request().Context(), who(c), c.Param("id"), b.To, b.Pick)
+	return decided(c, d, err)
+}
+
+// EscalateBody is what escalating takes.
+type EscalateBody struct {
+	Severity string `json:"severity"`
+}
+
+// EscalateIncident serves POST incidents/:id/escalate.
+func (a *API) EscalateIncident(c echo.Context) error {
+	var b EscalateBody
+	if err := body(c, &b); err != nil {
+		return err
+	}
+	d, err := a.Desk.Escalate(c.Request().Context(), who(c), c.Param("id"), b.Severity)
+	return decided(c, d, err)
+}
+
+// SetBody is what setting facts takes: any JSON by name.
+type SetBody struct {
+	Fields map[string]json.RawMessage `json:"fields"`
+}
+
+// SetIncident serves POST incidents/:id/set.
+func (a *API) SetIncident(c echo.Context) error {
+	var b SetBody
+	if err := body(c, &b); err != nil {
+		return err
+	}
+	facts := make(map[string]engine.Value, len(b.Fields))
+	for name, text := range b.Fields {
+		v, err := engine.DecodeJSON(text)
+		if err != nil {
+			return err
+		}
+		facts[name] = v
+	}
+	d, err := a.Desk.SetFacts(c.Request().Context(), who(c), c.Param("id"), facts, sortedKeys(facts))
 	return decided(c, d, err)
 }
 

@@ -91,6 +91,61 @@ func (d *Desk) Note(ctx context.Context, who login.Identity, id, note string) (e
 	return d.Decider.Note(ctx, id, strings.TrimSpace(note), who.Name)
 }
 
+// Assign gives an incident to a person or a team; pick, of a team's: less-busy or
+// random.
+func (d *Desk) Assign(ctx context.Context, who login.Identity, id, to, pick string) (engine.Decision, error) {
+	if err := d.mayWork(who, id); err != nil {
+		return engine.Decision{}, err
+	}
+	if err := text("to", to, true); err != nil {
+		return engine.Decision{}, err
+	}
+	done, err := d.Decider.Assign(ctx, id, strings.TrimSpace(to), pick, who.Name)
+	return done, problem("to", err)
+}
+
+// Escalate sets an incident's severity.
+func (d *Desk) Escalate(ctx context.Context, who login.Identity, id, severity string) (engine.Decision, error) {
+	if err := d.mayWork(who, id); err != nil {
+		return engine.Decision{}, err
+	}
+	done, err := d.Decider.Escalate(ctx, id, severity, who.Name)
+	return done, problem("severity", err)
+}
+
+// MaxFacts bounds the facts that are set at once.
+const MaxFacts = 64
+
+// SetFacts sets summary facts of an incident, in their order.
+func (d *Desk) SetFacts(ctx context.Context, who login.Identity, id string, facts map[string]engine.Value, order []string) (engine.Decision, error) {
+	if err := d.mayWork(who, id); err != nil {
+		return engine.Decision{}, err
+	}
+	if len(order) == 0 || len(order) > MaxFacts {
+		return engine.Decision{}, Problems{"fields": "must be 1 to 64 facts"}
+	}
+	for _, name := range order {
+		if err := text("name", name, true); err != nil {
+			return engine.Decision{}, err
+		}
+	}
+	done, err := d.Decider.SetFacts(ctx, id, facts, order, who.Name)
+	return done, problem("value", err)
+}
+
+// problem makes a mistake of the input one that is shown at its place.
+func problem(name string, err error) error {
+	if err == nil || engine.KindOf(err) != engine.Invalid {
+		return err
+	}
+	e := engine.AsError(err)
+	what := e.Message
+	if e.Hint != "" {
+		what += " (" + e.Hint + ")"
+	}
+	return Problems{name: what}
+}
+
 func (d *Desk) mayWork(who login.Identity, incident string) error {
 	if err := Permit(who, login.Work); err != nil {
 		return err

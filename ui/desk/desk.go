@@ -67,6 +67,12 @@ type Decider interface {
 	CloseIncident(ctx context.Context, id, reason, code, by string) (engine.Decision, error)
 	ReopenIncident(ctx context.Context, id, reason, by string) (engine.Decision, error)
 	Note(ctx context.Context, id, text, by string) (engine.Decision, error)
+	// Assign gives an incident to a person or a team, or to somebody of a team whom
+	// pick chooses; invalid, with what there is, for anybody else.
+	Assign(ctx context.Context, id, to, pick, by string) (engine.Decision, error)
+	Escalate(ctx context.Context, id, severity, by string) (engine.Decision, error)
+	// SetFacts sets summary facts in an order; invalid for more than there is room for.
+	SetFacts(ctx context.Context, id string, facts map[string]engine.Value, order []string, by string) (engine.Decision, error)
 	// UndoChange takes a change back: with the scripts that made it, or the live ones.
 	UndoChange(ctx context.Context, id, by, why string, current bool) (engine.Decision, error)
 	// Restart lets a run go on from one of its steps again, or, without a step,
@@ -209,6 +215,8 @@ type Desk struct {
 	Eraser   Eraser
 	Scrubs   Scrubber
 	Clock    engine.Clock
+	// Assignees are whom incidents can be assigned to: people and teams, sorted.
+	Assignees func() (people, teams []string)
 	// Zone is the workspace's time zone of this moment.
 	Zone func() *time.Location
 }

@@ -36,6 +36,8 @@ type incidentView struct {
 	Inputs    map[string]string // what was typed into a form that was refused
 	Erasing   *engine.Erasure   // what an erasure would take, to be confirmed
 	Problems  desk.Problems
+	// Whom it can be assigned to, and what its severity can be.
+	People, Teams, Severities []string
 }
 
 // Incident serves GET /incidents/:id.
@@ -53,6 +55,10 @@ func (p *Pages) incident(c echo.Context, status int, inputs map[string]string, p
 	v := incidentView{
 		frame: f, Incident: s.Incident, Facts: facts(s.Incident, f.Zone), Timeline: s.Timeline,
 		Inputs: inputs, Problems: problems,
+	}
+	v.Severities = engine.Severities
+	if p.Desk.Assignees != nil && f.MayWork() {
+		v.People, v.Teams = p.Desk.Assignees()
 	}
 	if s.More != "" {
 		v.More = with(nil, "timeline", s.More)
@@ -188,11 +194,33 @@ func (p *Pages) NoteIncident(c echo.Context) error {
 	})
 }
 
+// AssignIncident serves POST /incidents/:id/assign.
+func (p *Pages) AssignIncident(c echo.Context) error {
+	return p.act(c, "assigned", func(who login.Identity, form map[string]string) (engine.Decision, error) {
+		return p.Desk.Assign(c.Request().Context(), who, c.Param("id"), form["to"], form["pick"])
+	})
+}
+
+// EscalateIncident serves POST /incidents/:id/escalate.
+func (p *Pages) EscalateIncident(c echo.Context) error {
+	return p.act(c, "escalated", func(who login.Identity, form map[string]string) (engine.Decision, error) {
+		return p.Desk.Escalate(c.Request().Context(), who, c.Param("id"), form["severity"])
+	})
+}
+
+// SetIncident serves POST /incidents/:id/set.
+func (p *Pages) SetIncident(c echo.Context) error {
+	return p.act(c, "set", func(who login.Identity, form map[string]string) (engine.Decision, error) {
+		name := strings.TrimSpace(form["name"])
+		return p.Desk.SetFacts(c.Request().Context(), who, c.Param("id"), map[string]engine.Value{name: form["value"]}, []string{name})
+	})
+}
+
 // act does what a form on an incident's page asks, and shows the page again
 // when something in the form was wrong.
 func (p *Pages) act(c echo.Context, done string, do func(login.Identity, map[string]string) (engine.Decision, error)) error {
 	form := map[string]string{}
-	for _, name := range []string{"reason", "code", "text"} {
+	for _, name := range []string{"reason", "code", "text", "to", "pick", "severity", "name", "value"} {
 		value, err := formValue(c, name)
 		if err != nil {
 			return err

@@ -63,6 +63,23 @@ func TestIncidentIsClosedNotedAndReopened(t *testing.T) {
 	}
 }
 
+func TestIncidentIsAssignedOnItsPage(t *testing.T) {
+	w := uitest.Sample(t, address)
+	ana := w.Visit(t, "ana")
+	form := ana.Get(incidentPath).Want(200, `<optgroup label="People"><option`, `<optgroup label="Teams">`, "who has the fewest open incidents").Form()
+	ana.Post(incidentPath+"/assign", with(form, "to", "family", "pick", "less-busy")).Want(303)
+	ana.Post(incidentPath+"/escalate", with(form, "severity", "critical")).Want(303)
+	ana.Post(incidentPath+"/set", with(form, "name", "ticket", "value", "T-1")).Want(303)
+	ana.Get(incidentPath+"?done=assigned").Want(200, "The incident is assigned.")
+	ana.Post(incidentPath+"/assign", with(form, "to", "nobody")).Want(400, "assign: there is no")
+	ana.Post(incidentPath+"/set", with(form, "name", " ", "value", "T-1")).Want(400, "Its name must be filled in")
+	want := `login ana link; assign i0-42 to family pick "less-busy" by ana; escalate i0-42 to critical by ana; set i0-42 [ticket] {"ticket":"T-1"} by ana`
+	if got := w.Logged(); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	w.Visit(t, "vic").Get(incidentPath).Want(200).Lacks("Assign to")
+}
+
 func TestIncidentActsNeedRoleAndForm(t *testing.T) {
 	w := uitest.Sample(t, address)
 	vic := w.Visit(t, "vic")

@@ -224,6 +224,30 @@ func (w *World) Note(_ context.Context, id, text, by string) (engine.Decision, e
 	return w.decide("note %s %q by %s", id, text, by)
 }
 
+func (w *World) Assign(_ context.Context, id, to, pick, by string) (engine.Decision, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, known := w.Has.Persons[to]; !known && to != "family" {
+		return engine.Decision{}, engine.Errorf(engine.Invalid, "assign: there is no %q", to)
+	}
+	return w.decide("assign %s to %s pick %q by %s", id, to, pick, by)
+}
+
+func (w *World) Escalate(_ context.Context, id, severity, by string) (engine.Decision, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if severity == "" {
+		return engine.Decision{}, engine.Errorf(engine.Invalid, "escalate: severity: got nothing")
+	}
+	return w.decide("escalate %s to %s by %s", id, severity, by)
+}
+
+func (w *World) SetFacts(_ context.Context, id string, facts map[string]engine.Value, order []string, by string) (engine.Decision, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.decide("set %s %v %s by %s", id, order, engine.MustEncode(facts), by)
+}
+
 func (w *World) UndoChange(_ context.Context, id, by, why string, current bool) (engine.Decision, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

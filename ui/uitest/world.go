@@ -110,8 +110,9 @@ func New(t testing.TB, url string) *World {
 	w.Server, err = ui.New(ui.Config{
 		URL: url, Reader: w, Decider: w, Exporter: w, Rules: w, Health: w, Rebuilds: w, Eraser: w, Scrubs: w, Hooks: http.HandlerFunc(hook),
 		People: w, Cache: w, Recorder: w, Clock: w, Version: "1.0",
-		Tokens: func() []login.Token { return tokens },
-		Name:   func() string { return "home" }, Zone: func() *time.Location { return zone },
+		Tokens:    func() []login.Token { return tokens },
+		Assignees: func() ([]string, []string) { return []string{"ana", "dave"}, []string{"family"} },
+		Name:      func() string { return "home" }, Zone: func() *time.Location { return zone },
 	})
 	if err != nil {
 		t.Fatal(err)
