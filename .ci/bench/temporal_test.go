@@ -1,9 +1,7 @@
 package bench
 
 import (
-	"bufio"
 	"context"
-	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -11,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -37,7 +34,7 @@ const (
 // median of the rounds': how many of ours end while one of theirs does.
 func BenchmarkTemporal(b *testing.B) {
 	server := buildTemporal(b)
-	ours := buildRuns(b)
+	ours := build(b, "./engine/runner")
 	for _, store := range []struct {
 		name string
 		args func(dir string) []string
@@ -53,7 +50,7 @@ func BenchmarkTemporal(b *testing.B) {
 			var theirs, runs, ratios []float64
 			for b.Loop() {
 				t := carry(b, c, store.n)
-				o := ours.rate(b)
+				o := ours.figure(b, "^BenchmarkRuns$/^sync\\+0s$", 1, "runs/s")
 				theirs, runs, ratios = append(theirs, t), append(runs, o), append(ratios, o/t)
 			}
 			b.ReportMetric(0, "ns/op")
@@ -179,45 +176,4 @@ func dial(b *testing.B, address string) client.Client {
 		}
 		time.Sleep(100 * time.Millisecond) // it is another's process
 	}
-}
-
-// ourRuns is the test program of engine/runner.
-type ourRuns struct{ program, dir string }
-
-func buildRuns(b *testing.B) ourRuns {
-	b.Helper()
-	root, err := filepath.Abs("../..")
-	if err != nil {
-		b.Fatal(err)
-	}
-	program := filepath.Join(b.TempDir(), "runner.test")
-	run(b, root, "go", "test", "-c", "-o", program, "./engine/runner")
-	return ourRuns{program, filepath.Join(root, "engine", "runner")}
-}
-
-// rate carries a round of our runs and returns how many ended in a second.
-func (o ourRuns) rate(b *testing.B) float64 {
-	b.Helper()
-	cmd := exec.Command(o.program, "-test.run", "^$", "-test.bench", "^BenchmarkRuns$/^sync\\+0s$", "-test.benchtime", "1x")
-	cmd.Dir, cmd.Env = o.dir, append(os.Environ(), "CGO_ENABLED=0")
-	out, err := cmd.Output()
-	if err != nil {
-		b.Fatalf("%s: %v\n%s", cmd, err, out)
-	}
-	rate, err := figure(string(out), "runs/s")
-	if err != nil {
-		b.Fatal(err)
-	}
-	return rate
-}
-
-// figure finds the number before a unit in what a benchmark printed.
-func figure(text, unit string) (float64, error) {
-	for lines := bufio.NewScanner(strings.NewReader(text)); lines.Scan(); {
-		words := strings.Fields(lines.Text())
-		if i := slices.Index(words, unit); i > 0 && strings.HasPrefix(words[0], "Benchmark") {
-			return strconv.ParseFloat(words[i-1], 64)
-		}
-	}
-	return 0, fmt.Errorf("no figure in %s in:\n%s", unit, text)
 }
