@@ -404,29 +404,41 @@ func (c *checker) inForce() {
 		}
 	}
 	for thing, ch := range on {
-		if is, want := c.w.peer.things[thing], ch.Status == engine.ChangeInForce; is != want {
+		if is, want := c.w.peer.things[thing], ch.Status == engine.ChangeInForce; is && !want {
+			c.leftOn(thing, all)
+		} else if is != want {
 			c.fault("%s is on: %v, and its change %s of %s is %s", thing, is, ch.ID, ch.Run, ch.Status)
 		}
 	}
 	for thing, is := range c.w.peer.things {
 		if _, ok := on[thing]; is && !ok {
-			c.leftOn(thing)
+			c.leftOn(thing, all)
 		}
 	}
 }
 
-// leftOn wants a thing that is on, and no change, to be of a run that was led
-// elsewhere between the two.
-func (c *checker) leftOn(thing string) {
+// leftOn wants a thing that is on, and has no change in force, to be switched on
+// last by a run that was restarted, undone or quarantined before it had made a
+// change of that.
+func (c *checker) leftOn(thing string, all []engine.Change) {
+	var last arrival
 	for _, a := range c.w.peer.arrivals {
-		run, _, _ := strings.Cut(a.Key, "/")
-		if r := c.runs[run]; a.What == thing && (len(r.Branches) > 0 || r.Status == engine.RunUndone || r.Status == engine.RunQuarantined) {
-			c.w.tally.add("things left on by a run that was restarted before its change", 1)
-			return
-		} else if a.What == thing {
-			c.fault("%s is on, and run %s has no change of it: %+v", thing, run, r)
+		if a.What == thing {
+			last = a
 		}
 	}
+	run, rest, _ := strings.Cut(last.Key, "/")
+	generation, _, _ := strings.Cut(rest, "/")
+	r := c.runs[run]
+	led := len(r.Branches) > 0 || r.Status == engine.RunUndone || r.Status == engine.RunQuarantined
+	made := slices.ContainsFunc(all, func(ch engine.Change) bool {
+		return ch.Run == run && strconv.Itoa(max(ch.Generation, 1)) == generation && textOf(c, ch.Args, "thing") == thing
+	})
+	if !led || made {
+		c.fault("%s is on, last by %s, and run %s has no change of it in force: %+v", thing, last.Key, run, r)
+		return
+	}
+	c.w.tally.add("things left on by a run that was led elsewhere before its change", 1)
 }
 
 // rebuilt makes the projections anew and wants them equal.

@@ -244,8 +244,13 @@ func (s *tally) killed(p plan, by string) {
 	s.kinds[p.Kind][p.Stage]++
 }
 
+// everyKind wants processes to have been killed at each kind that a play makes.
 func (s *tally) everyKind(t *testing.T, want int) {
 	for _, k := range met() {
+		if s.counts["worlds without "+k.String()] == s.counts["worlds"] {
+			t.Logf("no play makes a record of kind %s", k)
+			continue
+		}
 		if got := s.kinds[k][decided] + s.kinds[k][committed]; got < want {
 			t.Errorf("%d processes were killed at %s, want %d", got, k, want)
 		}
