@@ -19,6 +19,11 @@ type Builtin struct {
 	// step of class once that was started and has no result. nil: a person is
 	// asked.
 	Probe func(ctx context.Context, c *Call) (happened bool, r Result, err error)
+	// Before reads what Probe will compare with, such as which boot of a host this
+	// is. Its value is recorded with the step's start, before Do, and stands in
+	// Call.Before of Do and Probe. Its error is that of the step, which then has
+	// not begun. It is nil for most.
+	Before func(ctx context.Context, c *Call) (Value, error)
 	// Decode has, for each version before Version, a function that reads what that
 	// one returned as Version does: journals of older programs are replayed with
 	// it. It gets the value that was recorded, and must return the same for the same
@@ -49,6 +54,8 @@ type Call struct {
 	// Key is the idempotency key RUN/GENERATION/PATH/N, equal when the same step
 	// is performed again.
 	Key string
+	// Before is what the builtin's Before read.
+	Before Value
 	// Class is the step's, after `effect =`; empty is the builtin's own.
 	Class Class
 	// Run and Incident are ids; Incident may be empty.

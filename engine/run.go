@@ -150,6 +150,8 @@ type Step struct {
 	Class   Class  `json:"class,omitempty"`
 	At      string `json:"at"` // file:line:col
 	Args    Data   `json:"args,omitempty"`
+	// Before is what the builtin read, before the step began, for its probe.
+	Before Data `json:"before,omitempty"`
 	// Hash is "KEYNAME:HEX", the keyed hash of the arguments; Ticks the
 	// interpreter's step count. Both detect divergence.
 	Hash    string    `json:"hash,omitempty"`

@@ -195,6 +195,20 @@ type Signature struct {
 	Type   string `json:"type,omitempty"`
 }
 
+// ConnectionParam is the name of the parameter that names the connection, "" for
+// a builtin without connections.
+func (s Signature) ConnectionParam() string {
+	for _, p := range s.Params {
+		if p.Kind == "connection" {
+			return p.Name // "host" of ssh
+		}
+	}
+	if s.Connection == "" {
+		return ""
+	}
+	return "connection"
+}
+
 // Attributes returns the names of the result's attributes, methods aside; none
 // where the result is no struct.
 func (s Signature) Attributes() []string {

@@ -195,10 +195,7 @@ func (t *trialTest) takeTime(ctx context.Context, c *engine.Call) *engine.Error 
 
 // ask has the test's worker call a function in place of the world.
 func (t *trialTest) ask(ctx context.Context, s engine.Signature, c *engine.Call, item fakeItem) (v engine.Value, at string, err error) {
-	args := inverseArgs(c)
-	if s.Connection == "" {
-		delete(args, "connection")
-	}
+	args := inverseArgs(s, c)
 	data, err := engine.Encode(args)
 	if err != nil {
 		return nil, "", err
@@ -241,7 +238,7 @@ func places(s engine.Signature) (order []string, positional int) {
 	named := false
 	for _, p := range s.Params {
 		order = append(order, p.Name)
-		named = named || p.Name == "connection"
+		named = named || p.Kind == "connection"
 	}
 	if s.Connection != "" && !named {
 		order, positional = append([]string{"connection"}, order...), positional+1

@@ -58,7 +58,7 @@ func (f *fakes) Do(ctx context.Context, c *engine.Call) (engine.Result, error) {
 	}
 	r := engine.Result{Value: f.shaped(s, fake.Result)}
 	if s.Inverse != "" {
-		r.Change = &engine.Inverse{Title: c.Name, Builtin: s.Inverse, Args: inverseArgs(c)}
+		r.Change = &engine.Inverse{Title: c.Name, Builtin: s.Inverse, Args: inverseArgs(s, c)}
 	}
 	return r, nil
 }
@@ -128,13 +128,13 @@ func (f *fakes) shaped(s engine.Signature, v engine.Value) engine.Value {
 }
 
 // inverseArgs are those of the call, as builtins with an inverse have it.
-func inverseArgs(c *engine.Call) map[string]engine.Value {
+func inverseArgs(s engine.Signature, c *engine.Call) map[string]engine.Value {
 	args := map[string]engine.Value{}
 	for name, v := range c.Args {
 		args[name] = v
 	}
-	if c.Connection != "" {
-		args["connection"] = c.Connection
+	if c.Connection != "" && s.Connection != "" {
+		args[s.ConnectionParam()] = c.Connection
 	}
 	return args
 }

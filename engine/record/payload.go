@@ -180,7 +180,9 @@ type StepStarted struct {
 	Args engine.Data `json:"args,omitempty"`
 	At   string      `json:"at"`
 	// Await is what an i.wait waits for: assigned, touched, closed or answered.
-	Await   string       `json:"await,omitempty"`
+	Await string `json:"await,omitempty"`
+	// Before is what the builtin read for its probe to compare with.
+	Before  engine.Data  `json:"before,omitempty"`
 	Builtin string       `json:"builtin"`
 	Class   engine.Class `json:"class"`
 	// Effect: the step changes the world, so that a brake holds it.

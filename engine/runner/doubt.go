@@ -81,7 +81,9 @@ func (c *carrier) probe(ctx context.Context, s engine.Step) (cause error, known 
 	}
 	c.started[engine.StepID(s.Path, s.Number)] = s
 	step := &wire.Step{Path: s.Path, Number: s.Number, Builtin: s.Builtin, Version: b.Version, Class: s.Class, At: s.At, Args: s.Args, Hash: s.Hash}
-	happened, res, err := c.r.cfg.Builtins.Probe(ctx, c.callOf(step, b, args))
+	call := c.callOf(step, b, args)
+	call.Before = readBefore(s)
+	happened, res, err := c.r.cfg.Builtins.Probe(ctx, call)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil, false, ctx.Err()

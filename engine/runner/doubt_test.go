@@ -1,6 +1,7 @@
 package runner_test
 
 import (
+	"context"
 	"testing"
 
 	"larkspur/engine"
@@ -233,4 +234,50 @@ func TestAnUndoInDoubt(t *testing.T) {
 			b.rebuilds()
 		})
 	}
+}
+
+func TestABuiltinReadsBeforeForItsProbe(t *testing.T) {
+	for boot, happened := range map[string]bool{"same": false, "another": true} {
+		b := playbook(t, "def f(i):\n    i.set(r = sim.put('x'))\n")
+		now := "same"
+		b.world.befores = map[string]func(context.Context, *engine.Call) (engine.Value, error){
+			"sim.put": func(_ context.Context, c *engine.Call) (engine.Value, error) { return now, nil },
+		}
+		b.world.probes["sim.put"] = func(_ context.Context, c *engine.Call) (bool, engine.Result, error) {
+			return c.Before != now, engine.Result{Value: "probed"}, nil
+		}
+		b.power.after(3, true)
+		incident, run := b.start()
+		b.drive()
+		now = boot
+		b.reopen()
+		b.status(run, engine.RunDone)
+		want, calls := "x", 2
+		if happened {
+			want, calls = "probed", 1
+		}
+		if got := b.fact(incident, "r"); got != want || len(b.world.did("sim.put")) != calls {
+			t.Errorf("%s: got %v after %v, want %v after %d calls", boot, got, b.world.did("sim.put"), want, calls)
+		}
+		if c := b.world.calls[0]; c.Before != "same" {
+			t.Errorf("%s: got before %v of the call itself", boot, c.Before)
+		}
+		b.rebuilds()
+	}
+}
+
+func TestAStepThatCannotReadBeforeHasNotBegun(t *testing.T) {
+	b := playbook(t, "def f(i):\n    r = attempt(lambda: sim.put('x'))\n    i.set(kind = r.error.kind, maybe = r.error.maybe)\n")
+	b.world.befores = map[string]func(context.Context, *engine.Call) (engine.Value, error){
+		"sim.put": func(context.Context, *engine.Call) (engine.Value, error) {
+			return nil, engine.Errorf(engine.Unavailable, "it is away")
+		},
+	}
+	incident, run := b.start()
+	b.drive()
+	b.status(run, engine.RunDone)
+	if kind, maybe := b.fact(incident, "kind"), b.fact(incident, "maybe"); kind != "unavailable" || maybe != false || len(b.world.did("sim.put")) != 0 {
+		t.Errorf("got kind %v, maybe %v, calls %v", kind, maybe, b.world.did("sim.put"))
+	}
+	b.rebuilds()
 }

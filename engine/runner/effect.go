@@ -57,13 +57,11 @@ func (c *carrier) callOf(s *wire.Step, b engine.Builtin, args map[string]engine.
 	for name, v := range args {
 		given[name] = v
 	}
-	connection, _ := given["connection"].(string)
+	connection, _ := given[b.ConnectionParam()].(string)
 	for _, ours := range []string{"expires", "why", "effect", "probe"} {
 		delete(given, ours)
 	}
-	if b.Connection != "" {
-		delete(given, "connection")
-	}
+	delete(given, b.ConnectionParam())
 	return &engine.Call{
 		Name: s.Builtin, Connection: connection, Args: given, Class: s.Class, Key: c.key(s), Run: c.run.ID, Incident: c.run.Incident,
 	}
@@ -82,7 +80,8 @@ func (c *carrier) key(s *wire.Step) string {
 // before, its result after.
 func (c *carrier) effect(ctx context.Context, s *wire.Step, b engine.Builtin, args map[string]engine.Value) (wire.Answer, verdict, error) {
 	call := c.callOf(s, b, args)
-	_, again := c.started[engine.StepID(s.Path, s.Number)]
+	old, again := c.started[engine.StepID(s.Path, s.Number)]
+	call.Before = readBefore(old)
 	e := &errand{
 		step: s,
 		do:   func(ctx context.Context) (engine.Result, error) { return c.touch(ctx, s, call) },
@@ -100,10 +99,45 @@ func (c *carrier) effect(ctx context.Context, s *wire.Step, b engine.Builtin, ar
 		}
 		start := c.startOf(s)
 		start.Effect = true
+		if start.Before, err = c.noteBefore(ctx, s, b, call); err != nil {
+			if ctx.Err() != nil {
+				return wire.Answer{}, parked, ctx.Err()
+			}
+			return c.refuse(s, asStepError(err, s))
+		}
 		first := newRecord(record.StepStartedKind, start)
 		e.start = &first
 	}
 	return c.send(ctx, e)
+}
+
+// readBefore is what the builtin noted before a step began.
+func readBefore(s engine.Step) engine.Value {
+	if len(s.Before) == 0 {
+		return nil
+	}
+	v, err := s.Before.Value()
+	if err != nil {
+		return nil // then its probe cannot tell, and people are asked
+	}
+	return v
+}
+
+// noteBefore has the builtin read what its probe will compare with. Branches wait
+// for it: it is short, and few builtins do.
+func (c *carrier) noteBefore(ctx context.Context, s *wire.Step, b engine.Builtin, call *engine.Call) (engine.Data, error) {
+	call.Before = nil
+	if b.Before == nil || s.Class != engine.Once {
+		return nil, nil
+	}
+	limited, cancel := limit(ctx, s.Limit)
+	defer cancel()
+	v, err := b.Before(limited, call)
+	if err != nil || v == nil {
+		return nil, err
+	}
+	call.Before = v
+	return engine.Encode(v)
 }
 
 // braked tells of a step that began in an earlier life whether the brake is to

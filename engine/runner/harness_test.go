@@ -140,13 +140,14 @@ func (b *bell) until(t testing.TB, what string, fn func() bool) {
 
 // world is the fake door: it records the calls and does what a test says.
 type world struct {
-	mu     sync.Mutex
-	calls  []engine.Call
-	does   map[string]func(ctx context.Context, c *engine.Call) (engine.Result, error)
-	probes map[string]func(ctx context.Context, c *engine.Call) (bool, engine.Result, error)
-	quiet  bool        // calls are not kept
-	dead   func() bool // the power is out: nothing happens any more
-	bell   *bell
+	mu      sync.Mutex
+	calls   []engine.Call
+	does    map[string]func(ctx context.Context, c *engine.Call) (engine.Result, error)
+	probes  map[string]func(ctx context.Context, c *engine.Call) (bool, engine.Result, error)
+	befores map[string]func(context.Context, *engine.Call) (engine.Value, error)
+	quiet   bool        // calls are not kept
+	dead    func() bool // the power is out: nothing happens any more
+	bell    *bell
 
 	signatures map[string]engine.Signature
 	decoders   map[int]func(engine.Value) (engine.Value, error) // of sim.read
@@ -187,7 +188,7 @@ func (w *world) Lookup(name string) (engine.Builtin, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s, ok := w.signatures[name]
-	b := engine.Builtin{Signature: s, Probe: w.probes[name]}
+	b := engine.Builtin{Signature: s, Probe: w.probes[name], Before: w.befores[name]}
 	if name == "sim.read" {
 		b.Decode = w.decoders
 	}

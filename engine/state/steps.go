@@ -96,6 +96,7 @@ func fillStep(r store.Reader, blobs *store.Blobs, shard uint16, e stepEntry, tim
 		}
 		step.Builtin, step.Version, step.Class, step.At = started.Builtin, started.Version, started.Class, started.At
 		step.Args, step.Hash, step.Ticks = started.Args, started.Hash, started.Ticks
+		step.Before = started.Before
 	}
 	step.Order = e.order()
 	switch {

@@ -24,7 +24,7 @@ type word struct {
 // the class where it may.
 func newWord(sig engine.Signature) *word {
 	w := &word{Signature: sig, params: slices.Clone(sig.Params), positional: min(sig.Positional, len(sig.Params))}
-	if sig.Connection != "" && !w.has("connection") {
+	if sig.Connection != "" && !w.has(sig.ConnectionParam()) {
 		w.params = slices.Insert(w.params, 0, engine.Param{Name: "connection", Kind: "connection"})
 		w.positional++
 	}
