@@ -21,7 +21,7 @@ func (d *Door) prepare(b reach.Builtin, c *engine.Call) (call *engine.Call, toke
 	copied := *c
 	call = &copied
 	if call.Connection == "" {
-		call.Connection = c.Text("connection")
+		call.Connection = c.Text(b.ConnectionParam())
 	}
 	if call.Connection, err = d.connection(b, call.Connection); err != nil {
 		return call, nil, engine.WrapError(engine.Invalid, err, c.Name)

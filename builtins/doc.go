@@ -18,6 +18,7 @@ import (
 	"larkspur/builtins/email"
 	"larkspur/builtins/http"
 	"larkspur/builtins/reach"
+	"larkspur/builtins/ssh"
 	"larkspur/builtins/unifi"
 	"larkspur/engine"
 )
@@ -35,12 +36,13 @@ func packages() []pack {
 	return []pack{
 		{"email", email.Section, email.Open, email.Docs},
 		{"http", http.Section, http.Open, http.Docs},
+		{"ssh", ssh.Section, ssh.Open, ssh.Docs},
 		{"unifi", unifi.Section, unifi.Open, unifi.Docs},
 	}
 }
 
 // elsewhere are the kinds of connections that other rooms read.
-func elsewhere() []string { return []string{"imap", "ldap", "ssh"} }
+func elsewhere() []string { return []string{"imap", "ldap"} }
 
 // Kinds returns the kinds of connections that there are, sorted.
 func Kinds() []string {

@@ -36,6 +36,9 @@ type Egress struct{ Allow, Deny []string }
 // Config is what a door is opened with. The zero value is a door without
 // connections and secrets.
 type Config struct {
+	// Workspace is the folder that files in connections are relative to; empty
+	// where there is none, and their files are not looked at.
+	Workspace string
 	// Connections is the parsed section `connections`: kind, name, keys.
 	Connections map[string]map[string]map[string]any
 	Secrets     reach.Secrets
@@ -85,7 +88,7 @@ func Open(cfg Config) (*Door, error) {
 	}
 	policy, err := reach.NewPolicy(cfg.Egress.Allow, cfg.Egress.Deny, hosts(cfg.Connections), cfg.OwnPorts)
 	problems := []error{err, checkKinds(cfg.Connections)}
-	env := &reach.Env{Secrets: d.vault, Dialer: &reach.Dialer{Policy: policy}, Clock: cfg.Clock, People: cfg.People, Blob: cfg.Blob}
+	env := &reach.Env{Secrets: d.vault, Dialer: &reach.Dialer{Policy: policy}, Clock: cfg.Clock, People: cfg.People, Blob: cfg.Blob, Workspace: cfg.Workspace}
 	if cfg.Dialer != nil {
 		env.Dialer.Resolver, env.Dialer.Roots = cfg.Dialer.Resolver, cfg.Dialer.Roots
 	}
@@ -182,7 +185,22 @@ func (d *Door) Lookup(name string) (engine.Builtin, bool) {
 	if b.Probe != nil {
 		out.Probe = d.Probe
 	}
+	if b.Before != nil {
+		out.Before = d.before
+	}
 	return out, true
+}
+
+// before reads what a call's probe will compare with.
+func (d *Door) before(ctx context.Context, c *engine.Call) (engine.Value, error) {
+	b := d.builtins[c.Name]
+	asking := *c
+	asking.Class = engine.Read
+	r, err := d.pass(ctx, b, &asking, func(ctx context.Context, c *engine.Call) (engine.Result, error) {
+		v, err := b.Before(ctx, c)
+		return engine.Result{Value: v}, err
+	})
+	return r.Value, err
 }
 
 // Do performs a call. The error, if any, is an *engine.Error.

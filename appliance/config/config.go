@@ -198,8 +198,8 @@ func (c *Config) Mails() bool {
 // checkConnections has the builtins check what is theirs.
 func (c *Config) checkConnections(r *reader) {
 	door, err := builtins.Open(builtins.Config{
-		Connections: c.Connections,
-		Egress:      builtins.Egress{Allow: c.Box.Allow, Deny: c.Box.Deny},
+		Connections: c.Connections, Workspace: c.Dir,
+		Egress: builtins.Egress{Allow: c.Box.Allow, Deny: c.Box.Deny},
 	})
 	if err == nil {
 		door.Close()

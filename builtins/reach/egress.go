@@ -122,6 +122,19 @@ func (p *Policy) Check(host string, to netip.AddrPort) error {
 	return nil
 }
 
+// CheckBehind says whether a host that another one is asked to connect to may be
+// reached. A name is looked up there, out of our sight: then to is zero, and only
+// what is said of the name counts.
+func (p *Policy) CheckBehind(host string, to netip.AddrPort) error {
+	if to.IsValid() {
+		return p.Check(host, to)
+	}
+	if p.deny.match(canonicalHost(host), nil) {
+		return engine.Errorf(engine.Denied, "egress: %s is closed by egress.deny", host)
+	}
+	return nil
+}
+
 // isOurs reports whether an address leads back to this machine.
 func (p *Policy) isOurs(addrs []netip.Addr) bool {
 	ours, _ := p.local()
