@@ -16,9 +16,11 @@ import (
 	"strings"
 
 	"larkspur/builtins/email"
+	"larkspur/builtins/hmac"
 	"larkspur/builtins/http"
 	"larkspur/builtins/reach"
 	"larkspur/builtins/ssh"
+	"larkspur/builtins/tls"
 	"larkspur/builtins/unifi"
 	"larkspur/engine"
 )
@@ -26,7 +28,7 @@ import (
 // pack is one package of builtins.
 type pack struct {
 	module  string // the word that scripts write before the dot
-	section string // its part of `connections`
+	section string // its part of `connections`, empty where it has none
 	open    func(*reach.Env, map[string]map[string]any) (reach.Module, error)
 	docs    embed.FS
 }
@@ -35,8 +37,10 @@ type pack struct {
 func packages() []pack {
 	return []pack{
 		{"email", email.Section, email.Open, email.Docs},
+		{"hmac", "", hmac.Open, hmac.Docs},
 		{"http", http.Section, http.Open, http.Docs},
 		{"ssh", ssh.Section, ssh.Open, ssh.Docs},
+		{"tls", "", tls.Open, tls.Docs},
 		{"unifi", unifi.Section, unifi.Open, unifi.Docs},
 	}
 }
@@ -48,7 +52,9 @@ func elsewhere() []string { return []string{"imap", "ldap"} }
 func Kinds() []string {
 	kinds := elsewhere()
 	for _, p := range packages() {
-		kinds = append(kinds, p.section)
+		if p.section != "" {
+			kinds = append(kinds, p.section)
+		}
 	}
 	slices.Sort(kinds)
 	return slices.Compact(kinds)

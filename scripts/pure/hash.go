@@ -1,12 +1,15 @@
 package pure
 
 import (
+	"crypto/hmac"
 	"crypto/md5"
 	"crypto/sha1"
 	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"hash"
 	"strings"
 
 	"go.starlark.net/starlark"
@@ -35,6 +38,8 @@ func (t *text) Unpack(v starlark.Value) error {
 // md5 and sha1 are for looking things up, not for protecting them.
 func hashModule() *starlarkstruct.Module {
 	return module("hash", map[string]builtin{
+		"sha512": digest(func(b []byte) []byte { h := sha512.Sum512(b); return h[:] }),
+		"sha384": digest(func(b []byte) []byte { h := sha512.Sum384(b); return h[:] }),
 		"sha256": digest(func(b []byte) []byte { h := sha256.Sum256(b); return h[:] }),
 		"sha1":   digest(func(b []byte) []byte { h := sha1.Sum(b); return h[:] }),
 		"md5":    digest(func(b []byte) []byte { h := md5.Sum(b); return h[:] }),
@@ -49,6 +54,43 @@ func digest(sum func([]byte) []byte) builtin {
 		}
 		return starlark.String(hex.EncodeToString(sum([]byte(t)))), nil
 	}
+}
+
+// hmacModule has the same words as the builtins that take a secret as key; the
+// worker calls these where there is none (RFC 2104).
+func hmacModule() *starlarkstruct.Module {
+	return module("hmac", map[string]builtin{
+		"sha256": keyed(sha256.New), "sha512": keyed(sha512.New), "sha1": keyed(sha1.New),
+		"equal": equal, "compare_digest": equal,
+	})
+}
+
+func keyed(sum func() hash.Hash) builtin {
+	return func(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+		var key, data text
+		encoding := "hex"
+		if err := starlark.UnpackArgs(b.Name(), args, kwargs, "key", &key, "data", &data, "encoding?", &encoding); err != nil {
+			return nil, err
+		}
+		mac := hmac.New(sum, []byte(key))
+		mac.Write([]byte(data))
+		switch encoding {
+		case "hex":
+			return starlark.String(hex.EncodeToString(mac.Sum(nil))), nil
+		case "base64":
+			return starlark.String(base64.StdEncoding.EncodeToString(mac.Sum(nil))), nil
+		}
+		return nil, engine.Errorf(engine.Invalid, "%s: encoding: got %.20q, want hex or base64", b.Name(), encoding)
+	}
+}
+
+// equal compares in a time that does not tell where two texts differ.
+func equal(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	var x, y text
+	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "a", &x, "b", &y); err != nil {
+		return nil, err
+	}
+	return starlark.Bool(hmac.Equal([]byte(x), []byte(y))), nil
 }
 
 // base64Module also answers to the names that Python has.

@@ -1,5 +1,5 @@
 // Package pure holds what scripts call without reading or changing the world:
-// json, re, time, base64, hash, math, struct and a few words of Python, with the
+// json, re, time, base64, hash, hmac, math, struct and a few words of Python, with the
 // value types duration, time and struct. Nothing here is recorded, so everything
 // must give the same result on every replay: there is no clock and no chance.
 //
@@ -23,6 +23,7 @@ func Members() starlark.StringDict {
 		"time":   timeModule(),
 		"base64": base64Module(),
 		"hash":   hashModule(),
+		"hmac":   hmacModule(),
 		"math":   math.Module,
 
 		"struct":     starlark.NewBuiltin("struct", makeStruct),

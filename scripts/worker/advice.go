@@ -149,9 +149,9 @@ func (l *loader) syntaxHint(f *file, e syntax.Error) string {
 // later are words of LANGUAGE that come with later versions.
 var later = map[string]bool{
 	"form": true, "expect": true, "metric": true,
-	"incidents": true, "dns": true, "tls": true,
+	"incidents": true, "dns": true,
 	"tcp": true, "ldap": true, "rdap": true, "intel": true, "notify": true, "report": true, "lists": true, "audit": true,
-	"hmac": true, "csv": true, "ip": true, "url": true, "html": true, "text": true, "pprint": true,
+	"csv": true, "ip": true, "url": true, "html": true, "text": true, "pprint": true,
 }
 
 // reportResolve makes a finding of a name that is not there, or of another

@@ -2,7 +2,9 @@ package worker
 
 import (
 	"fmt"
+	"maps"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"go.starlark.net/starlark"
@@ -105,9 +107,37 @@ func assemble(members map[string]starlark.StringDict) starlark.StringDict {
 			}
 			continue
 		}
+		if local, ok := names[module].(*starlarkstruct.Module); ok {
+			functions = unlessSecret(local.Members, functions)
+		}
 		names[module] = &starlarkstruct.Module{Name: module, Members: functions}
 	}
 	return names
+}
+
+// unlessSecret joins functions that are computed here with steps of the same
+// names, which are for secrets: a secret's value is known beyond the door alone.
+func unlessSecret(local, steps starlark.StringDict) starlark.StringDict {
+	joined := maps.Clone(local)
+	for name, step := range steps {
+		here, ok := local[name]
+		if !ok {
+			joined[name] = step
+			continue
+		}
+		joined[name] = starlark.NewBuiltin(step.(*starlark.Builtin).Name(), func(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+			if hasSecret(args, kwargs) {
+				return starlark.Call(thread, step, args, kwargs)
+			}
+			return starlark.Call(thread, here, args, kwargs)
+		})
+	}
+	return joined
+}
+
+func hasSecret(args starlark.Tuple, kwargs []starlark.Tuple) bool {
+	secret := func(v starlark.Value) bool { _, ok := v.(secretValue); return ok }
+	return slices.ContainsFunc(args, secret) || slices.ContainsFunc(kwargs, func(kw starlark.Tuple) bool { return secret(kw[1]) })
 }
 
 // localMembers are the words performed in the worker.

@@ -51,6 +51,7 @@ func testHello() wire.Hello {
 			sign("incident.set", engine.Repeatable, 2, need("incident", "text"), need("fields", "pairs")),
 			sign("incident.note", engine.Repeatable, 2, need("incident", "text"), need("text", "text")),
 			sign("incident.close", engine.Repeatable, 2, need("incident", "text"), need("reason", "text"), text("code"), engine.Param{Name: "quiet", Kind: "duration"}),
+			sign("hmac.sha256", engine.Read, 2, need("key", "text|bytes|secret"), need("data", "text|bytes|secret"), text("encoding")),
 			get, post, block, deliver, link, made, undo, settled, minders,
 		},
 	}
