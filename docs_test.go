@@ -118,7 +118,7 @@ func TestExamplesOfConfigurationLoad(t *testing.T) {
 		}
 		first, _, _ := strings.Cut(b.text, "\n")
 		name := strings.TrimPrefix(first, "# ")
-		files := map[string]string{config.WorkspaceFile: home(t), name: b.text, "known_hosts": ""}
+		files := map[string]string{config.WorkspaceFile: home(t), name: b.text}
 		dir := t.TempDir()
 		for name, text := range files {
 			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
@@ -238,12 +238,9 @@ func playbookOf(t *testing.T, file, rule string) string {
 	return ""
 }
 
-// write writes files into a folder, and the one that home's connections name.
+// write writes files into a folder.
 func write(t *testing.T, dir string, files map[string]string) {
 	t.Helper()
-	if err := os.WriteFile(filepath.Join(dir, "known_hosts"), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
 	for name, text := range files {
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {

@@ -3,6 +3,7 @@ package ssh
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"path/filepath"
 	"slices"
@@ -24,14 +25,18 @@ type hosts struct {
 }
 
 // readHosts reads a file of known hosts (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT).
-// Errors are of kind invalid and name the line.
+// Without the file no host is known, and the refusal of the first one says what to
+// put there. Errors are of kind invalid and name the line.
 func readHosts(workspace, file string) (*hosts, error) {
-	if _, err := readFile(workspace, file); err != nil {
+	h := &hosts{file: filepath.Clean(file), path: filepath.Join(workspace, file)}
+	files := []string{h.path}
+	if _, err := readFile(workspace, file); errors.Is(err, fs.ErrNotExist) {
+		files = nil
+	} else if err != nil {
 		return nil, engine.Errorf(engine.Invalid, "%w", err)
 	}
-	h := &hosts{file: filepath.Clean(file), path: filepath.Join(workspace, file)}
 	var err error
-	if h.db, err = knownhosts.NewDB(h.path); err != nil {
+	if h.db, err = knownhosts.NewDB(files...); err != nil {
 		text := strings.TrimPrefix(err.Error(), "knownhosts: ")
 		return nil, engine.Errorf(engine.Invalid, "%s", plain(strings.ReplaceAll(text, h.path, h.file)))
 	}

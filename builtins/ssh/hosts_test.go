@@ -51,8 +51,8 @@ func TestKnownHosts(t *testing.T) {
 			t.Errorf("%s: %v", test.name, err)
 		}
 	}
-	// What a refusal says is what makes the host known.
-	put(t, filepath.Join(r.dir, "known_hosts"), "")
+	// What a refusal says is what makes the host known, also where there is no file.
+	must(t, os.Remove(filepath.Join(r.dir, "known_hosts")))
 	r.machines["web"].forget()
 	_, err := r.call("ssh.run", args{"command": "true"})
 	_, line, _ := strings.Cut(err.Hint, "known_hosts: ")
