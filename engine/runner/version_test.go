@@ -143,7 +143,7 @@ func TestGoldenJournalsGoOn(t *testing.T) {
 			t.Parallel()
 			b := &box{t: t, cfg: boxConfig{pool: pool(t)}, dir: k.dir, bell: newBell(), dave: true}
 			b.clock, b.world = newClock(b.bell), newWorld(b.bell)
-			b.clock.set(time.Date(2026, 11, 22, 20, 30, 0, 0, time.UTC))
+			b.clock.set(time.Date(2026, 11, 22, 11, 30, 0, 0, time.UTC))
 			t.Cleanup(b.close)
 			b.open()
 			runs, _, err := b.state.Runs(engine.RunFilter{Status: engine.RunWaiting}, "", 100)
