@@ -165,6 +165,10 @@ type Param struct {
 	Default Data   `json:"default,omitempty"`
 }
 
+// KindKeywords is the kind of a parameter that takes all keywords that no other
+// parameter has, as a dict.
+const KindKeywords = "keywords"
+
 // Signature describes one builtin to the worker, which unpacks arguments with
 // it, to `check` and to `larkspur doc`.
 type Signature struct {

@@ -45,6 +45,7 @@ func (s *Server) routes() []route {
 	return []route{
 		{"GET", "/", pageOf, login.See, noBody, p.Incidents},
 		{"GET", "/overview", pageOf, login.See, noBody, p.Overview},
+		{"GET", "/charts", pageOf, login.See, noBody, p.Charts},
 		{"GET", "/incidents/:id", pageOf, login.See, noBody, p.Incident},
 		{"POST", "/incidents/:id/close", pageOf, login.Work, formBody, p.CloseIncident},
 		{"POST", "/incidents/:id/reopen", pageOf, login.Work, formBody, p.ReopenIncident},
@@ -109,6 +110,7 @@ func (s *Server) routes() []route {
 		{"GET", "/api/v1/rules", jsonOf, login.See, noBody, a.Rules},
 		{"GET", "/api/v1/rules/:name/hits", jsonOf, login.See, noBody, a.RuleHits},
 		{"GET", "/api/v1/stats", jsonOf, login.See, noBody, a.Stats},
+		{"GET", "/api/v1/metrics", jsonOf, login.See, noBody, a.Series},
 		{"GET", "/api/v1/audit", jsonOf, login.Audit, noBody, a.Audit},
 		{"GET", "/api/v1/audit/checkpoint", jsonOf, login.Audit, noBody, a.Checkpoint},
 		{"GET", "/api/v1/erasures", jsonOf, login.Govern, noBody, a.Erasures},

@@ -118,10 +118,12 @@ func entryOf(s engine.Signature) entry {
 	}
 	texts := []string{}
 	for i, p := range params {
-		if i == positional && i > 0 {
+		if i == positional && i > 0 && p.Kind != engine.KindKeywords {
 			texts = append(texts, "*")
 		}
 		switch text := p.Name; {
+		case p.Kind == engine.KindKeywords:
+			texts = append(texts, "**"+text)
 		case string(p.Default) == "false":
 			texts = append(texts, text+"=False")
 		case len(p.Default) > 0:

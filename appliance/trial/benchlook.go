@@ -224,8 +224,30 @@ func (t *trialTest) steps(runs []engine.Run, want func(engine.Step) bool) (all [
 	return all, nil
 }
 
-func (t *trialTest) stepView(s engine.Step) (engine.Value, error) {
+// argsView is a step's arguments as a script gave them: what a word takes as any
+// keywords is keywords again.
+func (t *trialTest) argsView(s engine.Step) (engine.Value, error) {
 	args, err := s.Args.Value()
+	given, ok := args.(map[string]engine.Value)
+	sig, known := t.signature(s.Builtin)
+	if err != nil || !ok || !known {
+		return args, err
+	}
+	for _, p := range sig.Params {
+		if p.Kind != engine.KindKeywords {
+			continue
+		}
+		rest, _ := given[p.Name].(map[string]engine.Value)
+		delete(given, p.Name)
+		for name, v := range rest {
+			given[name] = v
+		}
+	}
+	return given, nil
+}
+
+func (t *trialTest) stepView(s engine.Step) (engine.Value, error) {
+	args, err := t.argsView(s)
 	if err != nil {
 		return nil, err
 	}

@@ -222,6 +222,7 @@ const (
 
 	StateSetKind    Kind = 70
 	LockChangedKind Kind = 71
+	MetricSetKind   Kind = 72
 
 	BrakeSetKind  Kind = 80
 	ClockHeldKind Kind = 81
@@ -236,6 +237,7 @@ var kindNames = map[Kind]string{
 	QuestionAnsweredKind: "question_answered",
 	TimerFiredKind:       "timer_fired", UndoRequestedKind: "undo_requested", IncidentChangedKind: "incident_changed", IncidentOpenedKind: "incident_opened",
 	StateSetKind: "state_set", BrakeSetKind: "brake_set", ClockHeldKind: "clock_held", LockChangedKind: "lock_changed",
+	MetricSetKind: "metric_set",
 }
 
 // String returns the kind's name as pages and exports write it.

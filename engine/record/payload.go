@@ -496,6 +496,17 @@ type LockChanged struct {
 	Token      string `json:"token,omitempty"`
 }
 
+// MetricSet records a value of a series, once an Offer. In a run's own shard it has
+// effect as long as the run may write.
+type MetricSet struct {
+	Generation int               `json:"generation"`
+	Labels     map[string]string `json:"labels,omitempty"`
+	Name       string            `json:"name"`
+	Offer      string            `json:"offer,omitempty"`
+	Run        string            `json:"run"`
+	Value      float64           `json:"value"`
+}
+
 // Outcome is what became of a record: applied, or no effect and why, and what
 // it made. It is computed once and recorded.
 type Outcome struct {

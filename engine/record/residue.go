@@ -87,6 +87,8 @@ func residues(k Kind) (r residue, known bool) {
 		return of(leftOfUndo, nil), true
 	case StateSetKind:
 		return of(leftOfSet, nil), true
+	case MetricSetKind:
+		return of(leftOfMetric, nil), true
 	case BrakeSetKind:
 		return of(func(p BrakeSet) BrakeSet { return BrakeSet{On: p.On} }, func(p *BrakeSet, s string) { p.By = s }), true
 	case ClockHeldKind:
@@ -267,6 +269,9 @@ func leftOfUndo(p UndoRequested) UndoRequested {
 
 // leftOfSet keeps nothing: the memory is as if the run had not set it.
 func leftOfSet(p StateSet) StateSet { return StateSet{Generation: p.Generation, Run: p.Run} }
+
+// leftOfMetric keeps nothing: the series is as if it had not been recorded.
+func leftOfMetric(p MetricSet) MetricSet { return MetricSet{Generation: p.Generation, Run: p.Run} }
 
 func leftOfAct(p IncidentAct) IncidentAct {
 	return IncidentAct{Act: p.Act, Incident: p.Incident, Quiet: p.Quiet, Severity: p.Severity, Team: p.Team}

@@ -24,6 +24,7 @@ var kinds = map[record.Kind]any{
 	record.RunRestartedKind: record.RunRestarted{}, record.StepDoubtedKind: record.StepDoubted{}, record.StepResolvedKind: record.StepResolved{},
 	record.TimerFiredKind: record.TimerFired{}, record.UndoRequestedKind: record.UndoRequested{}, record.IncidentChangedKind: record.IncidentAct{},
 	record.IncidentOpenedKind: record.IncidentOpened{}, record.StateSetKind: record.StateSet{}, record.BrakeSetKind: record.BrakeSet{}, record.ClockHeldKind: record.ClockHeld{}, record.LockChangedKind: record.LockChanged{},
+	record.MetricSetKind: record.MetricSet{},
 }
 
 // stays names every text of a payload that an erasure leaves, by its path; of
@@ -52,6 +53,7 @@ var stays = map[record.Kind]string{
 	record.IncidentChangedKind:  "act incident severity team",
 	record.IncidentOpenedKind:   "bundle commit do.file do.name mode rule run severity team type visible",
 	record.StateSetKind:         "run",
+	record.MetricSetKind:        "run",
 }
 
 // fill sets every field of a payload, texts to their marker.
@@ -61,6 +63,10 @@ func fill(v reflect.Value) {
 		v.Set(reflect.ValueOf(time.Unix(1790000000, 0).UTC()))
 	case v.Type() == reflect.TypeFor[engine.Data]():
 		v.Set(reflect.ValueOf(engine.MustEncode("marker")))
+	case v.Kind() == reflect.Map:
+		v.Set(reflect.ValueOf(map[string]string{"marker": "marker"}))
+	case v.CanFloat():
+		v.SetFloat(7)
 	case v.Kind() == reflect.String:
 		v.SetString("marker")
 	case v.CanInt():

@@ -78,7 +78,7 @@ func performStateSet(ctx context.Context, c *carrier, s *wire.Step, args map[str
 // offer writes to another shard what the run's own may not hold. It says that it
 // was done only after; done again by a replay, it has no second effect.
 func (c *carrier) offer(ctx context.Context, shard uint16, n ledger.New) error {
-	_, err := c.r.cfg.Ledger.Offer(context.WithoutCancel(ctx), shard, n)
+	_, err := c.offered(ctx, shard, n)
 	return err
 }
 

@@ -58,6 +58,7 @@ func wordList() []word {
 		{sign("random.shuffle", engine.Read, "The items in another order, recorded.", required("items", "list")), performRandom},
 		{sign("state.get", engine.Read, "What state.set keeps under a key, else default.", required("key", "text"), p("default", "any")), performStateGet},
 		{sign("state.set", engine.Repeatable, "Keeps a value between runs; None removes it.", required("key", "text"), required("value", "any"), p("expires", "duration|time")), performStateSet},
+		{positional(2, sign("metric", engine.Repeatable, "Records a value: charted, and in /metrics.", required("name", "text"), required("value", "number|bool|duration"), p("labels", engine.KindKeywords))), performMetric},
 		{sign("ask", engine.Repeatable, "Asks people and waits for an answer.",
 			required("to", "person|list"), required("question", "text"), p("choices", "pairs"), p("fields", "list"), p("details", "list"),
 			p("timeout", "duration"), p("default", "text"), fallback("why", "bool", false), p("proof", "text")), performAsk},
@@ -90,6 +91,12 @@ func wordList() []word {
 
 func sign(name string, class engine.Class, doc string, params ...engine.Param) engine.Signature {
 	return engine.Signature{Name: name, Doc: doc, Class: class, Params: params, Positional: len(params), Version: 1}
+}
+
+// positional says how many of the parameters may be given without their names.
+func positional(n int, s engine.Signature) engine.Signature {
+	s.Positional = n
+	return s
 }
 
 func internal(s engine.Signature) engine.Signature {

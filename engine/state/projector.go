@@ -116,6 +116,8 @@ func verbs(k record.Kind) (verb, bool) {
 		return verbOf(decideSet, applySet), true
 	case record.LockChangedKind:
 		return verbOf(decideLock, applyLock), true
+	case record.MetricSetKind:
+		return verbOf(decideMetric, applyMetric), true
 	case record.IncidentChangedKind:
 		return verbOf(decideIncident, applyIncident), true
 	case record.IncidentOpenedKind:

@@ -280,6 +280,12 @@ func (w *workload) fromOutside() ledger.New {
 }
 
 func (w *workload) memory() ledger.New {
+	if w.often(2) {
+		return rec(record.MetricSetKind, record.MetricSet{
+			Run: w.id('r'), Generation: 1, Name: w.pick("a", "b"), Labels: map[string]string{"who": w.pick("dave", "ana")}, Value: float64(w.rnd.IntN(9)),
+			Offer: w.pick("", fmt.Sprint("m", w.rnd.IntN(40))),
+		})
+	}
 	p := record.StateSet{Run: w.id('r'), Generation: 1, Key: w.pick("a", "b"), Offer: w.pick("", fmt.Sprint("s", w.rnd.IntN(40)))}
 	if w.often(3) {
 		p.Value = engine.MustEncode(int64(w.rnd.IntN(9)))

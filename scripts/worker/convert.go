@@ -77,7 +77,7 @@ func (c *converter) acceptOne(kind string, v starlark.Value) (engine.Value, bool
 		_, ok = v.(*incidentValue)
 	case "struct":
 		_, ok = v.(*pure.Struct)
-	case "dict":
+	case "dict", engine.KindKeywords:
 		_, ok = v.(starlark.IterableMapping)
 	case "mac":
 		return acceptMAC(v)

@@ -111,7 +111,10 @@ func (w *word) bind(args starlark.Tuple, kwargs []starlark.Tuple) (map[string]st
 	}
 	for _, kw := range kwargs {
 		name := string(kw[0].(starlark.String))
-		if !w.has(name) {
+		if p := w.param(name); p == nil || p.Kind == engine.KindKeywords {
+			if w.gather(bound, name, kw[1]) {
+				continue
+			}
 			return nil, engine.Errorf(engine.Invalid, "%s: unexpected argument %q", w.Name, name).
 				WithHint("%s", didYouMean(name, w.names()))
 		}
@@ -128,6 +131,22 @@ func (w *word) bind(args starlark.Tuple, kwargs []starlark.Tuple) (map[string]st
 		}
 	}
 	return bound, nil
+}
+
+// gather puts a keyword that is no parameter's into the dict of those, if the word
+// takes such.
+func (w *word) gather(bound map[string]starlark.Value, name string, v starlark.Value) bool {
+	for _, p := range w.params {
+		if p.Kind == engine.KindKeywords {
+			rest, ok := bound[p.Name].(*starlark.Dict)
+			if !ok {
+				rest = starlark.NewDict(1)
+				bound[p.Name] = rest
+			}
+			return rest.SetKey(starlark.String(name), v) == nil
+		}
+	}
+	return false
 }
 
 func (w *word) names() []string {

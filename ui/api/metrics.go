@@ -94,7 +94,15 @@ func (a *API) Metrics(c echo.Context) error {
 			}
 		}
 	}
+	if err := a.recorded(&b); err != nil {
+		return err
+	}
 	return c.Blob(http.StatusOK, "text/plain; version=0.0.4; charset=utf-8", []byte(b.String()))
+}
+
+// label writes one label.
+func label(name, value string) string {
+	return name + `="` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(value) + `"`
 }
 
 // labels writes what a row counts as labels.
@@ -102,7 +110,7 @@ func labels(g engine.TallyGroup) string {
 	var parts []string
 	for _, l := range [][2]string{{"rule", g.Rule}, {"type", g.Type}, {"severity", g.Severity}} {
 		if l[1] != "" {
-			parts = append(parts, l[0]+`="`+strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(l[1])+`"`)
+			parts = append(parts, label(l[0], l[1]))
 		}
 	}
 	if len(parts) == 0 {

@@ -60,6 +60,8 @@ func Operations() []Operation {
 		{Method: "GET", Path: "/api/v1/rules/{name}/hits", Summary: "What a rule matched, newest first", Query: lists, Answer: List[engine.Hit]{}},
 		{Method: "GET", Path: "/api/v1/stats", Summary: "What was counted: by=hour (35 days), day (of UTC) or all; group=rule, type or severity; the last 7 days by default",
 			Query: []string{"by", "since", "until", "rule", "type", "severity", "group"}, Answer: List[engine.TallyRow]{}},
+		{Method: "GET", Path: "/api/v1/metrics", Summary: "What scripts recorded with metric: each series with its newest value; by=5m (two days) or hour (90 days) adds points",
+			Query: with("name", "by"), Answer: List[Series]{}},
 		{Method: "GET", Path: "/api/v1/audit", Summary: "Records of the audit log; format=jsonl exports all of them as a file",
 			Query: with("since", "until", "incident", "format"), Answer: List[engine.AuditRecord]{}},
 		{Method: "GET", Path: "/api/v1/audit/checkpoint", Summary: "The newest signed checkpoint, a C2SP note", Answer: ""},

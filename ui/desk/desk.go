@@ -51,6 +51,11 @@ type Reader interface {
 	Hidden() ([]engine.Hidden, error)
 	// Tallies: by engine.TallyHours, TallySums, TallyDays or TallyAll, oldest first.
 	Tallies(by string, since, until time.Time) ([]engine.TallyRow, error)
+	// Series are what scripts recorded, by name and labels; of one name alone, if it
+	// is given. Points are those of one, the oldest first, by engine.PointsFine or
+	// PointsHour.
+	Series(name, cursor string, limit int) ([]engine.Series, string, error)
+	Points(of engine.Series, by string) ([]engine.Point, error)
 	// RuleMatches are what a rule matched, newest first.
 	RuleMatches(rule, cursor string, limit int) ([]engine.Hit, string, error)
 	// Audit, newest first.

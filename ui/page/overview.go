@@ -2,12 +2,15 @@ package page
 
 import (
 	"net/http"
+	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
 
 	"larkspur/engine"
+	"larkspur/ui/chart"
 	"larkspur/ui/desk"
 )
 
@@ -19,7 +22,11 @@ type overviewView struct {
 	HourChart  Chart
 	DayChart   Chart
 	ByRule     []ruleTally
+	Recorded   []Tile // what scripts record
 }
+
+// seriesOnOverview is how many of them are shown there.
+const seriesOnOverview = 8
 
 // Tile is a number with what it counts.
 type Tile struct {
@@ -72,13 +79,13 @@ func (p *Pages) Overview(c echo.Context) error {
 		return err
 	}
 	v.TodayTiles, v.WeekTiles = tileList{v.Base, tiles(v.Today)}, tileList{v.Base, tiles(v.Week)}
-	v.HourChart = chart("Incidents opened and closed in each of the last 24 hours", v.Hours, func(i int, b desk.Bar) string {
+	v.HourChart = bars("Incidents opened and closed in each of the last 24 hours", v.Hours, func(i int, b desk.Bar) string {
 		if i%6 != 5 {
 			return ""
 		}
 		return b.From.Format("15:04")
 	}, "15:04")
-	v.DayChart = chart("Incidents opened and closed on each of the last 14 days", v.Days, func(i int, b desk.Bar) string {
+	v.DayChart = bars("Incidents opened and closed on each of the last 14 days", v.Days, func(i int, b desk.Bar) string {
 		if i%2 == 0 {
 			return ""
 		}
@@ -86,6 +93,13 @@ func (p *Pages) Overview(c echo.Context) error {
 	}, "Mon 2 Jan")
 	for _, r := range v.Rules {
 		v.ByRule = append(v.ByRule, ruleTally{r, mean(r.CloseSeconds, r.Closed), span(r.SavedSeconds)})
+	}
+	series, _, err := p.Desk.Reader.Series("", "", seriesOnOverview)
+	if err != nil {
+		return err
+	}
+	for _, s := range series {
+		v.Recorded = append(v.Recorded, Tile{Number: chart.Number(s.Value), Text: strings.TrimSpace(s.Name + " " + labelsOf(s)), Link: "/charts?name=" + url.QueryEscape(s.Name)})
 	}
 	return p.render(c, http.StatusOK, "overview", v)
 }
@@ -142,13 +156,13 @@ const (
 	chartWidth  = 480
 )
 
-func chart(name string, bars []desk.Bar, tick func(int, desk.Bar) string, layout string) Chart {
+func bars(name string, list []desk.Bar, tick func(int, desk.Bar) string, layout string) Chart {
 	c := Chart{Name: name, Width: chartWidth, Height: chartHeight + 18}
-	for _, b := range bars {
+	for _, b := range list {
 		c.Most = max(c.Most, b.Opened, b.Closed)
 	}
-	step := chartWidth / len(bars)
-	for i, b := range bars {
+	step := chartWidth / len(list)
+	for i, b := range list {
 		bar := ChartBar{X: i*step + 1, Wide: (step - 4) / 2, Text: b.From.Format(layout) + ": " + count(b.Opened) + " opened, " + count(b.Closed) + " closed"}
 		bar.ClosedX = bar.X + bar.Wide + 1
 		bar.OpenedY, bar.OpenedH = height(b.Opened, c.Most)
@@ -156,7 +170,7 @@ func chart(name string, bars []desk.Bar, tick func(int, desk.Bar) string, layout
 		c.Bars = append(c.Bars, bar)
 		if text := tick(i, b); text != "" {
 			c.Ticks = append(c.Ticks, ChartTick{bar.X + bar.Wide, "middle", text})
-			if i == len(bars)-1 {
+			if i == len(list)-1 {
 				c.Ticks[len(c.Ticks)-1] = ChartTick{chartWidth - 1, "end", text}
 			}
 		}

@@ -151,6 +151,15 @@ func (w *World) Tallies(by string, since, until time.Time) (rows []engine.TallyR
 	return rows, w.Trouble
 }
 
+// Series and Points implement desk.Reader.
+func (w *World) Series(name, cursor string, limit int) ([]engine.Series, string, error) {
+	return listed(w, w.Has.Series, func(s engine.Series) bool { return name == "" || s.Name == name }, cursor, limit)
+}
+
+func (w *World) Points(of engine.Series, by string) ([]engine.Point, error) {
+	return w.Has.Points[of.Name+" "+by], w.Trouble
+}
+
 func (w *World) RuleMatches(rule, cursor string, limit int) ([]engine.Hit, string, error) {
 	return listed(w, w.Has.Hits[rule], func(engine.Hit) bool { return true }, cursor, limit)
 }

@@ -42,6 +42,8 @@ type Things struct {
 	Health    desk.Check
 	Tallies   map[string][]engine.TallyRow // by span
 	Hits      map[string][]engine.Hit      // by rule
+	Series    []engine.Series
+	Points    map[string][]engine.Point // by the name of a series and the span
 	Persons   map[string]engine.Person
 }
 

@@ -266,6 +266,9 @@ func (r *run) play() {
 		Expires: r.clock.Now().Add(time.Hour), Generation: 1, Key: fmt.Sprint("key", r.rng.IntN(5)), Run: r.id, Value: r.data(),
 	}), r.done(record.StepDone{Builtin: "state.set"}))
 	r.lock()
+	r.append(r.shard, rec(record.MetricSetKind, record.MetricSet{
+		Generation: 1, Name: fmt.Sprint("metric", r.rng.IntN(5)), Labels: map[string]string{"who": "dave"}, Run: r.id, Value: float64(r.rng.IntN(9)),
+	}), r.done(record.StepDone{Builtin: "metric"}))
 	if r.chance(3) {
 		r.one(r.shard, record.WorkerDiedKind, record.WorkerDied{Generation: 1, Run: r.id, Why: "killed"})
 	}
