@@ -454,7 +454,8 @@ func (t *trialTest) incidentLook(id, name string) (engine.Value, error) {
 	case "changes":
 		return t.changes(func(c engine.Change) bool { return c.Incident == id })
 	case "indicators":
-		return []engine.Value{}, nil
+		list, err := t.state.Indicators(id)
+		return runner.IndicatorValues(list), err
 	case "link":
 		return t.Config.Box.URL + "/incidents/" + id, nil
 	}

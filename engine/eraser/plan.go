@@ -462,6 +462,10 @@ func blobOf(r ledger.Record) string {
 	switch r.Header.Kind {
 	case record.StepDoneKind, record.BundleActivatedKind:
 		return textOf(r.Payload, `"blob"`)
+	case record.IncidentChangedKind: // of a run of another shard
+		if a, err := record.Unmarshal[record.IncidentAct](remaining(r)); err == nil && a.Attachment != nil {
+			return a.Attachment.SHA256
+		}
 	}
 	return ""
 }

@@ -209,7 +209,7 @@ type StepStarted struct {
 type StepDone struct {
 	Args       engine.Data   `json:"args,omitempty"`
 	At         string        `json:"at,omitempty"`
-	Blob       string        `json:"blob,omitempty"` // where a large result lies
+	Blob       string        `json:"blob,omitempty"` // where a large result lies, or what it attaches
 	Builtin    string        `json:"builtin,omitempty"`
 	Change     *Change       `json:"change,omitempty"` // comes into force
 	Class      engine.Class  `json:"class,omitempty"`
@@ -435,6 +435,9 @@ const (
 	ActReopen   = "reopen"
 	ActAssign   = "assign"
 	ActEscalate = "escalate"
+	// ActAttach and ActIndicator are of steps, too.
+	ActAttach    = "attach"
+	ActIndicator = "indicator"
 )
 
 // IncidentAct is something done to an incident: by a step, or, as a record of
@@ -443,19 +446,22 @@ type IncidentAct struct {
 	Act string `json:"act"`
 	// Among, of an assign, are the people of whom the one with the fewest open
 	// incidents becomes the owner; Busy are how many each has in other shards.
-	Among    []string      `json:"among,omitempty"`
-	Busy     []int         `json:"busy,omitempty"`
-	By       string        `json:"by"`
-	Code     string        `json:"code,omitempty"`
-	Fields   engine.Data   `json:"fields,omitempty"` // set: a dict
-	Incident string        `json:"incident"`
-	Offer    string        `json:"offer,omitempty"` // of a run of another shard
-	Order    []string      `json:"order,omitempty"` // set: the keys as they were written
-	Owner    string        `json:"owner,omitempty"` // assign; none: it is the team's
-	Quiet    time.Duration `json:"quiet,omitempty"`
-	Severity string        `json:"severity,omitempty"` // escalate
-	Team     string        `json:"team,omitempty"`     // assign; none: it stays
-	Text     string        `json:"text,omitempty"`     // the note, or the reason
+	Among []string `json:"among,omitempty"`
+	// Attachment's content is the blob of the step that attaches it.
+	Attachment *engine.Attachment `json:"attachment,omitempty"`
+	Busy       []int              `json:"busy,omitempty"`
+	By         string             `json:"by"`
+	Code       string             `json:"code,omitempty"`
+	Fields     engine.Data        `json:"fields,omitempty"` // set: a dict
+	Incident   string             `json:"incident"`
+	Indicator  *engine.Indicator  `json:"indicator,omitempty"`
+	Offer      string             `json:"offer,omitempty"` // of a run of another shard
+	Order      []string           `json:"order,omitempty"` // set: the keys as they were written
+	Owner      string             `json:"owner,omitempty"` // assign; none: it is the team's
+	Quiet      time.Duration      `json:"quiet,omitempty"`
+	Severity   string             `json:"severity,omitempty"` // escalate
+	Team       string             `json:"team,omitempty"`     // assign; none: it stays
+	Text       string             `json:"text,omitempty"`     // the note, or the reason
 }
 
 // StateSet keeps a value for later runs, or, without one, removes it. In a run's

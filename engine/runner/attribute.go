@@ -61,7 +61,13 @@ func (r *Runner) plainAttribute(i engine.Incident, name string) (engine.Value, e
 			return nil, nil // it came from a sensor or a hook
 		}
 		return engine.Struct{Type: "reporter", Fields: map[string]engine.Value{"name": i.Reporter.Name, "email": i.Reporter.Email, "verified": i.Reporter.Verified}}, nil
-	case "indicators", "events", "changes":
+	case "indicators":
+		if i.ID == "" {
+			return []engine.Value{}, nil
+		}
+		list, err := r.cfg.State.Indicators(i.ID)
+		return IndicatorValues(list), err
+	case "events", "changes":
 		return []engine.Value{}, nil
 	case "fields":
 		v, err := i.Fields.Value()
@@ -80,6 +86,21 @@ func orNone(s string) engine.Value {
 		return nil
 	}
 	return s
+}
+
+// IndicatorValues are indicators as a script sees them.
+func IndicatorValues(list []engine.Indicator) []engine.Value {
+	values := make([]engine.Value, len(list))
+	for n, i := range list {
+		sources := make([]engine.Value, len(i.Sources))
+		for k, s := range i.Sources {
+			sources[k] = s
+		}
+		values[n] = engine.Struct{Type: "indicator", Fields: map[string]engine.Value{
+			"value": i.Value, "kind": i.Kind, "verdict": i.Verdict, "sources": sources, "at": i.At,
+		}}
+	}
+	return values
 }
 
 // events lists the events of an incident, oldest first, as dicts.

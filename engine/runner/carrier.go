@@ -30,17 +30,18 @@ const (
 // while the next step is a blink away) is held in pending, and written in the
 // frame of the next effect, park or end. A crash before that replays it.
 type carrier struct {
-	r       *Runner
-	run     engine.Run
-	pending []ledger.New
-	held    int                    // bytes of pending
-	facts   int                    // bytes of facts in pending
-	effects bool                   // pending holds the result of an effect
-	blobs   []string               // that records in pending name
-	started map[string]engine.Step // steps with a start and no result, by place
-	steps   int                    // in the journal
-	last    time.Time              // what now() returned last
-	place   uint64                 // where what was written last stands in the ledger
+	r        *Runner
+	run      engine.Run
+	pending  []ledger.New
+	held     int                    // bytes of pending
+	facts    int                    // bytes of facts in pending
+	evidence int                    // attachments and indicators in pending
+	effects  bool                   // pending holds the result of an effect
+	blobs    []string               // that records in pending name
+	started  map[string]engine.Step // steps with a start and no result, by place
+	steps    int                    // in the journal
+	last     time.Time              // what now() returned last
+	place    uint64                 // where what was written last stands in the ledger
 
 	call     *sandbox.Call
 	answered int       // answers that the worker was sent
@@ -212,7 +213,7 @@ func (c *carrier) step(ctx context.Context, s *wire.Step) (wire.Answer, verdict,
 			return wire.Answer{}, parked, err
 		}
 	}
-	if len(s.Args) > maxArgsBytes {
+	if len(s.Args) > maxArgsBytes && s.Builtin != attachWord {
 		return c.tooLarge(s)
 	}
 	args, err := decodeArgs(s.Args)
@@ -344,7 +345,7 @@ func (c *carrier) append(ctx context.Context, more ...ledger.New) ([]ledger.Reco
 		return nil, err
 	}
 	c.forget()
-	c.facts, c.effects = 0, false
+	c.facts, c.evidence, c.effects = 0, 0, false
 	c.place = written[len(written)-1].Header.Record + 1
 	return written, nil
 }

@@ -127,9 +127,14 @@ func performIncident(ctx context.Context, c *carrier, s *wire.Step, args map[str
 		}
 		return c.refuse(s, asStepError(err, s))
 	}
-	done := c.describe(s)
+	return c.actOn(ctx, s, c.describe(s), act)
+}
+
+// actOn does something to an incident in the frame of the step's result, or, where
+// it belongs to another shard, there, once.
+func (c *carrier) actOn(ctx context.Context, s *wire.Step, done record.StepDone, act record.IncidentAct) (wire.Answer, verdict, error) {
 	own, _, _ := engine.ParseID('r', c.run.ID)
-	if shard, _, _ := engine.ParseID('i', id); shard != own {
+	if shard, _, _ := engine.ParseID('i', act.Incident); shard != own {
 		if ok, err := c.flush(ctx); !ok || err != nil {
 			return wire.Answer{}, parked, err
 		}

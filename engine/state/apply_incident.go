@@ -53,6 +53,10 @@ func (t *tx) actOn(a record.IncidentAct, o record.Outcome, run string) {
 		t.setFacts(i, a)
 	case record.ActNote:
 		t.putIncident(i, i)
+	case record.ActAttach:
+		t.attach(i, a)
+	case record.ActIndicator:
+		t.indicate(i, a)
 	case record.ActReopen:
 		t.reopen(i.ID)
 	case record.ActClose:

@@ -34,6 +34,9 @@ func (s *State) KeepBlob(content []byte) (string, error) { return s.blobs.Put(co
 // never be: from now on it stays as long as a record names it.
 func (s *State) ReleaseBlob(sum string) { s.blobs.Release(sum) }
 
+// Blob reads what was kept by its sum; not_found for one that is not there.
+func (s *State) Blob(sum string) ([]byte, error) { return s.blobs.Get(sum) }
+
 // Bundle reads a bundle that was activated once; not_found for an unknown hash.
 func (s *State) Bundle(hash string) (b engine.Bundle, err error) {
 	defer guard(&err)

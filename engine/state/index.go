@@ -79,8 +79,9 @@ func (t *tx) indexIncident(n uint64, before, after engine.Incident) {
 // An entry of a word says where it stands. Most stand in the noun: those are
 // empty.
 const (
-	inNoun  = 1
-	inEvent = 2
+	inNoun      = 1
+	inEvent     = 2
+	inIndicator = 4
 )
 
 func (t *tx) putWord(word string, n uint64, where byte) {

@@ -58,7 +58,8 @@ const (
 	classAttached   = 'l' // shard, incident → its last run of on_attach
 	classAfter      = 'L' // shard, run → the run that begins when it has ended
 	classKept       = 'K' // shard, hash of key → what state.set keeps
-	classMetric     = 'N' // shard, n → number of series; s, hash of name and labels → engine.Series; f or h, hash, span → engine.Point
+	classEvidence   = '1' // shard, incident, a or i, hash → engine.Attachment or engine.Indicator
+	classMetric     = '2' // shard, n → number of series; s, hash of name and labels → engine.Series; f or h, hash, span → engine.Point
 	classErasure    = 'X' // shard, its first record → erasureEntry
 	classErasureOf  = 'Z' // shard, hash of an erasure's id → its first record
 	classBrake      = 'B' // shard → engine.Brake
@@ -78,7 +79,7 @@ var classes = []byte{
 	classTally, classTallyFrom, classHidden,
 	classAttached, classAfter, classKept, classErasure, classErasureOf, classBrake, classPace, classAwait, classClock,
 	classLock, classLockQueue, classHeld,
-	classMetric,
+	classMetric, classEvidence,
 }
 
 func key(class byte, shard uint16) []byte {

@@ -16,11 +16,12 @@ import (
 // workload appends records at random, likely ones and impossible ones, in one
 // shard. The same seed appends the same.
 type workload struct {
-	b     *box
-	rnd   *rand.Rand
-	shard uint16
-	ids   map[byte][]string // by letter, what outcomes named
-	seen  map[record.Kind]int
+	frames int
+	b      *box
+	rnd    *rand.Rand
+	shard  uint16
+	ids    map[byte][]string // by letter, what outcomes named
+	seen   map[record.Kind]int
 
 	begun   record.StepStarted   // the last one
 	wants   []record.StepStarted // steps that want a lock
@@ -55,6 +56,9 @@ func (w *workload) step() {
 	var list []ledger.New
 	for range 1 + w.rnd.IntN(3) {
 		list = append(list, w.record())
+	}
+	if w.frames++; w.frames%5 == 0 {
+		list = append(list, w.metric())
 	}
 	for i, o := range w.b.append(w.shard, list...) {
 		w.learn(o)
@@ -279,13 +283,15 @@ func (w *workload) fromOutside() ledger.New {
 	return rec(record.IncidentChangedKind, w.act())
 }
 
+// metric records a value, some of them a second time, without a throw of the dice.
+func (w *workload) metric() ledger.New {
+	return rec(record.MetricSetKind, record.MetricSet{
+		Run: engine.FormatID('r', w.shard, uint64(w.frames/100+1)), Generation: 1, Name: fmt.Sprint("m", w.frames%3), Value: float64(w.frames % 7),
+		Labels: map[string]string{"who": fmt.Sprint(w.frames % 4)}, Offer: fmt.Sprint("m", w.frames/10),
+	})
+}
+
 func (w *workload) memory() ledger.New {
-	if w.often(2) {
-		return rec(record.MetricSetKind, record.MetricSet{
-			Run: w.id('r'), Generation: 1, Name: w.pick("a", "b"), Labels: map[string]string{"who": w.pick("dave", "ana")}, Value: float64(w.rnd.IntN(9)),
-			Offer: w.pick("", fmt.Sprint("m", w.rnd.IntN(40))),
-		})
-	}
 	p := record.StateSet{Run: w.id('r'), Generation: 1, Key: w.pick("a", "b"), Offer: w.pick("", fmt.Sprint("s", w.rnd.IntN(40)))}
 	if w.often(3) {
 		p.Value = engine.MustEncode(int64(w.rnd.IntN(9)))

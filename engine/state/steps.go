@@ -204,7 +204,7 @@ func fillDone(r store.Reader, blobs *store.Blobs, shard uint16, e stepEntry, ste
 		step.Version = p.Version
 	}
 	step.Result, step.Error = p.Result, p.Error
-	if p.Blob != "" {
+	if p.Blob != "" && step.Builtin != attachWord {
 		content, err := blobs.Get(p.Blob)
 		if err != nil {
 			return err

@@ -314,6 +314,18 @@ func changeTitle(r store.Reader, id string) string {
 	return "change " + id
 }
 
+// saidOf says of an indicator what it is, and on whose word.
+func saidOf(i *engine.Indicator) string {
+	if i == nil {
+		return "notes an indicator"
+	}
+	text := i.Kind + " " + i.Value + " is " + i.Verdict
+	if len(i.Sources) > 0 {
+		text += ", says " + strings.Join(i.Sources, ", ")
+	}
+	return text
+}
+
 // tellAct tells of what a person did to an incident, or a run of another shard.
 func tellAct(p record.IncidentAct, o record.Outcome, e *engine.TimelineEntry) {
 	e.By, e.Text = p.By, actText(&p, o)
@@ -342,6 +354,13 @@ func actText(a *record.IncidentAct, o record.Outcome) string {
 		return "sets " + strings.Join(a.Order, ", ")
 	case record.ActNote:
 		return a.Text
+	case record.ActAttach:
+		if a.Attachment == nil {
+			return "attaches a file"
+		}
+		return "attaches " + a.Attachment.Name
+	case record.ActIndicator:
+		return saidOf(a.Indicator)
 	case record.ActClose:
 		return "closes" + because(a.Text)
 	}

@@ -44,7 +44,7 @@ func (in *inspector) member(n *syntax.DotExpr) {
 var laterMembers = map[string]bool{
 	"unifi.kick": true, "unifi.group_add": true, "unifi.group_remove": true, "unifi.traffic_block": true, "unifi.traffic_allow": true,
 	"unifi.dns_set": true, "unifi.devices": true,
-	"i.attach": true, "i.indicator": true, "i.reply": true, "i.button": true, "i.timer": true,
+	"i.reply": true, "i.button": true, "i.timer": true,
 }
 
 // known finds the signature of a call whose arguments can be held against it:

@@ -30,7 +30,7 @@ var kindNames = map[string]string{
 	"text": "a string", "int": "an int", "number": "a number", "bool": "True or False", "duration": `a duration like "5m"`,
 	"time": "a time", "list": "a list", "dict": "a dict", "secret": `secret("name")`, "connection": "the name of a connection",
 	"person": "a person", "incident": "an incident", "handler": "a function", "bytes": "bytes", "pairs": "a list or a dict", "struct": "a struct", "any": "a value",
-	"mac": "a MAC address", "pick": "less-busy or random",
+	"mac": "a MAC address", "pick": "less-busy or random", "attachment": "a text, bytes or an attachment",
 }
 
 // accept converts an argument of a kind; several kinds are separated by "|".
@@ -79,6 +79,8 @@ func (c *converter) acceptOne(kind string, v starlark.Value) (engine.Value, bool
 		_, ok = v.(*pure.Struct)
 	case "dict", engine.KindKeywords:
 		_, ok = v.(starlark.IterableMapping)
+	case "attachment":
+		return c.acceptAttachment(v)
 	case "mac":
 		return acceptMAC(v)
 	case "duration":
@@ -121,6 +123,21 @@ func acceptDuration(v starlark.Value) (engine.Value, bool, error) {
 		return nil, false, engine.Errorf(engine.Invalid, "got %s, want a duration that is not negative", calendar.FormatDuration(d))
 	}
 	return d, true, nil
+}
+
+// acceptAttachment takes a text or bytes of any length: its bound is that of
+// attachments, not of values. Else it takes what has the fields of one.
+func (c *converter) acceptAttachment(v starlark.Value) (engine.Value, bool, error) {
+	switch v := v.(type) {
+	case starlark.String:
+		return string(v), true, nil
+	case starlark.Bytes:
+		return engine.Bytes(v), true, nil
+	case *pure.Struct, *starlark.Dict:
+		value, err := c.toValue(v)
+		return value, err == nil, err
+	}
+	return nil, false, nil
 }
 
 // acceptMAC takes the usual notations of a MAC address. What it means is the

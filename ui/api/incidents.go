@@ -20,6 +20,9 @@ type Incident struct {
 	Runs      []engine.Run           `json:"runs"`
 	Questions []engine.Question      `json:"questions"`
 	Changes   []engine.Change        `json:"changes"`
+	// Attachments are read at …/attachments/SHA256.
+	Attachments []engine.Attachment `json:"attachments"`
+	Indicators  []engine.Indicator  `json:"indicators"`
 }
 
 // Fact is one fact of a summary.
@@ -64,6 +67,7 @@ func (a *API) Incident(c echo.Context) error {
 	out := Incident{
 		Incident: incident(s.Incident), Summary: summary(s.Incident), Timeline: orEmpty(s.Timeline), More: s.More,
 		Runs: orEmpty(s.Runs), Questions: orEmpty(s.Questions), Changes: orEmpty(s.Changes),
+		Attachments: orEmpty(s.Attachments), Indicators: orEmpty(s.Indicators),
 	}
 	for i := range out.Runs {
 		out.Runs[i] = run(out.Runs[i])
@@ -97,6 +101,19 @@ func summary(i engine.Incident) []Fact {
 		}
 	}
 	return out
+}
+
+// Attachment serves GET incidents/:id/attachments/:sum.
+func (a *API) Attachment(c echo.Context) error {
+	if q := params(c); q.err != nil {
+		return q.err
+	}
+	one, content, err := a.Desk.Attachment(who(c), c.Param("id"), c.Param("sum"))
+	if err != nil {
+		return err
+	}
+	desk.Download(c.Response().Header(), one.Name)
+	return c.Blob(http.StatusOK, echo.MIMEOctetStream, content)
 }
 
 // Timeline serves GET incidents/:id/timeline.

@@ -32,6 +32,7 @@ func Operations() []Operation {
 			Query: with("status", "rule", "type", "severity", "owner", "q"), Answer: List[engine.Incident]{}},
 		{Method: "GET", Path: "/api/v1/incidents/{id}", Summary: "One incident with all that belongs to it", Answer: Incident{}},
 		{Method: "GET", Path: "/api/v1/incidents/{id}/timeline", Summary: "The story of an incident", Query: lists, Answer: List[engine.TimelineEntry]{}},
+		{Method: "GET", Path: "/api/v1/incidents/{id}/attachments/{sum}", Summary: "A file of an incident, by the SHA-256 of its content", Answer: ""},
 		{Method: "GET", Path: "/api/v1/incidents/{id}/events", Summary: "The events of an incident", Query: lists, Answer: List[Event]{}},
 		{Method: "POST", Path: "/api/v1/incidents/{id}/close", Summary: "Close an incident", Body: CloseBody{}, Answer: engine.Decision{}},
 		{Method: "POST", Path: "/api/v1/incidents/{id}/reopen", Summary: "Open a closed incident again", Body: ReasonBody{}, Answer: engine.Decision{}},

@@ -51,6 +51,11 @@ type Reader interface {
 	Hidden() ([]engine.Hidden, error)
 	// Tallies: by engine.TallyHours, TallySums, TallyDays or TallyAll, oldest first.
 	Tallies(by string, since, until time.Time) ([]engine.TallyRow, error)
+	// Attachments and Indicators of an incident, the oldest first; Attachment reads
+	// one of the former by the SHA-256 of its content.
+	Attachments(incident string) ([]engine.Attachment, error)
+	Attachment(incident, sum string) (engine.Attachment, []byte, error)
+	Indicators(incident string) ([]engine.Indicator, error)
 	// Series are what scripts recorded, by name and labels; of one name alone, if it
 	// is given. Points are those of one, the oldest first, by engine.PointsFine or
 	// PointsHour.

@@ -1,6 +1,9 @@
 package desk
 
 import (
+	"mime"
+	"net/http"
+
 	"larkspur/engine"
 	"larkspur/ui/login"
 )
@@ -184,10 +187,13 @@ type Story struct {
 	Runs      []engine.Run
 	Questions []engine.Question
 	Changes   []engine.Change
+	// Attachments and Indicators, the oldest first.
+	Attachments []engine.Attachment
+	Indicators  []engine.Indicator
 }
 
-// Story reads an incident with its timeline (from a cursor), runs, questions
-// and changes.
+// Story reads an incident with its timeline (from a cursor), runs, questions,
+// changes and evidence.
 func (d *Desk) Story(who login.Identity, id, cursor string) (Story, error) {
 	var s Story
 	var err error
@@ -203,6 +209,32 @@ func (d *Desk) Story(who login.Identity, id, cursor string) (Story, error) {
 	if s.Questions, _, err = d.Reader.Questions(engine.QuestionFilter{Incident: id}, "", StoryItems); err != nil {
 		return s, err
 	}
-	s.Changes, _, err = d.Reader.Changes(engine.ChangeFilter{Incident: id}, "", StoryItems)
+	if s.Changes, _, err = d.Reader.Changes(engine.ChangeFilter{Incident: id}, "", StoryItems); err != nil {
+		return s, err
+	}
+	if s.Attachments, err = d.Reader.Attachments(id); err != nil {
+		return s, err
+	}
+	s.Indicators, err = d.Reader.Indicators(id)
 	return s, err
+}
+
+// Attachment reads a file of an incident that somebody may see.
+func (d *Desk) Attachment(who login.Identity, incident, sum string) (engine.Attachment, []byte, error) {
+	if _, err := d.Incident(who, incident); err != nil {
+		return engine.Attachment{}, nil, err
+	}
+	return d.Reader.Attachment(incident, sum)
+}
+
+// Download are the headers of a file: a browser keeps it, and shows nothing of it.
+func Download(h http.Header, name string) {
+	disposition := mime.FormatMediaType("attachment", map[string]string{"filename": name})
+	if disposition == "" {
+		disposition = "attachment"
+	}
+	h.Set("Content-Disposition", disposition)
+	h.Set("Content-Security-Policy", "sandbox; default-src 'none'")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
 }

@@ -23,19 +23,21 @@ const (
 type incidentView struct {
 	frame
 	engine.Incident
-	Facts     []Fact
-	EventFact []Fact
-	Decisions []engine.Question
-	Asked     []askView // open, that may be seen
-	Runs      []RunView
-	Side      []engine.Run // outbox, undo: told in one line
-	InForce   []engine.Change
-	Past      []engine.Change
-	Timeline  []engine.TimelineEntry
-	More      string
-	Inputs    map[string]string // what was typed into a form that was refused
-	Erasing   *engine.Erasure   // what an erasure would take, to be confirmed
-	Problems  desk.Problems
+	Facts      []Fact
+	EventFact  []Fact
+	Decisions  []engine.Question
+	Asked      []askView // open, that may be seen
+	Runs       []RunView
+	Side       []engine.Run // outbox, undo: told in one line
+	InForce    []engine.Change
+	Past       []engine.Change
+	Timeline   []engine.TimelineEntry
+	Files      []fileView
+	Indicators []indicatorView
+	More       string
+	Inputs     map[string]string // what was typed into a form that was refused
+	Erasing    *engine.Erasure   // what an erasure would take, to be confirmed
+	Problems   desk.Problems
 	// Whom it can be assigned to, and what its severity can be.
 	People, Teams, Severities []string
 }
@@ -60,6 +62,7 @@ func (p *Pages) incident(c echo.Context, status int, inputs map[string]string, p
 	if p.Desk.Assignees != nil && f.MayWork() {
 		v.People, v.Teams = p.Desk.Assignees()
 	}
+	v.addEvidence(s)
 	if s.More != "" {
 		v.More = with(nil, "timeline", s.More)
 	}

@@ -151,6 +151,24 @@ func (w *World) Tallies(by string, since, until time.Time) (rows []engine.TallyR
 	return rows, w.Trouble
 }
 
+// Attachments, Attachment and Indicators implement desk.Reader.
+func (w *World) Attachments(incident string) ([]engine.Attachment, error) {
+	return w.Has.Attachments[incident], w.Trouble
+}
+
+func (w *World) Attachment(incident, sum string) (engine.Attachment, []byte, error) {
+	for _, a := range w.Has.Attachments[incident] {
+		if a.SHA256 == sum {
+			return a, []byte(w.Has.Contents[sum]), nil
+		}
+	}
+	return engine.Attachment{}, nil, engine.Errorf(engine.NotFound, "no attachment %q", sum)
+}
+
+func (w *World) Indicators(incident string) ([]engine.Indicator, error) {
+	return w.Has.Indicators[incident], w.Trouble
+}
+
 // Series and Points implement desk.Reader.
 func (w *World) Series(name, cursor string, limit int) ([]engine.Series, string, error) {
 	return listed(w, w.Has.Series, func(s engine.Series) bool { return name == "" || s.Name == name }, cursor, limit)

@@ -24,27 +24,30 @@ func Start() time.Time { return time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC) }
 
 // Things are what a world holds; lists are newest first, like all lists.
 type Things struct {
-	Brake     engine.Brake
-	Clock     engine.ClockHold
-	Incidents []engine.Incident
-	Events    map[string]engine.Event
-	Stories   map[string][]engine.TimelineEntry
-	Runs      []engine.Run
-	Journals  map[string][]engine.Step
-	Preview   engine.RestartPreview // of every restart
-	Questions []engine.Question
-	Links     map[string]Link // by token
-	Changes   []engine.Change
-	Records   []engine.AuditRecord
-	Bundles   map[string]map[string]string
-	Live      engine.Snapshot
-	Statuses  []engine.RuleStatus
-	Health    desk.Check
-	Tallies   map[string][]engine.TallyRow // by span
-	Hits      map[string][]engine.Hit      // by rule
-	Series    []engine.Series
-	Points    map[string][]engine.Point // by the name of a series and the span
-	Persons   map[string]engine.Person
+	Brake       engine.Brake
+	Clock       engine.ClockHold
+	Incidents   []engine.Incident
+	Events      map[string]engine.Event
+	Stories     map[string][]engine.TimelineEntry
+	Runs        []engine.Run
+	Journals    map[string][]engine.Step
+	Preview     engine.RestartPreview // of every restart
+	Questions   []engine.Question
+	Links       map[string]Link // by token
+	Changes     []engine.Change
+	Records     []engine.AuditRecord
+	Bundles     map[string]map[string]string
+	Live        engine.Snapshot
+	Statuses    []engine.RuleStatus
+	Health      desk.Check
+	Tallies     map[string][]engine.TallyRow // by span
+	Hits        map[string][]engine.Hit      // by rule
+	Series      []engine.Series
+	Attachments map[string][]engine.Attachment // by incident
+	Contents    map[string]string              // of attachments
+	Indicators  map[string][]engine.Indicator  // by incident
+	Points      map[string][]engine.Point      // by the name of a series and the span
+	Persons     map[string]engine.Person
 }
 
 // World implements every interface that package ui asks for.
