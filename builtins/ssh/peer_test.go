@@ -107,7 +107,7 @@ func sshd(t testing.TB, authorized string, more ...string) *server {
 	t.Helper()
 	program, err := exec.LookPath("sshd")
 	if err != nil {
-		if program = "/usr/sbin/sshd"; exec.Command(program, "-V").Run() == nil || !exists(program) {
+		if program = "/usr/sbin/sshd"; !exists(program) {
 			needs(t, "sshd", "Debian's package openssh-server")
 		}
 	}
