@@ -52,7 +52,7 @@ func commands() []command {
 		{"test", "[DIR]", "run the tests of a workspace (scripts/**/*_test.star); -run REGEXP, --json, --cover", runTest},
 		{"replay", "[DIR] FILE…", "captures or events (- reads standard input) against the rules, offline; --json, --run, --answers FILE", runReplay},
 		{"dns", "FILE | -i IFACE", "print DNS messages as JSON lines", nil},
-		{"incidents", "[list | show ID | close ID | reopen ID | note ID TEXT]", "incidents of a running appliance", runIncidents},
+		{"incidents", "[list | show ID | close ID | reopen ID | assign ID WHO | escalate ID SEVERITY | set ID NAME=VALUE … | note ID TEXT]", "incidents of a running appliance", runIncidents},
 		{"runs", "[list | show ID | restart ID STEP | undo ID | resolve ID STEP]", "runs and their steps", runRuns},
 		{"pause", "[--reason TEXT]", "the brake: hold every effect of every playbook", runPause},
 		{"resume", "[--reason TEXT]", "let the brake go: what it held is done", runResume},

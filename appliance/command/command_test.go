@@ -32,7 +32,7 @@ func TestWrongUsage(t *testing.T) {
 		"check a b":               "got 2 arguments, want one folder",
 		"replay":                  "no file is given",
 		"replay x --logsource a=": "--logsource goes with --source NAME",
-		"incidents shw":           `there is no "shw"; there is: list, show ID, close ID, reopen ID, note ID TEXT`,
+		"incidents shw":           `there is no "shw"; there is: list, show ID, close ID, reopen ID, assign ID WHO, escalate ID SEVERITY, set ID TEXT, note ID TEXT`,
 		"incidents show":          "show wants ID",
 		"incidents show i0-1 x":   `what is "x"?`,
 		"incidents note i0-1":     "note wants ID TEXT",
