@@ -238,7 +238,10 @@ func writeSurely(path string, content []byte) error {
 
 // notice hears of every committed record.
 func (a *Appliance) notice(n []state.Notice) {
-	if a.runner != nil { // not while the ledger opens
+	if a.intake != nil { // not while the ledger opens
+		a.intake.Expected.Notice(n)
+	}
+	if a.runner != nil {
 		a.runner.Notice(n)
 	}
 	if a.cfg.Watch != nil {
@@ -262,6 +265,7 @@ func (a *Appliance) openRunner() (err error) {
 		Ledger: a.ledger, State: a.state, Pool: a.pool, Builtins: a.door, Clock: a.clock, Engine: Version,
 		People: a.people, Mails: func() bool { return a.current().Mails() }, Link: a.link, LinkKey: a.linkKey,
 		Zone: func() *time.Location { return a.current().Zone }, Live: a.liveBundle, Steady: a.steady,
+		Expect: func(t engine.Trigger) error { return a.intake.Expected.Check(t) },
 	})
 	a.rules = &rulebook{state: a.state}
 	in := intake.Config{Ledger: a.ledger, State: a.state, Evaluator: Evaluator(a.pool, a.clock), Live: a.rules.rules, Clock: a.clock}
@@ -422,7 +426,7 @@ func (a *Appliance) addSensor(name string, source capture.Source) {
 		if live == nil || live.Rules == nil {
 			return nil
 		}
-		return live.Rules
+		return intake.Watched{Rules: live.Rules, Expected: a.intake.Expected}
 	}
 	a.sensors = append(a.sensors, &sensor{name, source, trigger.NewDNS(name, source, matcher, a.intake)})
 }

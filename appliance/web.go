@@ -66,6 +66,9 @@ func (h hookSecrets) Secret(name string) (string, bool, error) {
 	}
 	secret, known := live.Rules.Hook(name)
 	if !known {
+		secret, known = h.a.intake.Expected.Hook(name)
+	}
+	if !known {
 		return "", false, nil
 	}
 	value, err := h.a.current().Secrets.Get(secret)

@@ -41,6 +41,8 @@ type Run struct {
 	// Sleeps are the steps that it waits in besides questions, separated by
 	// spaces: closing its incident ends them.
 	Sleeps string `json:"sleeps,omitempty"`
+	// Expects: it expects events.
+	Expects bool `json:"expects,omitempty"`
 	// Locks are those that it holds or waits for.
 	Locks []RunLock `json:"locks,omitempty"`
 	// Held are the steps that are held before they have begun.

@@ -27,7 +27,13 @@ type Set struct {
 	byKind   map[string][]compiled
 	hooks    map[string]string
 	dns      dnsIndex
+	lists    map[string]*List
 	problems []engine.Problem
+}
+
+// Beside compiles other rules with the watch lists of this Set.
+func (s *Set) Beside(others []engine.Rule) *Set {
+	return Compile(engine.Declarations{Rules: others}, s.lists)
 }
 
 // compiled is one trigger ready to match.
@@ -48,7 +54,7 @@ type filter interface {
 // the others and never match.
 func Compile(d engine.Declarations, lists map[string]*List) *Set {
 	c := compiler{
-		set:   &Set{rules: append([]engine.Rule(nil), d.Rules...), byKind: map[string][]compiled{}, hooks: map[string]string{}},
+		set:   &Set{rules: append([]engine.Rule(nil), d.Rules...), byKind: map[string][]compiled{}, hooks: map[string]string{}, lists: lists},
 		lists: lists,
 	}
 	for i := range c.set.rules {

@@ -355,7 +355,7 @@ func (t *trialTest) event(ctx context.Context, args map[string]engine.Value) (en
 
 // send shows an event to the rules; nil when none takes it.
 func (t *trialTest) send(ctx context.Context, e engine.Event) (*started, error) {
-	if !t.Rules.Set.Matches(&e) {
+	if !t.watched(t.Rules.Set).Matches(&e) {
 		return nil, nil
 	}
 	t.sent++

@@ -52,6 +52,7 @@ func newPlayer(p Playbooks, at *stand, f *fakes) *player {
 		LinkKey: make([]byte, 32), // its links lead nowhere
 		Zone:    func() *time.Location { return p.Config.Zone },
 		InTurn:  true,
+		Expect:  at.intake.Expected.Check,
 	})
 	return x
 }

@@ -195,7 +195,7 @@ func (x *Replay) capture(ctx context.Context, path string, in io.Reader) error {
 		}
 		x.counts.Events++
 		lookup := lookups.IsLookup(m)
-		if !x.rules.Set.WantsDNS(m.Name) {
+		if !x.watched(x.rules.Set).WantsDNS(m.Name) {
 			continue
 		}
 		if err := x.take(ctx, trigger.Lookup(filepath.Base(path), m, lookup)); err != nil {
@@ -206,7 +206,7 @@ func (x *Replay) capture(ctx context.Context, path string, in io.Reader) error {
 
 // take shows one event to the rules.
 func (x *Replay) take(ctx context.Context, e engine.Event) error {
-	if !x.rules.Set.Matches(&e) {
+	if !x.watched(x.rules.Set).Matches(&e) {
 		return nil
 	}
 	if e.Time.IsZero() {
@@ -228,7 +228,7 @@ func (x *Replay) take(ctx context.Context, e engine.Event) error {
 			return err
 		}
 	}
-	if x.player == nil || len(found) == 0 {
+	if x.player == nil {
 		return nil
 	}
 	return x.player.until(ctx, x.clock.now)

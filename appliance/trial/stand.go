@@ -12,6 +12,7 @@ import (
 	"larkspur/engine/ledger"
 	"larkspur/engine/state"
 	"larkspur/engine/store"
+	"larkspur/rules"
 )
 
 // stand is an appliance without a world: the real intake, ledger and projector on
@@ -37,6 +38,18 @@ func (c *clock) pass(to time.Time) {
 func (c *clock) Now() time.Time                                   { return c.now }
 func (c *clock) Sleep(ctx context.Context, _ time.Duration) error { return ctx.Err() }
 
+// notice hears of every committed record.
+func (x *stand) notice(n []state.Notice) {
+	if x.intake != nil { // not while the ledger opens
+		x.intake.Expected.Notice(n)
+	}
+}
+
+// watched is what events are held against.
+func (x *stand) watched(set *rules.Set) intake.Watched {
+	return intake.Watched{Rules: set, Expected: x.intake.Expected}
+}
+
 // openStand makes a stand whose clock shows now.
 func openStand(r Rules, evaluator func(engine.Clock) intake.Evaluator, now time.Time) (_ *stand, err error) {
 	dir, err := os.MkdirTemp("", "larkspur-trial-")
@@ -50,7 +63,7 @@ func openStand(r Rules, evaluator func(engine.Clock) intake.Evaluator, now time.
 	}
 	x := &stand{clock: &clock{}}
 	x.close = func() error { return errors.Join(s.Close(), remove()) }
-	if x.ledger, err = ledger.Open(ledger.Config{Store: s, Projector: state.NewProjector(nil), Clock: x.clock, Node: "trial"}); err != nil {
+	if x.ledger, err = ledger.Open(ledger.Config{Store: s, Projector: state.NewProjector(x.notice), Clock: x.clock, Node: "trial"}); err != nil {
 		return nil, errors.Join(err, x.close())
 	}
 	x.clock.now = now

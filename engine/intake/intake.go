@@ -70,6 +70,10 @@ type Config struct {
 
 // Intake is the door for events. Safe for concurrent use.
 type Intake struct {
+	// Expected is what runs expect: the triggers ask it beside the rules, and it
+	// hears of what is committed.
+	Expected *Expected
+
 	cfg   Config
 	inbox chan engine.Event
 
@@ -88,7 +92,7 @@ const inboxSize = 1024
 
 // New returns an intake that routes nothing before Run.
 func New(cfg Config) *Intake {
-	return &Intake{cfg: cfg, inbox: make(chan engine.Event, inboxSize), errors: map[string]string{}, told: map[string]time.Time{}, sick: map[string]record.IncidentOpened{}}
+	return &Intake{cfg: cfg, Expected: newExpected(cfg), inbox: make(chan engine.Event, inboxSize), errors: map[string]string{}, told: map[string]time.Time{}, sick: map[string]record.IncidentOpened{}}
 }
 
 // Deliver records an event and returns its id once it is on the disk. The same
@@ -312,7 +316,11 @@ func (in *Intake) match(ctx context.Context, batch []engine.Event) ([]ledger.Rec
 	if live == nil {
 		return nil, engine.Errorf(engine.Unavailable, "no rules are live yet")
 	}
-	hits, err := in.matching(ctx, live, batch)
+	taken, err := in.expect(ctx, batch)
+	if err != nil {
+		return nil, err
+	}
+	hits, err := in.matching(ctx, live, batch, taken)
 	if err != nil {
 		return nil, err
 	}

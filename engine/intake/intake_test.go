@@ -246,6 +246,37 @@ func equal(t testing.TB, what string, got []string, want ...string) {
 	}
 }
 
+// TestWhatARunExpects: an event that a run expects is offered to it, and, if the run
+// takes it, to no rule.
+func TestWhatARunExpects(t *testing.T) {
+	for _, takes := range []bool{false, true} {
+		b := open(t, 1, nil, engine.Rule{})
+		b.take("first", dict{"id": "1"})
+		set := record.ExpectSet{Generation: 1, Kind: "webhook", Args: hook(false).Args, Match: map[string]string{"id": "7"}, Run: "r0-1", Step: "1", Take: takes}
+		rec, err := b.ledger.Offer(t.Context(), 0, ledger.New{Kind: record.ExpectSetKind, Payload: record.Marshal(set)})
+		must(t, err)
+		b.intake.Expected.Notice([]state.Notice{{Kind: record.ExpectSetKind}})
+		o, err := record.Unmarshal[record.Outcome](rec.Outcome)
+		must(t, err)
+		other, wanted := event("other", dict{"id": "8"}), event("wanted", dict{"id": "7"})
+		if !o.Applied || b.intake.Expected.Matches(&other) || !b.intake.Expected.Matches(&wanted) {
+			t.Fatalf("got %+v", o)
+		}
+		if secret, known := b.intake.Expected.Hook("siem"); !known || secret != "siem" {
+			t.Errorf("got the hook's secret %q, %v", secret, known)
+		}
+		if got := b.take("other", dict{"id": "8"}); len(got) != 1 {
+			t.Errorf("another event: got %v", got)
+		}
+		if got := b.take("wanted", dict{"id": "7"}); (len(got) == 0) != takes {
+			t.Errorf("take %v: got %v", takes, got)
+		}
+		if list, err := b.state.Expectations(); err != nil || len(list) > 0 {
+			t.Errorf("got %+v, %v afterwards", list, err)
+		}
+	}
+}
+
 func TestDedup(t *testing.T) {
 	tests := []struct {
 		name string

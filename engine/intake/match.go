@@ -18,10 +18,13 @@ type hit struct {
 
 // matching returns for each event the hits whose where agrees, each rule once. All
 // wheres of a batch are asked together: a question alone costs more than a where.
-func (in *Intake) matching(ctx context.Context, live *Live, batch []engine.Event) ([][]hit, error) {
+func (in *Intake) matching(ctx context.Context, live *Live, batch []engine.Event, taken []bool) ([][]hit, error) {
 	hits, asked := make([][]hit, len(batch)), make([][]rules.Hit, len(batch))
 	var items []Item
 	for i, e := range batch {
+		if taken[i] { // by a run that expected it
+			continue
+		}
 		for _, h := range live.Set.Match(&e) {
 			if h.Rule.When[h.Trigger].Where {
 				asked[i] = append(asked[i], h)

@@ -220,9 +220,11 @@ const (
 	IncidentChangedKind Kind = 60
 	IncidentOpenedKind  Kind = 61
 
-	StateSetKind    Kind = 70
-	LockChangedKind Kind = 71
-	MetricSetKind   Kind = 72
+	StateSetKind      Kind = 70
+	LockChangedKind   Kind = 71
+	MetricSetKind     Kind = 72
+	ExpectSetKind     Kind = 73
+	EventExpectedKind Kind = 74
 
 	BrakeSetKind  Kind = 80
 	ClockHeldKind Kind = 81
@@ -238,6 +240,7 @@ var kindNames = map[Kind]string{
 	TimerFiredKind:       "timer_fired", UndoRequestedKind: "undo_requested", IncidentChangedKind: "incident_changed", IncidentOpenedKind: "incident_opened",
 	StateSetKind: "state_set", BrakeSetKind: "brake_set", ClockHeldKind: "clock_held", LockChangedKind: "lock_changed",
 	MetricSetKind: "metric_set",
+	ExpectSetKind: "expect_set", EventExpectedKind: "event_expected",
 }
 
 // String returns the kind's name as pages and exports write it.

@@ -186,9 +186,11 @@ type StepStarted struct {
 	Builtin string       `json:"builtin"`
 	Class   engine.Class `json:"class"`
 	// Effect: the step changes the world, so that a brake holds it.
-	Effect     bool   `json:"effect,omitempty"`
-	Generation int    `json:"generation"`
-	Hash       string `json:"hash"`
+	Effect bool `json:"effect,omitempty"`
+	// Expect is what a wait for an event waits for.
+	Expect     *Expected `json:"expect,omitempty"`
+	Generation int       `json:"generation"`
+	Hash       string    `json:"hash"`
 	// Limited: Until is the end of an attempt's timeout, not of the sleep.
 	Limited bool `json:"limited,omitempty"`
 	// Lock is the lock that it waits for.
@@ -474,6 +476,37 @@ type StateSet struct {
 	Offer      string      `json:"offer,omitempty"`
 	Run        string      `json:"run"`
 	Value      engine.Data `json:"value,omitempty"`
+}
+
+// Expected names the step that expects an event, and since when it does.
+type Expected struct {
+	Since time.Time `json:"since"`
+	Step  string    `json:"step"` // PATH/N
+}
+
+// ExpectSet has a run expect an event, from now on.
+type ExpectSet struct {
+	Args       engine.Data       `json:"args,omitempty"` // of its trigger, a dict
+	Due        time.Time         `json:"due,omitzero"`
+	Generation int               `json:"generation"`
+	Kind       string            `json:"kind"`
+	Match      map[string]string `json:"match,omitempty"`
+	Run        string            `json:"run"`
+	Step       string            `json:"step"`           // PATH/N
+	Take       bool              `json:"take,omitempty"` // no rule sees the event
+}
+
+// EventExpected offers an event to the shard of a run that expects it.
+type EventExpected struct {
+	Event     string      `json:"event"`
+	EventKind string      `json:"event_kind"`
+	EventTime time.Time   `json:"event_time"`
+	Fields    engine.Data `json:"fields,omitempty"` // of the event
+	Offer     string      `json:"offer,omitempty"`
+	Run       string      `json:"run"`
+	Seen      time.Time   `json:"seen"` // when it became durable
+	Source    string      `json:"source"`
+	Step      string      `json:"step"` // PATH/N, that expects it
 }
 
 // Lock names a lock, and the shard that it belongs to.

@@ -19,7 +19,7 @@ var payloads = []any{
 	record.EventSeen{}, record.EventMatched{}, record.EventRouted{}, record.JobFired{}, record.StepStarted{}, record.StepDone{},
 	record.RunParked{}, record.RunEnded{}, record.WorkerDied{}, record.QuestionAnswered{}, record.TimerFired{},
 	record.UndoRequested{}, record.IncidentAct{}, record.Outcome{}, record.Question{}, record.Link{},
-	record.Change{}, record.Start{}, record.StateSet{}, record.BrakeSet{}, record.ClockHeld{}, record.Lock{}, record.LockChanged{},
+	record.Change{}, record.Start{}, record.StateSet{}, record.BrakeSet{}, record.ClockHeld{}, record.Lock{}, record.LockChanged{}, record.Expected{}, record.ExpectSet{}, record.EventExpected{},
 }
 
 func TestFieldsOfPayloadsStandInTheOrderOfTheirKeys(t *testing.T) {

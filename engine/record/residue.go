@@ -85,6 +85,10 @@ func residues(k Kind) (r residue, known bool) {
 		return of(leftOfAnswer, func(p *QuestionAnswered, s string) { p.By = s }), true
 	case UndoRequestedKind:
 		return of(leftOfUndo, nil), true
+	case ExpectSetKind:
+		return of(leftOfExpect, nil), true
+	case EventExpectedKind:
+		return of(leftOfExpected, nil), true
 	case StateSetKind:
 		return of(leftOfSet, nil), true
 	case MetricSetKind:
@@ -159,7 +163,7 @@ func leftOfJob(p JobFired) JobFired {
 
 func leftOfStarted(p StepStarted) StepStarted {
 	return StepStarted{
-		At: p.At, Await: p.Await, Builtin: p.Builtin, Class: p.Class, Effect: p.Effect, Generation: p.Generation, Limited: p.Limited, Lock: p.Lock, Number: p.Number,
+		At: p.At, Await: p.Await, Builtin: p.Builtin, Class: p.Class, Effect: p.Effect, Expect: p.Expect, Generation: p.Generation, Limited: p.Limited, Lock: p.Lock, Number: p.Number,
 		Path: p.Path, Question: leftOfQuestion(p.Question), Run: p.Run, Until: p.Until, Version: p.Version,
 	}
 }
@@ -265,6 +269,15 @@ func leftOfAnswer(p QuestionAnswered) QuestionAnswered {
 
 func leftOfUndo(p UndoRequested) UndoRequested {
 	return UndoRequested{Bundle: p.Bundle, Change: p.Change, Commit: p.Commit}
+}
+
+// leftOfExpect keeps nothing of what the event was to be.
+func leftOfExpect(p ExpectSet) ExpectSet {
+	return ExpectSet{Due: p.Due, Generation: p.Generation, Kind: p.Kind, Run: p.Run, Step: p.Step, Take: p.Take}
+}
+
+func leftOfExpected(p EventExpected) EventExpected {
+	return EventExpected{Event: p.Event, EventKind: p.EventKind, EventTime: p.EventTime, Run: p.Run, Seen: p.Seen, Source: p.Source, Step: p.Step}
 }
 
 // leftOfSet keeps nothing: the memory is as if the run had not set it.

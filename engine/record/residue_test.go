@@ -25,6 +25,7 @@ var kinds = map[record.Kind]any{
 	record.TimerFiredKind: record.TimerFired{}, record.UndoRequestedKind: record.UndoRequested{}, record.IncidentChangedKind: record.IncidentAct{},
 	record.IncidentOpenedKind: record.IncidentOpened{}, record.StateSetKind: record.StateSet{}, record.BrakeSetKind: record.BrakeSet{}, record.ClockHeldKind: record.ClockHeld{}, record.LockChangedKind: record.LockChanged{},
 	record.MetricSetKind: record.MetricSet{},
+	record.ExpectSetKind: record.ExpectSet{}, record.EventExpectedKind: record.EventExpected{},
 }
 
 // stays names every text of a payload that an erasure leaves, by its path; of
@@ -38,7 +39,7 @@ var stays = map[record.Kind]string{
 	record.EventSeenKind:        "cursor kind logsource.category logsource.product logsource.service source",
 	record.EventMatchedKind:     "bundle commit do.file do.name event event_kind mode on_attach.file on_attach.name on_failure rule severity source team type visible",
 	record.JobFiredKind:         "bundle commit do.file do.name job mode offer",
-	record.StepStartedKind:      "at await builtin class lock.name path question.proof run",
+	record.StepStartedKind:      "at await builtin class expect.step lock.name path question.proof run",
 	record.StepDoneKind:         "at builtin change.inverse change.undo.file change.undo.name class error.at error.cause error.kind incident.act incident.incident incident.severity incident.team link.question link.token path run settled.change starts.handler.file starts.handler.name starts.purpose undo",
 	record.RunParkedKind:        "path run steps",
 	record.RunEndedKind:         "error.at error.cause error.kind run status",
@@ -54,6 +55,8 @@ var stays = map[record.Kind]string{
 	record.IncidentOpenedKind:   "bundle commit do.file do.name mode rule run severity team type visible",
 	record.StateSetKind:         "run",
 	record.MetricSetKind:        "run",
+	record.ExpectSetKind:        "kind run step",
+	record.EventExpectedKind:    "event event_kind run source step",
 }
 
 // fill sets every field of a payload, texts to their marker.

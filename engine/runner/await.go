@@ -48,4 +48,6 @@ func (c *carrier) soon(ctx context.Context, id string) (ended bool, v verdict, e
 }
 
 // mayEndAtOnce tells the steps whose beginning may be their end.
-func mayEndAtOnce(start record.StepStarted) bool { return start.Await != "" || start.Lock != nil }
+func mayEndAtOnce(start record.StepStarted) bool {
+	return start.Await != "" || start.Lock != nil || start.Expect != nil
+}

@@ -59,7 +59,13 @@ func (b *box) asked(text, choice string) {
 // waits waits until a run waits for something.
 func (b *box) waits(run, what string) {
 	b.t.Helper()
-	b.bell.until(b.t, run+" waits for "+what, func() bool { return strings.Contains(b.run(run).Waits, what) })
+	b.bell.until(b.t, run+" waits for "+what, func() bool {
+		r := b.run(run)
+		if r.Error != nil {
+			b.t.Fatalf("run %s is %s: %s", run, r.Status, describe(r.Error))
+		}
+		return strings.Contains(r.Waits, what)
+	})
 }
 
 // TestALockGoesFromRunToRun: one holds it, the others wait in the order in which

@@ -58,6 +58,9 @@ type Config struct {
 	// Steady is the clock below Clock, if it is to be watched: its jumps hold what
 	// would fire. Nil watches none.
 	Steady *engine.Steady
+	// Expect says what is wrong with a trigger that a run wants to expect; nil
+	// takes all.
+	Expect func(engine.Trigger) error
 	// MaxSteps bounds a journal; 0 is 10,000 (LANGUAGE section 3).
 	MaxSteps int
 }

@@ -64,6 +64,8 @@ func wordList() []word {
 			p("timeout", "duration"), p("default", "text"), fallback("why", "bool", false), p("proof", "text")), performAsk},
 		{sign("sleep", engine.Repeatable, "Waits, without memory.", p("duration", "duration"), p("until", "time")), performSleep},
 		{sign("lock", engine.Repeatable, "Waits until nobody else holds the lock, and holds it until release() or the run's end.", required("name", "text"), p("timeout", "duration")), performLock},
+		{expectSignature(), performExpect},
+		{internal(sign("expect.wait", engine.Repeatable, "Waits for an event that is expected.", required("step", "text"))), performExpected},
 		{internal(sign("lock.release", engine.Repeatable, "Gives a lock up.", required("step", "text"))), performRelease},
 		{internal(sign("change.made", engine.Repeatable, "Puts a change in force.",
 			required("title", "text"), required("undo", "any"), required("args", "dict"), p("done", "any"), p("expires", "duration|time"), p("why", "text"))), performChange},
@@ -95,6 +97,13 @@ func wordList() []word {
 
 func sign(name string, class engine.Class, doc string, params ...engine.Param) engine.Signature {
 	return engine.Signature{Name: name, Doc: doc, Class: class, Params: params, Positional: len(params), Version: 1}
+}
+
+func expectSignature() engine.Signature {
+	s := sign("expect", engine.Repeatable, "Has the run wait for an event from now on: .wait() returns it, or None when time is over.",
+		required("trigger", "trigger"), p("timeout", "duration"), p("take", "bool"))
+	s.Positional = 2
+	return s
 }
 
 // positional says how many of the parameters may be given without their names.

@@ -91,6 +91,12 @@ func decideStarted(t *tx, p record.StepStarted) record.Outcome {
 		o.Action, o.Woken = atOnce, []string{p.Run}
 		return o
 	}
+	if p.Expect != nil {
+		if o.Action = t.isExpected(p); o.Action != "" {
+			o.Woken = []string{p.Run}
+			return o
+		}
+	}
 	if waits(p) && t.closedOutside(r) {
 		o.Action, o.Woken = endedByClose, []string{p.Run}
 		return o
@@ -111,7 +117,7 @@ const endedByClose = "closed"
 
 // waits tells the steps that end from outside.
 func waits(p record.StepStarted) bool {
-	return p.Question != nil || !p.Until.IsZero() || p.Await != "" || p.Lock != nil
+	return p.Question != nil || !p.Until.IsZero() || p.Await != "" || p.Lock != nil || p.Expect != nil
 }
 
 // closedOutside reports whether somebody else than the run closed its incident.
@@ -140,7 +146,12 @@ func reachable(q *record.Question) []engine.Addressee {
 func applyStarted(t *tx, p record.StepStarted, o record.Outcome) {
 	r, _ := t.run(p.Run)
 	if via := endedWithIts(o.Action); via != viaNothing {
-		t.putStep(p.Run, p.Generation, p.Path, p.Number, stepEntry{Started: t.rec + 1, Done: t.rec + 1, Via: via})
+		e := stepEntry{Started: t.rec + 1, Done: t.rec + 1, Via: via}
+		if via == viaEvent {
+			came, _ := t.expectation(p.Run, p.Expect.Step)
+			e.Note = came.Record
+		}
+		t.putStep(p.Run, p.Generation, p.Path, p.Number, e)
 		if p.Lock != nil && via == viaCame {
 			t.wantLock(&r, p, true)
 			t.putRun(r, r.Status)
@@ -173,14 +184,17 @@ func applyStarted(t *tx, p record.StepStarted, o record.Outcome) {
 	if p.Lock != nil {
 		t.wantLock(&r, p, false)
 	}
-	if !p.Until.IsZero() || p.Await != "" || p.Lock != nil {
+	if p.Expect != nil {
+		t.waitFor(p)
+	}
+	if waits(p) && p.Question == nil {
 		r.Sleeps = with(r.Sleeps, step)
 		t.putRun(r, r.Status)
 	}
 	if p.Question != nil {
 		t.openQuestion(r, step, p.Question, o)
 	}
-	if (o.Timer != "" || p.Question != nil || p.Await != "") && p.Lock == nil { // of a lock its queue tells
+	if (o.Timer != "" || p.Question != nil || p.Await != "" || p.Expect != nil) && p.Lock == nil { // of a lock its queue tells
 		t.tell(r.Incident) // others are told by their results
 	}
 }
@@ -424,7 +438,7 @@ func decideEnded(t *tx, p record.RunEnded) record.Outcome {
 func applyEnded(t *tx, p record.RunEnded, o record.Outcome) {
 	r, _ := t.run(p.Run)
 	if r = t.stopWaiting(r, o); p.Status != engine.RunInDoubt {
-		r = t.giveUp(r, 0)
+		r = t.stopExpecting(t.giveUp(r, 0))
 	}
 	t.endRun(r, p.Status, p.Error, o)
 	if len(o.Changes) > 0 && r.Purpose != PurposeUndo {
@@ -474,7 +488,7 @@ func applyDied(t *tx, p record.WorkerDied, o record.Outcome) {
 		t.putRun(r, r.Status)
 		return
 	}
-	t.endRun(t.giveUp(t.stopWaiting(r, o), 0), engine.RunQuarantined, &engine.Error{
+	t.endRun(t.stopExpecting(t.giveUp(t.stopWaiting(r, o), 0)), engine.RunQuarantined, &engine.Error{
 		Kind: engine.Script, Cause: p.Cause, At: p.At, Message: "the run ended three workers and is stopped: " + p.Why,
 		Hint: "look for a value that grows without bound at the place shown; save the script, then restart the run",
 	}, o)

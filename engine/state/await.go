@@ -32,6 +32,10 @@ func endedWithIts(action string) (via byte) {
 		return viaClosed
 	case atOnce:
 		return viaCame
+	case expectedCame:
+		return viaEvent
+	case expectedLate:
+		return viaTimer
 	}
 	return viaNothing
 }
@@ -42,7 +46,7 @@ const waitTimer = "wait"
 
 // timerFor is what the timer of a step is for.
 func timerFor(p record.StepStarted) string {
-	if p.Await != "" || p.Lock != nil {
+	if p.Await != "" || p.Lock != nil || p.Expect != nil {
 		return waitTimer
 	}
 	return "sleep"

@@ -144,7 +144,7 @@ func fillResolved(rec ledger.Record, e stepEntry, step *engine.Step) error {
 
 // fillNote says of a step what makes it doubtful, or who resolved it.
 func fillNote(r store.Reader, shard uint16, e stepEntry, step *engine.Step) error {
-	if e.Note == 0 {
+	if e.Note == 0 || e.Via == viaEvent {
 		return nil
 	}
 	rec, err := ledger.ReadRecord(r, shard, e.Note-1)

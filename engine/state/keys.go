@@ -68,6 +68,8 @@ const (
 	classLock       = 'G' // shard, hash of name → a lock that is held
 	classLockQueue  = '0' // shard, hash of name, record → who waits for it
 	classHeld       = 'V' // shard, run, step → a lock that the step got
+	classExpect     = '3' // shard, run, step → what an expect expects
+	classExpecting  = '4' // shard, run, step → nothing, while it is active
 	classPace       = 'P' // shard, hash of rule → times of its last effects, and who is asked (max_changes)
 )
 
@@ -80,6 +82,7 @@ var classes = []byte{
 	classAttached, classAfter, classKept, classErasure, classErasureOf, classBrake, classPace, classAwait, classClock,
 	classLock, classLockQueue, classHeld,
 	classMetric, classEvidence,
+	classExpect, classExpecting,
 }
 
 func key(class byte, shard uint16) []byte {

@@ -95,7 +95,7 @@ func changing(view store.Reader, r engine.Run, chain []placed) (map[string]bool,
 // with the part of the journal that is left.
 func ours(builtin string) bool {
 	switch builtin {
-	case "ask", "sleep", "lock", "lock.release", "now", "print", "change.made", "change.undo", "change.settled",
+	case "ask", "sleep", "lock", "lock.release", "expect", "expect.wait", "now", "print", "change.made", "change.undo", "change.settled",
 		"incident.get", "incident.set", "incident.note", "incident.close", "incident.reopen", "incident.assign", "incident.escalate", "incident.wait", "question.link", "people.minders":
 		return true
 	}

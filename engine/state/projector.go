@@ -114,6 +114,10 @@ func verbs(k record.Kind) (verb, bool) {
 		return verbOf(decideUndo, applyUndo), true
 	case record.StateSetKind:
 		return verbOf(decideSet, applySet), true
+	case record.ExpectSetKind:
+		return verbOf(decideExpect, applyExpect), true
+	case record.EventExpectedKind:
+		return verbOf(decideExpected, applyExpected), true
 	case record.LockChangedKind:
 		return verbOf(decideLock, applyLock), true
 	case record.MetricSetKind:

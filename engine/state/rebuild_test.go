@@ -25,6 +25,7 @@ type workload struct {
 
 	begun   record.StepStarted   // the last one
 	wants   []record.StepStarted // steps that want a lock
+	expects []record.ExpectSet   // all
 	doubted record.StepDoubted   // the last one, until it is resolved
 }
 
@@ -40,6 +41,9 @@ func (w *workload) id(letter byte) string {
 }
 
 func (w *workload) learn(o record.Outcome) {
+	if o.Action == state.ExpectedTaken {
+		o.Event = "" // it is none of those that were seen
+	}
 	ids := append([]string{o.Event, o.Incident, o.Run, o.Question, o.Change, o.Timer}, o.Runs...)
 	for _, id := range ids {
 		if id != "" && !slices.Contains(w.ids[id[0]], id) {
@@ -141,7 +145,9 @@ func (w *workload) opened() ledger.New {
 func (w *workload) started() ledger.New {
 	run := w.id('r')
 	s := record.StepStarted{Run: run, Generation: w.generation(run), Path: w.pick("", "", "a/b"), Number: 1 + w.rnd.IntN(8), Builtin: "x", Class: engine.Once, At: "a.star:1:1", Effect: w.often(2)}
-	switch w.rnd.IntN(6) {
+	switch w.rnd.IntN(7) {
+	case 4:
+		s.Expect = &record.Expected{Since: w.b.clock.now, Step: fmt.Sprint(1 + w.rnd.IntN(8))}
 	case 3:
 		s.Lock = &record.Lock{Name: w.pick("printer", "door"), Shard: w.shard}
 		w.wants = append(w.wants, s)
@@ -266,6 +272,9 @@ func (w *workload) resolution() ledger.New {
 func (w *workload) fromOutside() ledger.New {
 	switch w.rnd.IntN(8) {
 	case 7:
+		if w.often(2) {
+			return w.expected()
+		}
 		return w.rare()
 	case 6:
 		return w.lock()
@@ -309,6 +318,24 @@ func (w *workload) clock() ledger.New {
 		return rec(record.ClockHeldKind, record.ClockHeld{On: true, From: now, To: now.AddDate(10, 0, 0), Why: "it jumped"})
 	}
 	return rec(record.ClockHeldKind, record.ClockHeld{By: "dave", How: engine.ClockAccepted, From: now, To: now})
+}
+
+// expected sets an expectation, or brings an event that somebody expects.
+func (w *workload) expected() ledger.New {
+	run, step := w.id('r'), fmt.Sprint(1+w.rnd.IntN(8))
+	if len(w.expects) > 0 && w.often(2) {
+		last := w.expects[max(0, len(w.expects)-1-w.rnd.IntN(4))]
+		run, step = last.Run, last.Step
+		event := engine.FormatID('e', w.shard, uint64(5000+w.rnd.IntN(90))) // after all others
+		e := record.EventExpected{Event: event, EventKind: "webhook", Run: run, Step: step, Seen: w.b.clock.now, Source: "probe", Offer: fmt.Sprint("x", w.rnd.IntN(90))}
+		return rec(record.EventExpectedKind, e)
+	}
+	p := record.ExpectSet{Generation: w.generation(run), Kind: "webhook", Run: run, Step: step, Take: w.often(2)}
+	if w.often(2) {
+		p.Due = w.b.clock.now.Add(9 * time.Hour)
+	}
+	w.expects = append(w.expects, p)
+	return rec(record.ExpectSetKind, p)
 }
 
 // lock takes, releases or passes on what some step wanted.

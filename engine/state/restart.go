@@ -78,7 +78,7 @@ func applyRestarted(t *tx, p record.RunRestarted, o record.Outcome) {
 	if p.Number > 0 {
 		rs.Step = engine.StepID(p.Path, p.Number)
 	}
-	r = t.giveUp(t.stopWaiting(r, o), o.Until)
+	r = t.stopExpecting(t.giveUp(t.stopWaiting(r, o), o.Until))
 	for _, s := range chainOf(t, r, r.Generation) {
 		if s.began() >= o.Until && !s.ended() {
 			t.clearTimer(r.ID, s.id())
@@ -190,6 +190,7 @@ func (t *tx) cut(r engine.Run, rs engine.Restart, before string) {
 	r.Generation++
 	r.Bundle, r.Commit, r.Error, r.Ended = rs.Bundle, rs.Commit, nil, time.Time{}
 	t.retake(&r, rs.Until)
+	t.expectAnew(&r, rs.Until)
 	r.Status, r.Doubts = engine.RunRunning, t.doubtsOf(r)
 	if r.Doubts > 0 {
 		r.Status, r.Error = engine.RunInDoubt, doubts(r.Doubts, nil)
@@ -245,7 +246,7 @@ func (t *tx) goOn(r engine.Run, o record.Outcome) {
 		for _, id := range rs.Left {
 			t.release(id, rs.UndoRun, "what was changed after it could not be taken back")
 		}
-		parent = t.giveUp(parent, 0)
+		parent = t.stopExpecting(t.giveUp(parent, 0))
 		before := parent.Status
 		parent.Restart, parent.Status, parent.Waits, parent.Ended = nil, engine.RunFailed, "", t.now
 		parent.Error = stoppedBy(rs, r)

@@ -165,6 +165,8 @@ func fillResult(r store.Reader, blobs *store.Blobs, shard uint16, e stepEntry, s
 		return fillTimeout(started, step)
 	case viaCame:
 		return fillCame(started, step)
+	case viaEvent:
+		return fillEvent(r, shard, e, started, step)
 	case viaCycle:
 		return fillCycle(rec, started, step)
 	case viaHappened, viaSkipped, viaDropped:
@@ -245,6 +247,8 @@ func fillLate(started *record.StepStarted, step *engine.Step) (err error) {
 	switch {
 	case started.Await != "":
 		step.Result, err = engine.Encode(false)
+	case started.Expect != nil:
+		step.Result, err = expectedValue(nil, started.Until.Sub(started.Expect.Since))
 	case started.Lock != nil:
 		step.Status = engine.StepFailed
 		step.Error = &engine.Error{Kind: engine.Timeout, Message: sayLock(started.Lock.Name) + ": it was not free in time"}

@@ -51,7 +51,7 @@ func describe(r store.Reader, rec ledger.Record, e *engine.TimelineEntry) error 
 	case record.StepStartedKind:
 		return tell(rec, e, func(p record.StepStarted) {
 			switch tellStarted(p, e); o.Action {
-			case "", endedByClose, atOnce:
+			case "", endedByClose, atOnce, expectedCame, expectedLate:
 			default:
 				tellHeld(p, o.Action, e)
 			}
@@ -148,6 +148,8 @@ func tellStarted(p record.StepStarted, e *engine.TimelineEntry) {
 	switch {
 	case p.Question != nil:
 		e.Text = "asks " + names(p.Question.To) + ": " + p.Question.Text
+	case p.Expect != nil:
+		e.Text = "waits for an event that it expects"
 	case p.Await != "":
 		e.Text = "waits until the incident is " + p.Await
 	case !p.Until.IsZero():

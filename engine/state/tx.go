@@ -334,6 +334,7 @@ const (
 	viaTimer   = 't' // timer_fired
 	viaClosed  = 'c' // the incident was closed from outside
 	viaCame    = 'w' // what it waited for came
+	viaEvent   = 'e' // an event that it expected came
 	viaCycle   = 'y' // the lock that it wants waits for what its run holds
 
 	// Of a step that was in doubt, see Note.

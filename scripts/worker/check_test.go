@@ -20,6 +20,7 @@ func TestProblems(t *testing.T) {
 4:5: error: undefined: joob | did you mean job?`},
 		{"later word", "form(name = 'x')\n", `1:1: error: undefined: form | this version has no form yet`},
 		{"later trigger", f + `rule(name = "a", when = on.email(mailbox = "x"), do = f)`, `3:33: error: on.email: this version has no such trigger yet | there is on.dns and on.webhook`},
+		{"expected where", "def g(i):\n    expect(on.webhook('x', where = lambda e: True))\n", `2:28: error: expect: trigger: got a trigger with a where, want arguments and match alone | take the event that comes, look at it, and expect the next one if it is not the right one`},
 		{"import", "import json\n", `1:1: error: got import, want primary expression | there is no import: json, re, time and the others are there already; own files are loaded with load("file.star", "name")`},
 		{"f-string", "def g(x):\n    return f\"{x}\"\n", `2:18: error: got string literal, want newline | there are no f-strings: write "%s is %d" % (a, b) or "{} is {}".format(a, b)`},
 		{"try", "def g():\n    try:\n        pass\n", `there is no try: r = attempt(`},

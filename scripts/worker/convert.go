@@ -30,7 +30,7 @@ var kindNames = map[string]string{
 	"text": "a string", "int": "an int", "number": "a number", "bool": "True or False", "duration": `a duration like "5m"`,
 	"time": "a time", "list": "a list", "dict": "a dict", "secret": `secret("name")`, "connection": "the name of a connection",
 	"person": "a person", "incident": "an incident", "handler": "a function", "bytes": "bytes", "pairs": "a list or a dict", "struct": "a struct", "any": "a value",
-	"mac": "a MAC address", "pick": "less-busy or random", "attachment": "a text, bytes or an attachment",
+	"mac": "a MAC address", "trigger": "a trigger like on.dns(…)", "pick": "less-busy or random", "attachment": "a text, bytes or an attachment",
 }
 
 // accept converts an argument of a kind; several kinds are separated by "|".
@@ -91,6 +91,8 @@ func (c *converter) acceptOne(kind string, v starlark.Value) (engine.Value, bool
 		return c.acceptPerson(v)
 	case "handler":
 		return c.acceptHandler(v)
+	case "trigger":
+		return acceptTrigger(v)
 	case "pairs":
 		return c.acceptPairs(v)
 	case "pick":
@@ -552,6 +554,10 @@ func (c *converter) fromStruct(s engine.Struct) (starlark.Value, error) {
 	}
 	if s.Type == viewType && c.test != nil {
 		return c.test.view(s), nil
+	}
+	if s.Type == expectationType {
+		step, _ := s.Fields["step"].(string)
+		return &expectationValue{step: step, elapsed: starlark.None}, nil
 	}
 	fields := make(starlark.StringDict, len(s.Fields))
 	for name, f := range s.Fields {

@@ -45,6 +45,7 @@ func testHello() wire.Hello {
 			sign("state.set", engine.Repeatable, 3, need("key", "text"), need("value", "any"), engine.Param{Name: "expires", Kind: "duration|time"}),
 			sign("parallel", engine.Read, 0), sign("now", engine.Read, 0), sign("print", engine.Read, 1, need("text", "text")),
 			sign("sleep", engine.Repeatable, 1, engine.Param{Name: "duration", Kind: "duration"}, engine.Param{Name: "until", Kind: "time"}),
+			sign("expect", engine.Repeatable, 1, need("trigger", "trigger")),
 			sign("ask", engine.Repeatable, 2, need("to", "person|list"), need("question", "text"), engine.Param{Name: "choices", Kind: "pairs"},
 				engine.Param{Name: "timeout", Kind: "duration"}, engine.Param{Name: "default", Kind: "text"}),
 			sign("incident.get", engine.Read, 2, need("incident", "text"), need("name", "text")),

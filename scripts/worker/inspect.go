@@ -129,8 +129,12 @@ func (in *inspector) call(n *syntax.CallExpr) {
 		in.arguments(w, n, in.literals)
 	}
 	w := in.word(n.Fn)
-	if w != nil && w.Name == "ask" {
+	switch {
+	case w == nil:
+	case w.Name == "ask":
 		in.choices(w, n)
+	case w.Name == "expect":
+		in.expected(w, n)
 	}
 	if w == nil || in.bundle.names == nil || in.file.isLibrary() {
 		return

@@ -269,6 +269,7 @@ func (r *run) play() {
 	r.append(r.shard, rec(record.MetricSetKind, record.MetricSet{
 		Generation: 1, Name: fmt.Sprint("metric", r.rng.IntN(5)), Labels: map[string]string{"who": "dave"}, Run: r.id, Value: float64(r.rng.IntN(9)),
 	}), r.done(record.StepDone{Builtin: "metric"}))
+	r.expect()
 	if r.chance(3) {
 		r.one(r.shard, record.WorkerDiedKind, record.WorkerDied{Generation: 1, Run: r.id, Why: "killed"})
 	}
@@ -302,6 +303,16 @@ func (r *run) lock() {
 		change.Act = record.LockRelease
 		r.append(r.shard, r.done(record.StepDone{Builtin: "lock.release"}), rec(record.LockChangedKind, change))
 	}
+}
+
+// expect has the run expect an event, and one come.
+func (r *run) expect() {
+	r.n++
+	set := record.ExpectSet{Due: r.clock.Now().Add(time.Hour), Generation: 1, Kind: "webhook", Run: r.id, Step: fmt.Sprint(r.n)}
+	r.append(r.shard, rec(record.ExpectSetKind, set), r.done(record.StepDone{Builtin: "expect", At: "netflix.star:1:1", Number: r.n}))
+	r.one(r.shard, record.EventExpectedKind, record.EventExpected{
+		Event: "e99-1", EventKind: "webhook", EventTime: r.clock.Now(), Fields: r.data(), Run: r.id, Seen: r.clock.Now().Add(time.Hour), Source: "probe", Step: set.Step,
+	})
 }
 
 func (r *run) done(p record.StepDone) ledger.New {
