@@ -279,6 +279,9 @@ def f(i, one, two):
 	i1, r1 := begin("a", "b")
 	i2, r2 := begin("b", "c")
 	i3, r3 := begin("c", "a")
+	for _, run := range []string{r1, r2, r3} { // each holds its first
+		b.waits(run, "an answer")
+	}
 	b.asked(r1, "go")
 	b.waits(r1, `lock "b" held by run `+r2)
 	b.asked(r2, "go")

@@ -16,8 +16,8 @@ import (
 )
 
 // Schema is the form in which this program keeps a ledger store. 1 had its
-// projections without generations.
-const Schema = 2
+// projections without generations, 2 had no counters of incidents by minute.
+const Schema = 3
 
 // schemaName is the file of a store's folder that holds the number of its schema,
 // so that a program can tell before it touches anything. A store without it has
