@@ -148,7 +148,7 @@ func (l *loader) syntaxHint(f *file, e syntax.Error) string {
 
 // later are words of LANGUAGE that come with later versions.
 var later = map[string]bool{
-	"form": true,
+	"form":      true,
 	"incidents": true, "dns": true,
 	"tcp": true, "ldap": true, "rdap": true, "intel": true, "notify": true, "report": true, "lists": true, "audit": true,
 	"csv": true, "ip": true, "url": true, "html": true, "text": true, "pprint": true,
