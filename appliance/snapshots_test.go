@@ -2,6 +2,7 @@ package appliance
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -35,7 +36,7 @@ func TestSnapshotsAreKeptForTwoWeeks(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	c, tell := k.health()
-	if !tell || len(c.Children) != 1 || !strings.Contains(c.Children[0].Message, "schema 1, before the upgrade to schema 2; ") {
+	if !tell || len(c.Children) != 1 || !strings.Contains(c.Children[0].Message, fmt.Sprintf("schema 1, before the upgrade to schema %d; ", store.Schema)) {
 		t.Errorf("got %+v, want one snapshot", c)
 	}
 	clock.now = clock.now.Add(SnapshotsKept)

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http/httptest"
 	"os"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 
+	"larkspur/engine/store"
 	"larkspur/ui/uitest"
 )
 
@@ -61,7 +63,7 @@ func TestUpgradeAndRollback(t *testing.T) {
 	}
 	_, out, _ = larkspur(t, "rollback", "-C", dir, "list")
 	name, rest, _ := strings.Cut(out, "  ")
-	if !strings.HasSuffix(name, "-schema-1") || !strings.HasPrefix(rest, "schema 1, before the upgrade to schema 2; 1 MB of its own; removed after 20") {
+	if !strings.HasSuffix(name, "-schema-1") || !strings.HasPrefix(rest, fmt.Sprintf("schema 1, before the upgrade to schema %d; 1 MB of its own; removed after 20", store.Schema)) {
 		t.Fatalf("got %q", out)
 	}
 	code, out, said = larkspur(t, "rollback", "-C", dir, "to", name)
@@ -74,7 +76,7 @@ func TestUpgradeAndRollback(t *testing.T) {
 	}
 	_, out, _ = larkspur(t, "rollback", "-C", dir)
 	kept, _, _ := strings.Cut(out, "  ")
-	if !strings.HasSuffix(kept, "-schema-2-rolled-back") {
+	if !strings.HasSuffix(kept, fmt.Sprintf("-schema-%d-rolled-back", store.Schema)) {
 		t.Errorf("got %q, want what was taken out of force", out)
 	}
 	if code, out, said := larkspur(t, "rollback", "-C", dir, "remove", kept); code != exitFine || out != "removed "+kept+"\n" {
@@ -87,9 +89,9 @@ func TestUpgradeAndRollback(t *testing.T) {
 
 func TestANewerStoreIsRefused(t *testing.T) {
 	dir := oldWorkspace(t)
-	must(t, os.WriteFile(filepath.Join(dir, "state", "ledger", "schema"), []byte("3\n"), 0o600))
+	must(t, os.WriteFile(filepath.Join(dir, "state", "ledger", "schema"), fmt.Appendln(nil, store.Schema+1), 0o600))
 	code, _, said := larkspur(t, "rebuild", dir)
-	if code != exitProblems || !strings.Contains(said, "it has schema 3, and this program knows schemas up to 2; nothing was changed\n  run the newer larkspur") {
+	if code != exitProblems || !strings.Contains(said, fmt.Sprintf("it has schema %d, and this program knows schemas up to %d; nothing was changed\n  run the newer larkspur", store.Schema+1, store.Schema)) {
 		t.Errorf("got %d, %q", code, said)
 	}
 }
