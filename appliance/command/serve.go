@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 
 	"larkspur/appliance"
 	"larkspur/appliance/config"
@@ -66,6 +67,7 @@ func runServe(c *call) error {
 		return err
 	}
 	logTo(c.stderr, slog.LevelInfo, verbose)
+	boundMemory()
 	a, err := appliance.Open(appliance.Config{Dir: dir, Out: c.stdout})
 	if err != nil {
 		return err
@@ -75,6 +77,18 @@ func runServe(c *call) error {
 		err = closed
 	}
 	return err
+}
+
+// memoryTarget is what the process tries to stay below, its worker aside: under a
+// storm of events the store's compactions make much garbage.
+const memoryTarget = 200 << 20
+
+// boundMemory has garbage collected earlier as memory comes near to memoryTarget,
+// unless GOMEMLIMIT says otherwise. It is no wall: what is needed is taken.
+func boundMemory() {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryTarget)
+	}
 }
 
 // logTo logs what is at least of a level, or, verbose, everything.

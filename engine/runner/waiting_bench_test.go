@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -58,6 +59,7 @@ const dueAfter = 10_000 * time.Hour
 // makeWaiting fills a box with runs that sleep, and prints what memory that took at
 // most: its own, and with pages of files.
 func makeWaiting(dir string, n int) {
+	debug.SetMemoryLimit(200 << 20) // as serve does
 	x, err := statetest.Open(dir, standing{})
 	give(err)
 	add := func(list ...ledger.New) []record.Outcome {

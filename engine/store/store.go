@@ -159,7 +159,7 @@ func openLocked(o badger.Options) (db *badger.DB, err error) {
 func isLocked(err error) bool { return strings.Contains(err.Error(), "Cannot acquire directory lock") }
 
 func badgerOptions(dir string, synced bool) badger.Options {
-	return badger.DefaultOptions(dir).
+	o := badger.DefaultOptions(dir).
 		WithSyncWrites(synced).
 		WithDetectConflicts(false). // one writer, which batches
 		WithNumVersionsToKeep(1).
@@ -174,6 +174,10 @@ func badgerOptions(dir string, synced bool) badger.Options {
 		WithNumCompactors(2).
 		WithMetricsEnabled(false).
 		WithLogger(badgerLog{})
+	// A compaction holds some tables in memory: they are small on every level, where
+	// Badger's own doubles from one to the next.
+	o.BaseTableSize, o.TableSizeMultiplier = 2<<20, 1
+	return o
 }
 
 func openError(dir string, err error) error {

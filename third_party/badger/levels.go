@@ -970,7 +970,9 @@ func (s *levelsController) compactBuildTables(
 	}
 
 	res := make(chan *table.Table, 3)
-	inflightBuilders := y.NewThrottle(8 + len(cd.splits))
+	// Larkspur: two tables more than there are splits, not eight: each takes some
+	// 10 MB until it is written.
+	inflightBuilders := y.NewThrottle(2 + len(cd.splits))
 	for _, kr := range cd.splits {
 		// Initiate Do here so we can register the goroutines for buildTables too.
 		if err := inflightBuilders.Do(); err != nil {
