@@ -146,7 +146,8 @@ func (p *process) open() {
 		Ledger: p.ledger, State: p.state, Pool: p.pool, Builtins: &stamping{door}, Clock: p.clock, Engine: "test",
 		People: people, Mails: func() bool { return false }, Link: func(page string) string { return "https://soar.example.org/" + page },
 		LinkKey: make([]byte, 32), Zone: func() *time.Location { return time.UTC },
-		Live: func() (string, string) { return p.live.Bundle, "" },
+		Live:   func() (string, string) { return p.live.Bundle, "" },
+		Expect: func(t engine.Trigger) error { return p.intake.Expected.Check(t) },
 	})
 	p.intake = intake.New(intake.Config{
 		Ledger: p.ledger, State: p.state, Evaluator: appliance.Evaluator(p.pool, p.clock), Live: func() *intake.Live { return p.live }, Clock: p.clock,
@@ -289,6 +290,9 @@ func (p *process) await() {
 }
 
 func (p *process) notice(n []state.Notice) {
+	if p.intake != nil { // nor then
+		p.intake.Expected.Notice(n)
+	}
 	if p.runner != nil { // not while the ledger opens
 		p.runner.Notice(n)
 	}

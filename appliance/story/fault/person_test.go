@@ -12,7 +12,7 @@ import (
 
 // plays are the hooks of plays.star.
 var plays = []string{
-	"sequential", "branches", "waits", "asks", "for-ever", "changes", "undoes", "expires", "attaches", "chain", "retries", "keeps", "limited", "probed", "burns", "shadowed",
+	"sequential", "branches", "waits", "asks", "for-ever", "changes", "undoes", "expires", "attaches", "chain", "retries", "keeps", "limited", "probed", "burns", "opens", "queues", "expects", "shadowed",
 }
 
 // forEver is the question that nobody answers.
@@ -101,7 +101,15 @@ func (l *life) machines(v view) []act {
 		for _, k := range []record.Kind{record.EventSeenKind, record.EventMatchedKind, record.EventRoutedKind, record.RunParkedKind, record.RunEndedKind, record.StepStartedKind, record.StepDoneKind} {
 			acts = append(acts, act{5, k, func() { l.open(plays[w.rng.IntN(len(plays))]) }})
 		}
-		acts = append(acts, act{1, record.StateSetKind, func() { l.open("keeps") }}, act{1, record.WorkerDiedKind, func() { l.open("burns") }})
+		acts = append(acts, act{1, record.StateSetKind, func() { l.open("keeps") }}, act{1, record.WorkerDiedKind, func() { l.open("burns") }},
+			act{1, record.IncidentOpenedKind, func() { l.open("opens") }}, act{1, record.MetricSetKind, func() { l.open("opens") }},
+			act{1, record.LockChangedKind, func() { l.open("queues") }}, act{1, record.ExpectSetKind, func() { l.open("expects") }})
+		expecting := func(r engine.Run) bool {
+			return r.Rule == "expects" && (r.Status == engine.RunRunning || r.Status == engine.RunWaiting)
+		}
+		if slices.ContainsFunc(v.Runs, expecting) {
+			acts = append(acts, act{6, record.EventExpectedKind, func() { l.open("sequential") }})
+		}
 	}
 	if w.jobs < 4 {
 		acts = append(acts, act{2, record.JobFiredKind, func() {
