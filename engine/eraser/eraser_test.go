@@ -133,6 +133,10 @@ func (b *box) story(text string) (incident, run string) {
 	sum, err := b.state.KeepBlob(large)
 	must(b.t, err)
 	defer b.state.ReleaseBlob(sum)
+	file := []byte("a file about " + text)
+	log, err := b.state.KeepBlob(file)
+	must(b.t, err)
+	defer b.state.ReleaseBlob(log)
 	b.append(
 		rec(record.StepDoneKind, record.StepDone{Run: run, Generation: 1, Number: 1, Builtin: "http.get", At: "a.star:1:1", Args: data(values), Blob: sum}),
 		rec(record.StepDoneKind, record.StepDone{Run: run, Generation: 1, Number: 2, Builtin: "email.send", At: "a.star:2:1", Class: engine.Once, Args: data(values),
@@ -148,6 +152,12 @@ func (b *box) story(text string) (incident, run string) {
 			Act: record.ActSet, Incident: incident, By: "run " + run, Fields: data(values), Order: []string{"who", "raw"}}}),
 		rec(record.StepStartedKind, record.StepStarted{Run: run, Generation: 1, Number: 5, Builtin: "unifi.block", At: "a.star:5:1", Class: engine.Once, Args: data(values)}),
 		rec(record.StepDoneKind, record.StepDone{Run: run, Generation: 1, Number: 5, Error: engine.Errorf(engine.Denied, "%s may not", text)}),
+		rec(record.StepDoneKind, record.StepDone{Run: run, Generation: 1, Number: 6, Builtin: "incident.attach", At: "a.star:6:1", Args: data(values), Blob: log, Incident: &record.IncidentAct{
+			Act: record.ActAttach, Incident: incident, By: "run " + run, Attachment: &engine.Attachment{Name: text + ".log", Type: "text/plain", Size: int64(len(file)), SHA256: log}}}),
+		rec(record.StepDoneKind, record.StepDone{Run: run, Generation: 1, Number: 7, Builtin: "incident.indicator", At: "a.star:7:1", Args: data(values), Incident: &record.IncidentAct{
+			Act: record.ActIndicator, Incident: incident, By: "run " + run, Indicator: &engine.Indicator{Value: text + ".example.org", Kind: engine.IndicatorDomain, Verdict: "malicious", Sources: []string{text}}}}),
+		rec(record.MetricSetKind, record.MetricSet{Run: run, Generation: 1, Name: "alarms", Value: 1, Labels: map[string]string{"of": text}, Offer: "metric/" + run}),
+		rec(record.StepDoneKind, record.StepDone{Run: run, Generation: 1, Number: 8, Builtin: "metric", At: "a.star:8:1", Args: data(values)}),
 		rec(record.RunEndedKind, record.RunEnded{Run: run, Generation: 1, Status: engine.RunFailed, Error: engine.Errorf(engine.Script, "%s", text), Backtrace: text}))
 	runs, _, err := b.state.Runs(engine.RunFilter{Incident: incident}, "", 10)
 	must(b.t, err)
@@ -253,7 +263,7 @@ func TestAnErasedIncidentIsInNoFile(t *testing.T) {
 	b.append(rec(record.IncidentChangedKind, record.IncidentAct{Act: record.ActNote, Incident: incident, By: gone, Text: gone}))
 	would, err := b.eraser.Plan(t.Context(), req)
 	must(t, err)
-	if would.Records < 12 || would.Incidents != 1 || would.Blobs != 1 || len(would.Waits) > 0 {
+	if would.Records < 12 || would.Incidents != 1 || would.Blobs != 2 || len(would.Waits) > 0 {
 		t.Errorf("got the plan %+v", would)
 	}
 	if len(b.found(gone)) < 3 {
