@@ -368,7 +368,7 @@ func subjectOf(r *Record) string {
 	about := r.Header.Kind.String()
 	record.Fields(r.Payload, func(key, value []byte) bool {
 		for _, name := range []string{`"run"`, `"incident"`, `"question"`, `"event"`} {
-			if string(key) == name {
+			if string(key) == name && value[0] == '"' { // an act on an incident is none
 				about += " of " + strings.Trim(string(value[:min(len(value), 60)]), `"`)
 				return false
 			}
