@@ -93,7 +93,7 @@ func played() []record.Kind {
 func TestEveryKindIsPlayed(t *testing.T) {
 	t.Parallel()
 	l := newLife(t, 0, 77, newTally())
-	l.play(plan{Dir: l.dir, Shards: 1, Callers: 6, Frames: 120, Seed: 77, Base: bases(0), Erase: true})
+	l.play(plan{Dir: l.dir, Shards: 1, Callers: 6, Frames: 300, Seed: 77, Base: bases(0), Erase: true})
 	met := map[record.Kind]bool{}
 	for _, frame := range l.truth.kept {
 		for _, r := range frame {
