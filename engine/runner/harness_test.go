@@ -280,7 +280,7 @@ type power struct {
 
 func (p *power) Decide(tx *store.Batch, r ledger.Record) ([]byte, error) {
 	p.mu.Lock()
-	if p.cut && p.left == 0 && p.atNext {
+	if p.cut && p.left <= 0 && p.atNext { // less, when one was on its way as the limit was set
 		p.out = true
 	}
 	out := p.out
