@@ -20,7 +20,6 @@ import (
 	"larkspur/appliance/trial"
 	"larkspur/builtins"
 	"larkspur/engine"
-	"larkspur/engine/intake"
 	"larkspur/engine/sandbox"
 	"larkspur/engine/sandbox/sandboxtest"
 	"larkspur/scripts"
@@ -29,7 +28,7 @@ import (
 )
 
 // documents are the pages whose examples are executed.
-var documents = []string{"README.md", "docs/GUIDE.md"}
+var documents = append([]string{"README.md", "docs/GUIDE.md"}, playbookPages()...)
 
 // block is one fenced example: ```LANGUAGE SHAPE.
 type block struct {
@@ -163,7 +162,7 @@ func TestExamplesOfPlaybooksAreSwitchedOn(t *testing.T) {
 	c, shown := newChecker(t), 0
 	file := regexp.MustCompile(`- ([a-z/]+\.star):`)
 	for _, b := range blocks(t, "yaml") {
-		if !strings.HasPrefix(b.text, switchesOn) {
+		if !strings.HasPrefix(b.text, switchesOn) || strings.HasPrefix(b.file, playbooksFolder) {
 			continue
 		}
 		shown++
@@ -197,22 +196,11 @@ func TestExamplesOfTestsPass(t *testing.T) {
 		dir := t.TempDir()
 		write(t, dir, map[string]string{config.WorkspaceFile: home(t), "scripts/example.star": prelude + playbookOf(t, b.file, rule), "scripts/example_test.star": b.text})
 		settings, _ := config.Load(dir) // without the box some things are missing, which tests do not need
-		loader := scripts.Loader{
-			Dir: dir, Worker: tests.pool, Library: library.Files(), Clock: engine.SystemClock{}, Tests: true,
-			Settings: func() (scripts.Settings, []engine.Problem) { return settings.Settings(), nil },
-		}
-		live, err := loader.Load(t.Context())
+		bench, live, err := trial.OpenBench(t.Context(), trial.Workspace{
+			Dir: dir, Library: library.Files(), Config: settings, Evaluator: appliance.Evaluator,
+		}, tests.pool, runs.pool)
 		if err != nil || !live.OK() {
 			t.Fatalf("%s: %v, %v", b, err, live.Snapshot.Problems)
-		}
-		loader.Worker, loader.Tests = runs.pool, false
-		if _, err := loader.Load(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		bench := &trial.Bench{
-			Tests: tests.pool, Runs: runs.pool, Config: settings, Declarations: live.Snapshot.Declarations,
-			Rules:     trial.Rules{Bundle: live.Snapshot.Hash, Set: live.Rules},
-			Evaluator: func(clock engine.Clock) intake.Evaluator { return appliance.Evaluator(runs.pool, clock) },
 		}
 		for _, test := range live.Tests {
 			ran++

@@ -52,7 +52,7 @@ func TestWrongUsage(t *testing.T) {
 func TestHelp(t *testing.T) {
 	for line, want := range map[string]string{
 		"help": "larkspur check [DIR]", "--help": "larkspur check [DIR]", "help check": "a line a problem", "check --help": "usage: larkspur check [DIR]",
-		"help dns": "--stats", "--version": "larkspur 0", "doc": "unifi.block", "doc unifi": "unifi.clients", "doc unifi.block": "# unifi.block",
+		"help dns": "--stats", "--version": "larkspur 0", "doc": "unifi.block", "doc unifi": "unifi.clients", "doc server_watch": "(default 5m)", "doc unifi.block": "# unifi.block",
 		"doc i.close": `i.close(reason, code="resolved", quiet=None)`, "doc incident.set": "i.set(key = value, …)", "doc on.dns": "on.dns(domains, *, types",
 	} {
 		if code, out, said := larkspur(t, strings.Fields(line)...); code != exitFine || said != "" || !strings.Contains(out, want) {

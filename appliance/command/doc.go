@@ -9,6 +9,7 @@ import (
 	"larkspur/builtins/settings"
 	"larkspur/engine"
 	"larkspur/engine/runner"
+	"larkspur/scripts/library"
 )
 
 // entry is one line of the reference.
@@ -25,10 +26,12 @@ func runDoc(c *call) error {
 	}
 	all := reference()
 	if len(args) == 0 {
-		c.printEntries(all)
-		return nil
+		return c.printAll(all)
 	}
 	name := args[0]
+	if slices.Contains(library.Playbooks(), name) {
+		return c.printPlaybook(name)
+	}
 	if method, ok := strings.CutPrefix(name, "incident."); ok {
 		name = "i." + method // as scripts spell it
 	}
@@ -49,7 +52,7 @@ func runDoc(c *call) error {
 		c.printEntries(module)
 		return nil
 	}
-	return engine.Errorf(engine.NotFound, "doc: there is no builtin %q", args[0]).WithHint("%s", nearestEntry(name, names))
+	return engine.Errorf(engine.NotFound, "doc: there is no builtin %q", args[0]).WithHint("%s", nearestEntry(name, append(names, library.Playbooks()...)))
 }
 
 // nearestEntry names the entry that was most likely meant.

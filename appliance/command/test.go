@@ -2,7 +2,6 @@ package command
 
 import (
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -16,7 +15,6 @@ import (
 	"larkspur/appliance/config"
 	"larkspur/appliance/trial"
 	"larkspur/engine"
-	"larkspur/engine/intake"
 	"larkspur/engine/sandbox"
 	"larkspur/scripts"
 	"larkspur/scripts/library"
@@ -89,26 +87,16 @@ func (t *tester) withPools(fn func(tests, runs *sandbox.Pool) error) error {
 func (t *tester) all(tests, runs *sandbox.Pool) error {
 	began := time.Now()
 	settings, problems := config.Load(t.dir)
-	loader := scripts.Loader{
-		Dir: t.dir, Worker: tests, Library: library.Files(), Clock: engine.SystemClock{}, Tests: true,
-		Settings: func() (scripts.Settings, []engine.Problem) { return settings.Settings(), problems },
-	}
-	live, err := loader.Load(t.ctx)
+	bench, live, err := trial.OpenBench(t.ctx, trial.Workspace{
+		Dir: t.dir, Library: library.Files(), Config: settings, Problems: problems, Version: appliance.Version,
+		Evaluator: appliance.Evaluator,
+	}, tests, runs)
 	if err != nil {
 		return err
 	}
 	broken, failed := t.broken(live)
 	if failed {
 		return errProblems
-	}
-	loader.Worker, loader.Tests = runs, false
-	if _, err := loader.Load(t.ctx); err != nil {
-		return err
-	}
-	bench := &trial.Bench{
-		Tests: tests, Runs: runs, Config: settings, Declarations: live.Snapshot.Declarations, Version: appliance.Version,
-		Rules:     trial.Rules{Bundle: live.Snapshot.Hash, Commit: live.Snapshot.Commit, Set: live.Rules},
-		Evaluator: func(clock engine.Clock) intake.Evaluator { return appliance.Evaluator(runs, clock) },
 	}
 	if err := t.each(bench, live.Tests); err != nil {
 		return err
@@ -250,18 +238,6 @@ func (t *tester) sum(took time.Duration) error {
 		return errProblems
 	}
 	return nil
-}
-
-// withPool runs fn with a pool of one worker.
-func (t *tester) withPool(settings sandbox.Config, fn func(*sandbox.Pool) error) error {
-	pool, err := sandbox.Open(settings)
-	if err != nil {
-		return err
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- pool.Run(t.ctx) }() // ends with Close, below
-	err = fn(pool)
-	return errors.Join(err, pool.Close(), <-ended)
 }
 
 // tellCover prints the share of each script that was executed, and the lines that

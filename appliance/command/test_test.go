@@ -157,6 +157,51 @@ def test_second_try(t):
 	}
 }
 
+// Playbooks of the library and of the workspace, switched on for one test.
+func TestTestsSwitchPlaybooksOn(t *testing.T) {
+	code, lines, said := tested(t, map[string]string{
+		"scripts/lamp.star": `
+def shine(p):
+    http.post("https://shop.example.org/lamp", json = {"at": p.at})
+def hooked(i, p):
+    i.close("by " + p.name)
+def declare(p):
+    job(name = p.name, every = p.every, do = shine, args = {"p": p})
+    rule(name = p.name + "-hook", when = on.webhook("hello", where = lambda e: e.get("lamp") == p.name), do = hooked, args = {"p": p})
+lamp = playbook(doc = "Lights a lamp.", declare = declare, params = {"at": param.text(doc = "where"), "every": param.duration(doc = "how often", default = "5m")})
+`,
+		"scripts/lamp_test.star": `
+def test_two(t):
+    t.playbook("lamp.star:lamp", name = "hall", at = "the hall")
+    t.playbook("lamp.star:lamp", name = "door", at = "the door", every = "1m")
+    t.eq([t.job(n).calls("http.post")[0].kwargs["json"]["at"] for n in ["hall", "door"]], ["the hall", "the door"])
+    t.eq(t.trigger("door-hook", lamp = "door").incident.reason, "by door")
+    t.crash()
+    t.eq(t.event("webhook", "hello", lamp = "hall").incident.reason, "by hall")
+
+def test_none_is_left(t):
+    t.fails(lambda: t.job("hall"), 'there is no job "hall"')
+
+def test_of_the_library(t):
+    t.fails(lambda: t.playbook("server_watch", name = "blog", url = "https://blog.example.org/", host = "web1", who = "dave"),
+        't.playbook: server_watch.host: got "web1", want the name of a connection in connections.ssh')
+
+def test_mistakes(t):
+    t.fails(lambda: t.playbook("server_wach", name = "blog"), 'there is no playbook "server_wach"')
+    t.fails(lambda: t.playbook("lamp.star:lamp", at = "x"), "t.playbook: lamp.star:lamp: missing: name")
+    t.fails(lambda: t.playbook("lamp.star:lamp", name = "a"), "t.playbook: lamp.star:lamp: missing: at")
+    t.fails(lambda: t.playbook("lamp.star:lamp", name = "a", at = 5), "t.playbook: lamp.star:lamp.at: got 5, want a text")
+    t.fails(lambda: t.playbook("lamp.star:lamp", name = "a", at = "x", evry = "1m"), "lamp.star:lamp.evry: the playbook has no such parameter")
+    t.fails(lambda: t.playbook("lamp.star:lamp", name = "netflix-while-away", at = "x") or t.playbook("lamp.star:lamp", name = "netflix-while-away", at = "x"), "netflix-while-away")
+`})
+	if code != exitFine || len(lines) != 4 {
+		t.Errorf("got %d, %s%+v", code, said, lines)
+	}
+	if _, out, _ := larkspur(t, "check", u2(t, map[string]string{"scripts/x_test.star": "def test_x(t):\n    t.playbook(\"server_wach\", name = \"x\")\n"})); !strings.Contains(out, `x_test.star:2:16: t.playbook: there is no playbook "server_wach"`+"\n\tdid you mean server_watch?") {
+		t.Errorf("got %s", out)
+	}
+}
+
 // Branches take turns on the bench, too, and their worker may die between them.
 func TestTestsOfBranches(t *testing.T) {
 	code, lines, said := tested(t, map[string]string{

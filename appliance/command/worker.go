@@ -10,7 +10,12 @@ import (
 // withWorker runs fn with a pool of one worker, for commands that only look at
 // scripts.
 func (c *call) withWorker(fn func(*sandbox.Pool) error) error {
-	pool, err := sandbox.Open(sandbox.Config{Binary: c.worker, Hello: appliance.Hello()})
+	return c.withPool(sandbox.Config{Binary: c.worker, Hello: appliance.Hello()}, fn)
+}
+
+// withPool runs fn with a pool of one worker.
+func (c *call) withPool(settings sandbox.Config, fn func(*sandbox.Pool) error) error {
+	pool, err := sandbox.Open(settings)
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"larkspur/engine/sandbox"
 	"larkspur/engine/state"
 	"larkspur/engine/wire"
+	"larkspur/scripts"
 )
 
 // Bench executes the tests of a workspace. Each has an appliance of its own that
@@ -30,6 +31,9 @@ type Bench struct {
 	// Evaluator makes one for each test: what it remembers of a where is no other
 	// test's concern.
 	Evaluator func(engine.Clock) intake.Evaluator
+	// Switched loads the workspace with other settings than its own, for the pool
+	// of the playbooks.
+	Switched func(context.Context, scripts.Settings) (*scripts.Live, error)
 }
 
 // Statuses of a test.
@@ -66,6 +70,7 @@ func (b *Bench) Run(ctx context.Context, test engine.Test) (Result, error) {
 		return Result{}, err
 	}
 	t := newTest(b, at)
+	defer t.forget()
 	limited, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
 	failure, err := t.run(limited, test)
@@ -88,7 +93,7 @@ func (b *Bench) Run(ctx context.Context, test engine.Test) (Result, error) {
 
 // trialTest is one test in execution. For one goroutine.
 type trialTest struct {
-	*Bench
+	Bench // a copy: t.playbook changes what it declares
 	*stand
 	player   *player
 	call     *sandbox.Call
@@ -107,10 +112,15 @@ type trialTest struct {
 	// broken is what is wrong with the test's own fakes: whatever the playbook
 	// makes of it, the test fails.
 	broken *engine.Error
+	// bundle is the test's own; switched are those that t.playbook made since, the
+	// last of block.
+	bundle   string
+	switched []string
+	block    string
 }
 
 func newTest(b *Bench, at *stand) *trialTest {
-	t := &trialTest{Bench: b, stand: at, fakes: map[string]*benchFake{}, delays: map[string]time.Duration{}, crashed: map[string]bool{}}
+	t := &trialTest{Bench: *b, bundle: b.Rules.Bundle, stand: at, fakes: map[string]*benchFake{}, delays: map[string]time.Duration{}, crashed: map[string]bool{}}
 	t.builtins = newFakes(t)
 	t.player = newPlayer(Playbooks{Pool: b.Runs, Config: b.Config, Version: b.Version}, at, t.builtins)
 	return t
@@ -147,7 +157,7 @@ func (t *trialTest) open(ctx context.Context, test engine.Test) (err error) {
 	for _, p := range t.Config.People {
 		people = append(people, p)
 	}
-	t.call, err = t.Tests.StartTest(ctx, wire.Test{Bundle: t.Rules.Bundle, File: test.File, Name: test.Name, People: people})
+	t.call, err = t.Tests.StartTest(ctx, wire.Test{Bundle: t.bundle, File: test.File, Name: test.Name, People: people})
 	return err
 }
 

@@ -20,7 +20,7 @@ import (
 
 // word performs a word of t. Its errors are the test's.
 func (t *trialTest) word(ctx context.Context, name string, args map[string]engine.Value) (engine.Value, error) {
-	if t.faking != nil && slices.Contains([]string{"trigger", "event", "job", "at", "advance"}, name) {
+	if t.faking != nil && slices.Contains([]string{"trigger", "event", "job", "playbook", "at", "advance"}, name) {
 		return nil, engine.Errorf(engine.Invalid, "t.%s: not within a fake: the playbook waits for its result", name)
 	}
 	switch name {
@@ -36,6 +36,8 @@ func (t *trialTest) word(ctx context.Context, name string, args map[string]engin
 		return t.event(ctx, args)
 	case "job":
 		return t.job(ctx, args)
+	case "playbook":
+		return nil, t.playbook(ctx, args)
 	case "incident":
 		return t.seed(ctx, args)
 	case "at":

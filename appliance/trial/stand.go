@@ -22,6 +22,7 @@ type stand struct {
 	ledger *ledger.Ledger
 	state  *state.State
 	intake *intake.Intake
+	live   *intake.Live // what events meet
 	close  func() error
 }
 
@@ -50,6 +51,11 @@ func (x *stand) watched(set *rules.Set) intake.Watched {
 	return intake.Watched{Rules: set, Expected: x.intake.Expected}
 }
 
+// meet sets what events meet from now on.
+func (x *stand) meet(r Rules) {
+	x.live = &intake.Live{Bundle: r.Bundle, Commit: r.Commit, Set: r.Set}
+}
+
 // openStand makes a stand whose clock shows now.
 func openStand(r Rules, evaluator func(engine.Clock) intake.Evaluator, now time.Time) (_ *stand, err error) {
 	dir, err := os.MkdirTemp("", "larkspur-trial-")
@@ -72,10 +78,10 @@ func openStand(r Rules, evaluator func(engine.Clock) intake.Evaluator, now time.
 		return nil, errors.Join(err, x.close())
 	}
 	x.state = state.Open(s, blobs, x.ledger)
-	live := &intake.Live{Bundle: r.Bundle, Commit: r.Commit, Set: r.Set}
+	x.meet(r)
 	x.intake = intake.New(intake.Config{
 		Ledger: x.ledger, State: x.state, Evaluator: evaluator(x.clock), Clock: x.clock,
-		Live: func() *intake.Live { return live },
+		Live: func() *intake.Live { return x.live },
 	})
 	return x, nil
 }

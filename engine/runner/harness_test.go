@@ -421,7 +421,7 @@ func playbookWith(t testing.TB, cfg boxConfig, source string) *box {
 // activate makes a bundle of one script the live one.
 func (b *box) activate(source string) {
 	b.t.Helper()
-	files := library.Files()
+	files := library.Own()
 	files["scripts/a.star"] = source
 	sum := sha256.New()
 	for _, name := range slices.Sorted(maps.Keys(files)) {

@@ -5,6 +5,9 @@ package library
 
 import (
 	"embed"
+	"maps"
+	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -14,7 +17,30 @@ var scripts embed.FS
 // Prefix begins the paths of shipped scripts in bundles and in load().
 const Prefix = "@larkspur//"
 
+// declares finds a playbook that larkspur.yaml can switch on: NAME = playbook(.
+var declares = regexp.MustCompile(`(?m)^([a-z][a-z0-9_]*) = playbook\(`)
+
+// Playbooks lists the names of the shipped playbooks.
+func Playbooks() (names []string) {
+	files := Files()
+	for _, path := range slices.Sorted(maps.Keys(files)) {
+		for _, m := range declares.FindAllStringSubmatch(files[path], -1) {
+			names = append(names, m[1])
+		}
+	}
+	return names
+}
+
+// Own returns, of Files, the scripts that Larkspur itself runs: those without a
+// playbook.
+func Own() map[string]string {
+	files := Files()
+	maps.DeleteFunc(files, func(_, text string) bool { return declares.MatchString(text) })
+	return files
+}
+
 // Files returns the text of every shipped script by its path: "@larkspur//x.star".
+// The tests beside them belong to none.
 func Files() map[string]string {
 	entries, err := scripts.ReadDir(".")
 	if err != nil {

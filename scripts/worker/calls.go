@@ -216,6 +216,8 @@ func literalContainer(e syntax.Expr, literals map[string]string) starlark.Value 
 			pair := item.(*syntax.DictEntry)
 			exprs = append(exprs, pair.Key, pair.Value)
 		}
+	default:
+		return unsaid{}
 	}
 	values := make(starlark.Tuple, len(exprs))
 	for i, x := range exprs {

@@ -76,6 +76,7 @@ func TestProblems(t *testing.T) {
 4:24: error: parallel: each: got 5, want a list
 5:5: error: parallel: missing argument fn`},
 		{"change by lambda", "def g():\n    change(\"x\", do = g, undo = lambda d: 1)\n", `2:32: error: change: undo: got a lambda, want a top-level def | what may run later is named: write a def at the top level of the file and give what it needs as args`},
+		{"computed choices", "def g(c):\n    ask(\"dave\", \"?\", choices = c(), default = \"No\")\n", ""},
 		{"default", "def g():\n    ask(\"dave\", \"?\", choices = {\"Yes\": \"does it\", \"No\": \"\"}, default = \"Noo\")\n", `2:72: error: ask: default: got "Noo", want one of the choices Yes, No | did you mean No?`},
 		{"incident", `def f(i):
     i.cloze("x")

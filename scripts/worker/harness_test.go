@@ -65,7 +65,7 @@ func testNames() map[string][]string {
 
 // loadFiles loads scripts, with the shipped library beside them.
 func loadFiles(files map[string]string) *bundle {
-	all := library.Files()
+	all := library.Own()
 	for path, text := range files {
 		if !strings.HasPrefix(path, libraryPrefix) {
 			path = scriptsFolder + path

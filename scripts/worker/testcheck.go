@@ -91,10 +91,27 @@ func (in *inspector) benchCall(name string, n *syntax.CallExpr) {
 		given, known = in.text(n.Args[0])
 	}
 	names, what := in.namesFor(name)
+	if (what == "rule" || what == "job") && switchesOn(in.file.syntax) {
+		return // what it declares is known once it is switched on
+	}
 	if !known || names == nil || slices.Contains(names, given) || what == "person" && strings.Contains(given, "@") {
 		return
 	}
 	in.find(syntax.Start(n.Args[0]), "error", "test", didYouMean(given, names), "t.%s: there is no %s %q", name, what, given)
+}
+
+// switchesOn says whether a file of tests switches on playbooks of its own.
+func switchesOn(tree *syntax.File) (does bool) {
+	syntax.Walk(tree, func(n syntax.Node) bool {
+		call, ok := n.(*syntax.CallExpr)
+		if !ok {
+			return !does
+		}
+		dot, ok := call.Fn.(*syntax.DotExpr)
+		does = does || ok && dot.Name.Name == "playbook"
+		return !does
+	})
+	return does
 }
 
 // namesFor are the names that the first argument of a word of t may be; nil where
@@ -113,6 +130,11 @@ func (in *inspector) namesFor(name string) (names []string, what string) {
 			names = append(names, j.Name)
 		}
 		return names, "job"
+	case "playbook":
+		for _, p := range declared.Playbooks {
+			names = append(names, p.Name)
+		}
+		return names, "playbook"
 	case "fake", "delay":
 		return sortedKeys(in.env.words), "builtin"
 	case "answer", "person":

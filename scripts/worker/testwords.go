@@ -41,6 +41,7 @@ func benchWords() []benchWord {
 		{word: sign("trigger", need("rule", "text")), fields: true},
 		{word: sign("event", need("kind", "text"), need("source", "text")), fields: true},
 		{word: sign("job", need("name", "text"))},
+		{word: sign("playbook", need("playbook", "text")), fields: true},
 		{word: sign("incident", need("type", "text"), may("status", "text"), may("severity", "text"), may("fields", "pairs"), may("age", "duration"))},
 		{word: sign("person", need("name", "text")), perform: benchPerson},
 		{word: sign("at", need("time", "text|time"))},
@@ -56,7 +57,7 @@ func benchWords() []benchWord {
 
 // laterBench are words of t that wait for what they speak of.
 var laterBench = map[string]string{
-	"form": "forms", "playbook": "playbooks with parameters", "press": "buttons",
+	"form": "forms", "press": "buttons",
 }
 
 // benchValue is t.
