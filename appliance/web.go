@@ -133,11 +133,14 @@ func (a *Appliance) link(page string) string {
 	return strings.TrimSuffix(a.current().Box.URL, "/") + "/" + page
 }
 
-// links expands the handles of links to questions.
+// links expands the handles of links to questions and buttons.
 type links struct{ a *Appliance }
 
 // URL implements builtins.Links.
 func (l links) URL(handle engine.Secret) (string, error) {
+	if step, ok := engine.ParseButtonSecret(handle.Name); ok {
+		return l.a.link("b/" + engine.ButtonToken(l.a.linkKey, step)), nil
+	}
 	question, person, revision, ok := engine.ParseLinkSecret(handle.Name)
 	if !ok {
 		return "", engine.Errorf(engine.Internal, "link %q: not one of ours", handle.Name)
@@ -155,7 +158,7 @@ func (a *Appliance) openDoor(c *config.Config) error {
 	opened, err := builtins.Open(builtins.Config{
 		Connections: c.Connections, Secrets: c.Secrets, Links: links{a}, People: c.Addresses,
 		Egress: builtins.Egress{Allow: c.Box.Allow, Deny: c.Box.Deny}, OwnPorts: ports, Clock: a.clock,
-		Blob: a.blobs.Get, Workspace: c.Dir,
+		Blob: a.blobs.Get, Incident: a.state.Incident, Workspace: c.Dir,
 	})
 	if err != nil {
 		return err

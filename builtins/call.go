@@ -154,11 +154,8 @@ func (e *expander) fields(m map[string]engine.Value, depth int) (map[string]engi
 	return out, nil
 }
 
-// linkPrefix marks the handles of links among those of secrets.
-const linkPrefix = "link:"
-
 func (e *expander) secret(s engine.Secret) (engine.Value, error) {
-	if !strings.HasPrefix(s.Name, linkPrefix) {
+	if !engine.IsLink(s.Name) {
 		return e.door.vault.Get(s.Name)
 	}
 	if e.door.links == nil {

@@ -43,7 +43,7 @@ func TestEveryBuiltinHasItsPage(t *testing.T) {
 			if _, err := (&syntax.FileOptions{TopLevelControl: true}).Parse(s.Name, e[1], 0); err != nil {
 				t.Errorf("%s: example: %v", s.Name, err)
 			}
-			if !strings.Contains(e[1], s.Name+"(") {
+			if !strings.Contains(e[1], strings.Replace(s.Name, "incident.", "i.", 1)+"(") {
 				t.Errorf("%s: the example does not call it", s.Name)
 			}
 		}

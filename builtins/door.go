@@ -46,8 +46,10 @@ type Config struct {
 	// People returns the mail addresses of a person or team, nil for neither.
 	People func(name string) []string
 	// Blob returns an attachment by the hex SHA-256 of its content.
-	Blob   func(sha256 string) ([]byte, error)
-	Egress Egress
+	Blob func(sha256 string) ([]byte, error)
+	// Incident reads an incident.
+	Incident func(id string) (engine.Incident, error)
+	Egress   Egress
 	// OwnPorts are the TCP ports that this program listens on.
 	OwnPorts []int
 	Clock    engine.Clock // default the machine's
@@ -88,7 +90,7 @@ func Open(cfg Config) (*Door, error) {
 	}
 	policy, err := reach.NewPolicy(cfg.Egress.Allow, cfg.Egress.Deny, hosts(cfg.Connections), cfg.OwnPorts)
 	problems := []error{err, checkKinds(cfg.Connections)}
-	env := &reach.Env{Secrets: d.vault, Dialer: &reach.Dialer{Policy: policy}, Clock: cfg.Clock, People: cfg.People, Blob: cfg.Blob, Workspace: cfg.Workspace}
+	env := &reach.Env{Secrets: d.vault, Dialer: &reach.Dialer{Policy: policy}, Clock: cfg.Clock, People: cfg.People, Blob: cfg.Blob, Incident: cfg.Incident, Workspace: cfg.Workspace}
 	if cfg.Dialer != nil {
 		env.Dialer.Resolver, env.Dialer.Roots = cfg.Dialer.Resolver, cfg.Dialer.Roots
 	}

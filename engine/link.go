@@ -24,7 +24,7 @@ func LinkToken(key []byte, question, person string, revision int) string {
 // LinkSecret is the handle of a link: what a journal holds in place of the
 // token. The door of package builtins expands it.
 func LinkSecret(question, person string, revision int) Secret {
-	return Secret{Name: "link:" + question + ":" + strconv.Itoa(revision) + ":" + person}
+	return Secret{Name: linkPrefix + question + ":" + strconv.Itoa(revision) + ":" + person}
 }
 
 // ParseLinkSecret reads the name that LinkSecret made.

@@ -308,7 +308,9 @@ func (t *trialTest) log(runs []engine.Run) (engine.Value, error) {
 
 // mails lists what would have been mailed: by email.send, and questions.
 func (t *trialTest) mails(runs []engine.Run) (engine.Value, error) {
-	steps, err := t.steps(runs, func(s engine.Step) bool { return s.Builtin == "email.send" || s.Builtin == "smtp.deliver" })
+	steps, err := t.steps(runs, func(s engine.Step) bool {
+		return s.Builtin == "email.send" || s.Builtin == replyBuiltin || s.Builtin == "smtp.deliver"
+	})
 	list := []engine.Value{}
 	for _, s := range steps {
 		v, err := s.Args.Value()
@@ -320,9 +322,26 @@ func (t *trialTest) mails(runs []engine.Run) (engine.Value, error) {
 			list = append(list, mailView(mail, mail["to"], mail["text"], s))
 			continue
 		}
+		if s.Builtin == replyBuiltin {
+			list = append(list, t.replyView(args, s))
+			continue
+		}
 		list = append(list, mailView(args, t.addresses(args["to"]), args["body"], s))
 	}
 	return list, err
+}
+
+// replyBuiltin mails who reported an incident.
+const replyBuiltin = "incident.reply"
+
+func (t *trialTest) replyView(args map[string]engine.Value, s engine.Step) engine.Value {
+	to := []engine.Value{}
+	i, err := t.state.Incident(text(args["incident"]))
+	if err == nil && i.Reporter != nil {
+		to = append(to, i.Reporter.Email)
+	}
+	args["subject"] = "Re: " + i.Title
+	return mailView(args, to, args["text"], s)
 }
 
 func mailView(m map[string]engine.Value, to, body engine.Value, s engine.Step) engine.Value {

@@ -20,7 +20,7 @@ import (
 
 // word performs a word of t. Its errors are the test's.
 func (t *trialTest) word(ctx context.Context, name string, args map[string]engine.Value) (engine.Value, error) {
-	if t.faking != nil && slices.Contains([]string{"trigger", "event", "job", "playbook", "at", "advance"}, name) {
+	if t.faking != nil && slices.Contains([]string{"trigger", "event", "job", "playbook", "press", "at", "advance"}, name) {
 		return nil, engine.Errorf(engine.Invalid, "t.%s: not within a fake: the playbook waits for its result", name)
 	}
 	switch name {
@@ -40,6 +40,8 @@ func (t *trialTest) word(ctx context.Context, name string, args map[string]engin
 		return nil, t.playbook(ctx, args)
 	case "incident":
 		return t.seed(ctx, args)
+	case "press":
+		return nil, t.press(ctx, text(args["label"]))
 	case "at":
 		return nil, t.goTo(ctx, args["time"])
 	case "advance":
@@ -224,6 +226,36 @@ func filledIn(v engine.Value) []string {
 		return []string{v.Format(time.DateOnly)}
 	}
 	return []string{fmt.Sprint(v)}
+}
+
+// press presses a button that was not pressed yet, the newest of that label, as
+// whoever holds its link does.
+func (t *trialTest) press(ctx context.Context, label string) error {
+	incidents, err := state.All(func(cursor string) ([]engine.Incident, string, error) {
+		return t.state.Incidents(engine.IncidentFilter{}, cursor, pageSize)
+	})
+	if err != nil {
+		return err
+	}
+	var labels []string
+	for _, i := range incidents { // the newest first
+		buttons, err := t.state.Buttons(i.ID)
+		if err != nil {
+			return err
+		}
+		for _, b := range slices.Backward(buttons) {
+			if labels = append(labels, b.Label); b.Label == label && b.Pressed.IsZero() {
+				if _, err := t.player.runner.Press(ctx, b.ID, engine.ByLink, "test"); err != nil {
+					return err
+				}
+				return t.settle(ctx)
+			}
+		}
+	}
+	if slices.Contains(labels, label) {
+		return engine.Errorf(engine.Conflict, "t.press: %q was pressed already", label).WithHint("twice is once: nothing would happen")
+	}
+	return engine.Errorf(engine.NotFound, "t.press: there is no button %q", label).WithHint("%s", settings.Suggest(label, labels))
 }
 
 // position reads file:line:col.

@@ -1,5 +1,5 @@
 // Package email holds email.send, which validates a mail and hands it to the
-// outbox, and smtp.deliver, the one SMTP conversation by which the outbox
+// outbox, incident.reply, which does so with one to who reported an incident, and smtp.deliver, the one SMTP conversation by which the outbox
 // delivers it.
 //
 // Its connections are `connections.smtp`.
@@ -167,7 +167,20 @@ func (m *module) builtins() []reach.Builtin {
 			{Name: "mail", Kind: "dict", Required: true, Doc: "what email.send made"}},
 		Result: "id, accepted (a list of addresses), refused (a list of address and message)", Type: deliveredType,
 	}
+	reply := engine.Signature{
+		Name: "incident.reply", Class: engine.Repeatable, Positional: 4, Version: 1, Connection: Section,
+		Doc: "Write to who reported the incident, by the way they came.",
+		Params: []engine.Param{
+			{Name: "incident", Kind: "text", Required: true, Doc: "the run's own incident; it stands before the dot"},
+			{Name: "text", Kind: "text", Required: true, Doc: "what they are told; paragraphs are separated by empty lines"},
+			{Name: "buttons", Kind: "list", Doc: "dicts or structs with label, url and note"},
+			{Name: "attachments", Kind: "list", Doc: "values with name, type and data or sha256"},
+			connection,
+		},
+		Result: "id (the Message-ID), to (a list of addresses)", Type: sentType,
+	}
 	return []reach.Builtin{
+		{Builtin: engine.Builtin{Signature: reply, Do: m.reply}, AtOnce: -1, Handles: true},
 		{Builtin: engine.Builtin{Signature: send, Do: m.send}, AtOnce: -1, Handles: true},
 		{Builtin: engine.Builtin{Signature: deliver, Do: m.deliver},
 			Timeout: maxTimeout, MaxTimeout: maxTimeout, AtOnce: callsAtOnce},

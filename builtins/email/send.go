@@ -86,7 +86,7 @@ func noSecrets(v engine.Value, depth int) error {
 	var inner []engine.Value
 	switch v := v.(type) {
 	case engine.Secret:
-		if _, _, _, ok := engine.ParseLinkSecret(v.Name); !ok {
+		if !engine.IsLink(v.Name) {
 			return engine.Errorf(engine.Invalid, "the secret %q may not go into a mail", v.Name)
 		}
 	case []engine.Value:

@@ -30,6 +30,8 @@ type Env struct {
 	People func(name string) []string
 	// Blob returns an attachment by the hex SHA-256 of its content. It may be nil.
 	Blob func(sha256 string) ([]byte, error)
+	// Incident reads an incident. It may be nil.
+	Incident func(id string) (engine.Incident, error)
 	// Workspace is the folder of the workspace, for files that connections name;
 	// empty where there is none.
 	Workspace string

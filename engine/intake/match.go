@@ -131,7 +131,7 @@ func (h *hit) match(live *Live) (record.EventMatched, error) {
 		Args: rule.Args, Bundle: live.Bundle, Commit: live.Commit, Dedup: h.dedup, DedupSet: rule.DedupSet || rule.DedupFunc,
 		Do: rule.Do, Event: e.ID, EventKind: e.Kind, EventTime: e.Time.UTC(), Fields: fields, Mode: rule.Mode,
 		MaxChanges: rule.MaxChangesCount, MaxChangesIn: rule.MaxChangesSpan,
-		Offer: e.ID + "/" + rule.Name, OnAttach: rule.OnAttach, Quiet: rule.Quiet, Rule: rule.Name, Saves: rule.Saves, OnFailure: onFailure(rule), Severity: rule.Severity,
+		Offer: e.ID + "/" + rule.Name, OnAttach: rule.OnAttach, Quiet: rule.Quiet, Rule: rule.Name, Reporter: reporterOf(e), Saves: rule.Saves, OnFailure: onFailure(rule), Severity: rule.Severity,
 		Source: e.Source, Team: rule.Team, Throttle: rule.ThrottleCount, ThrottleIn: rule.ThrottleSpan,
 		Title: title(rule.Title, e), Type: rule.Type, Visible: rule.Visible,
 	}, err

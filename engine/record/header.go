@@ -212,6 +212,7 @@ const (
 	RunRestartedKind Kind = 27
 
 	QuestionAnsweredKind Kind = 30
+	ButtonPressedKind    Kind = 34
 
 	TimerFiredKind Kind = 40
 
@@ -237,6 +238,7 @@ var kindNames = map[Kind]string{
 	StepStartedKind: "step_started", StepDoneKind: "step_done", RunParkedKind: "run_parked",
 	RunEndedKind: "run_ended", WorkerDiedKind: "worker_died", StepDoubtedKind: "step_doubted", StepResolvedKind: "step_resolved", RunRestartedKind: "run_restarted",
 	QuestionAnsweredKind: "question_answered",
+	ButtonPressedKind:    "button_pressed",
 	TimerFiredKind:       "timer_fired", UndoRequestedKind: "undo_requested", IncidentChangedKind: "incident_changed", IncidentOpenedKind: "incident_opened",
 	StateSetKind: "state_set", BrakeSetKind: "brake_set", ClockHeldKind: "clock_held", LockChangedKind: "lock_changed",
 	MetricSetKind: "metric_set",

@@ -141,19 +141,21 @@ type EventMatched struct {
 	Mode         string        `json:"mode"`
 	Offer        string        `json:"offer"`
 	// OnAttach handles the event if the incident is open already.
-	OnAttach   *engine.Handler `json:"on_attach,omitempty"`
-	OnFailure  string          `json:"on_failure,omitempty"`
-	Quiet      time.Duration   `json:"quiet,omitempty"`
-	Rule       string          `json:"rule"`
-	Saves      time.Duration   `json:"saves,omitempty"`
-	Severity   string          `json:"severity"`
-	Source     string          `json:"source"`
-	Team       string          `json:"team,omitempty"`
-	Throttle   int             `json:"throttle,omitempty"`
-	ThrottleIn time.Duration   `json:"throttle_in,omitempty"`
-	Title      string          `json:"title"`
-	Type       string          `json:"type"`
-	Visible    string          `json:"visible,omitempty"`
+	OnAttach  *engine.Handler `json:"on_attach,omitempty"`
+	OnFailure string          `json:"on_failure,omitempty"`
+	Quiet     time.Duration   `json:"quiet,omitempty"`
+	// Reporter is whom the event names as such.
+	Reporter   *engine.Reporter `json:"reporter,omitempty"`
+	Rule       string           `json:"rule"`
+	Saves      time.Duration    `json:"saves,omitempty"`
+	Severity   string           `json:"severity"`
+	Source     string           `json:"source"`
+	Team       string           `json:"team,omitempty"`
+	Throttle   int              `json:"throttle,omitempty"`
+	ThrottleIn time.Duration    `json:"throttle_in,omitempty"`
+	Title      string           `json:"title"`
+	Type       string           `json:"type"`
+	Visible    string           `json:"visible,omitempty"`
 }
 
 // EventRouted closes the inbox entry of an event: all its matches were offered.
@@ -213,6 +215,7 @@ type StepDone struct {
 	At         string        `json:"at,omitempty"`
 	Blob       string        `json:"blob,omitempty"` // where a large result lies, or what it attaches
 	Builtin    string        `json:"builtin,omitempty"`
+	Button     *Button       `json:"button,omitempty"` // is put on the run's incident
 	Change     *Change       `json:"change,omitempty"` // comes into force
 	Class      engine.Class  `json:"class,omitempty"`
 	Error      *engine.Error `json:"error,omitempty"`
@@ -388,6 +391,21 @@ type Change struct {
 	Why         string          `json:"why,omitempty"`
 }
 
+// Button is what a step puts on the incident of its run.
+type Button struct {
+	Args  engine.Data    `json:"args,omitempty"` // of Do: a dict
+	Do    engine.Handler `json:"do"`
+	Label string         `json:"label"`
+	Token string         `json:"token"` // hex SHA-256
+}
+
+// ButtonPressed offers that somebody pressed a button.
+type ButtonPressed struct {
+	Button string `json:"button"`
+	By     string `json:"by"`
+	How    string `json:"how"`
+}
+
 // UndoRequested asks that a change be taken back: by the bundle that made it,
 // unless another is named.
 type UndoRequested struct {
@@ -551,6 +569,7 @@ type MetricSet struct {
 type Outcome struct {
 	Action    string   `json:"action,omitempty"` // of a match or an opening: opened, attached, throttled, quiet
 	Applied   bool     `json:"applied"`
+	Button    string   `json:"button,omitempty"`
 	Change    string   `json:"change,omitempty"`
 	Changes   []string `json:"changes,omitempty"` // to be taken back, the newest first
 	Event     string   `json:"event,omitempty"`

@@ -83,6 +83,8 @@ func residues(k Kind) (r residue, known bool) {
 		return of(leftOfRestarted, func(p *RunRestarted, s string) { p.By = s }), true
 	case QuestionAnsweredKind:
 		return of(leftOfAnswer, func(p *QuestionAnswered, s string) { p.By = s }), true
+	case ButtonPressedKind:
+		return of(func(p ButtonPressed) ButtonPressed { return ButtonPressed{Button: p.Button, How: p.How} }, func(p *ButtonPressed, s string) { p.By = s }), true
 	case UndoRequestedKind:
 		return of(leftOfUndo, nil), true
 	case ExpectSetKind:
@@ -186,6 +188,9 @@ func leftOfDone(p StepDone) StepDone {
 		At: p.At, Builtin: p.Builtin, Class: p.Class, Error: leftOfError(p.Error), Generation: p.Generation, Number: p.Number,
 		Path: p.Path, Probed: p.Probed, Run: p.Run, Undo: p.Undo, Version: p.Version,
 	}
+	if b := p.Button; b != nil { // its hash says nothing, and finds the button's page
+		left.Button = &Button{Do: b.Do, Token: b.Token}
+	}
 	if c := p.Change; c != nil {
 		left.Change = &Change{Expires: c.Expires, From: c.From, Inverse: c.Inverse, Undo: c.Undo}
 	}
@@ -213,6 +218,9 @@ const erasedText = "erased"
 
 func sayDone(p *StepDone, sentence string) {
 	sayError(p.Error, sentence)
+	if p.Button != nil {
+		p.Button.Label = sentence
+	}
 	if p.Change != nil {
 		p.Change.Title = sentence
 	}

@@ -85,7 +85,7 @@ func (c *carrier) changeNamed(name string) (engine.Change, error) {
 func (c *carrier) ownIncident(args map[string]engine.Value) (string, *engine.Error) {
 	id := text(args["incident"])
 	if id != c.run.Incident {
-		return "", engine.Errorf(engine.Denied, "incident %q: a run waits for its own incident, %q", id, c.run.Incident)
+		return "", engine.Errorf(engine.Denied, "incident %q: a run does this with its own incident, %q", id, c.run.Incident)
 	}
 	return id, nil
 }

@@ -170,7 +170,11 @@ func (r *Runner) Notice(notices []state.Notice) {
 
 // startsRun tells outcomes whose Run is new from those that only name one.
 func startsRun(k record.Kind) bool {
-	return k == record.EventMatchedKind || k == record.IncidentOpenedKind || k == record.JobFiredKind || k == record.UndoRequestedKind || k == record.TimerFiredKind
+	switch k {
+	case record.EventMatchedKind, record.IncidentOpenedKind, record.JobFiredKind, record.UndoRequestedKind, record.TimerFiredKind, record.ButtonPressedKind:
+		return true
+	}
+	return false
 }
 
 func (r *Runner) enqueue(runs ...string) {

@@ -89,6 +89,7 @@ func wordList() []word {
 		{sign("incident.reopen", engine.Repeatable, "Opens the incident again.", required("incident", "text"), fallback("reason", "text", "")), performIncident},
 		{sign("incident.wait", engine.Repeatable, "Waits until the incident is assigned, touched, closed or answered; False when time is over.",
 			required("incident", "text"), required("until", "text"), p("timeout", "duration")), performAwait},
+		{buttonSignature(), performButton},
 		{internal(sign("limit.settle", engine.Repeatable, "Says what becomes of what a rule's limit holds.",
 			required("rule", "text"), required("go_on", "bool"), required("by", "text"), p("why", "text"))), performLimit},
 		{internal(sign("question.link", engine.Read, "Makes a person's link to a question.", required("question", "text"), required("person", "text"), required("revision", "int"))), performLink},

@@ -212,7 +212,7 @@ func (t *tx) openIncident(p record.EventMatched, o record.Outcome, title, dedup 
 	i := engine.Incident{
 		ID: o.Incident, Status: engine.IncidentOpen, Title: title, Type: p.Type, Rule: p.Rule,
 		Severity: p.Severity, Team: p.Team, Visible: p.Visible, Dedup: p.Dedup, Opened: t.now, Event: p.Event, Events: 1,
-		Erased: t.erased,
+		Reporter: p.Reporter, Erased: t.erased,
 	}
 	t.newIncident(i, eventWords(p.Fields))
 	if p.DedupSet || dedup == overflowKey {

@@ -16,6 +16,7 @@ const (
 	PurposeOutbox   = "outbox"
 	PurposeAttach   = "attach"
 	PurposeLimit    = "limit"
+	PurposeButton   = "button"
 )
 
 // Handlers of the shipped library that the engine itself starts.
@@ -33,7 +34,9 @@ func tellsOfQuarantine(r engine.Run) bool { return respondsTo(r.Purpose) || r.Pu
 
 // respondsTo tells the purposes of runs that work on an incident itself: closing it
 // ends what they wait for.
-func respondsTo(purpose string) bool { return purpose == PurposePlaybook || purpose == PurposeAttach }
+func respondsTo(purpose string) bool {
+	return purpose == PurposePlaybook || purpose == PurposeAttach || purpose == PurposeButton
+}
 
 // maxDeaths: so many workers may die on a run before it is quarantined.
 const maxDeaths = 3
@@ -261,6 +264,9 @@ func decideDone(t *tx, p record.StepDone) record.Outcome {
 		return refuse("the step has a result already")
 	}
 	o := record.Outcome{Applied: true, Run: p.Run}
+	if p.Button != nil {
+		o.Button = t.nextID('b')
+	}
 	if p.Change != nil {
 		o.Change = t.nextID('c')
 		if !p.Change.Expires.IsZero() {
@@ -309,6 +315,9 @@ func applyDone(t *tx, p record.StepDone, o record.Outcome) {
 		t.startRun(started)
 		runs = runs[1:]
 	}
+	if p.Button != nil {
+		t.openButton(r, engine.StepID(p.Path, p.Number), p.Button, o)
+	}
 	if p.Change != nil {
 		t.openChange(r, engine.StepID(p.Path, p.Number), p.Change, o)
 	}
@@ -319,7 +328,7 @@ func applyDone(t *tx, p record.StepDone, o record.Outcome) {
 		t.settleOne(r, *p.Settled)
 	}
 	if p.Link != nil {
-		t.keepLink(p.Link)
+		t.keepLink(p.Link.Token, link{Question: p.Link.Question, Person: p.Link.Person, Revision: p.Link.Revision})
 	}
 	if p.Incident != nil {
 		t.actOn(*p.Incident, o, r.ID)
@@ -347,7 +356,7 @@ func (t *tx) succeed(next *engine.Run, r engine.Run) {
 func worthTelling(r engine.Run, e stepEntry, p record.StepDone) bool {
 	effect := e.Started != 0 && respondsTo(r.Purpose)
 	failed := p.Error != nil && r.Purpose != PurposeOutbox // its end says so
-	return effect || failed || p.Settled != nil || p.Change != nil || p.Incident != nil || p.Builtin == openBuiltin
+	return effect || failed || p.Settled != nil || p.Change != nil || p.Button != nil || p.Incident != nil || p.Builtin == openBuiltin
 }
 
 // link is what a token's hash leads to.
@@ -355,14 +364,15 @@ type link struct {
 	Question string `json:"question"`
 	Person   string `json:"person"`
 	Revision int    `json:"revision"`
+	Button   string `json:"button,omitempty"` // then nothing else
 }
 
-func (t *tx) keepLink(l *record.Link) {
-	sum, err := hex.DecodeString(l.Token)
+func (t *tx) keepLink(token string, to link) {
+	sum, err := hex.DecodeString(token)
 	if err != nil {
 		return
 	}
-	t.put(append(key(classToken, t.shard), sum...), link{l.Question, l.Person, l.Revision})
+	t.put(append(key(classToken, t.shard), sum...), to)
 }
 
 func (t *tx) openChange(r engine.Run, step string, p *record.Change, o record.Outcome) {

@@ -70,6 +70,8 @@ const (
 	classHeld       = 'V' // shard, run, step → a lock that the step got
 	classExpect     = '3' // shard, run, step → what an expect expects
 	classExpecting  = '4' // shard, run, step → nothing, while it is active
+	classButton     = ':' // shard, button → engine.Button
+	classButtonOf   = ';' // shard, incident, button → nothing
 	classPace       = 'P' // shard, hash of rule → times of its last effects, and who is asked (max_changes)
 )
 
@@ -83,6 +85,7 @@ var classes = []byte{
 	classLock, classLockQueue, classHeld,
 	classMetric, classEvidence,
 	classExpect, classExpecting,
+	classButton, classButtonOf,
 }
 
 func key(class byte, shard uint16) []byte {

@@ -108,6 +108,8 @@ func verbs(k record.Kind) (verb, bool) {
 		return verbOf(decideRestarted, applyRestarted), true
 	case record.QuestionAnsweredKind:
 		return verbOf(decideAnswer, applyAnswer), true
+	case record.ButtonPressedKind:
+		return verbOf(decidePressed, applyPressed), true
 	case record.TimerFiredKind:
 		return verbOf(decideTimer, applyTimer), true
 	case record.UndoRequestedKind:

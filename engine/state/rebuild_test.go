@@ -44,7 +44,7 @@ func (w *workload) learn(o record.Outcome) {
 	if o.Action == state.ExpectedTaken {
 		o.Event = "" // it is none of those that were seen
 	}
-	ids := append([]string{o.Event, o.Incident, o.Run, o.Question, o.Change, o.Timer}, o.Runs...)
+	ids := append([]string{o.Event, o.Incident, o.Run, o.Question, o.Change, o.Button, o.Timer}, o.Runs...)
 	for _, id := range ids {
 		if id != "" && !slices.Contains(w.ids[id[0]], id) {
 			w.ids[id[0]] = append(w.ids[id[0]], id)
@@ -63,6 +63,9 @@ func (w *workload) step() {
 	}
 	if w.frames++; w.frames%5 == 0 {
 		list = append(list, w.metric())
+	}
+	if buttons := w.ids['b']; w.frames%9 == 0 && len(buttons) > 0 {
+		list = append(list, rec(record.ButtonPressedKind, record.ButtonPressed{Button: buttons[w.frames%len(buttons)], By: engine.ByLink, How: "link"}))
 	}
 	for i, o := range w.b.append(w.shard, list...) {
 		w.learn(o)
@@ -189,6 +192,8 @@ func (w *workload) done() ledger.New {
 	case 6:
 		act := w.act()
 		d.Incident = &act
+	case 7:
+		d.Button = &record.Button{Do: engine.Handler{File: "a.star", Name: "out"}, Label: "I need a person", Token: state.TokenSum(fmt.Sprint("b", w.frames))}
 	}
 	return rec(record.StepDoneKind, d)
 }

@@ -115,7 +115,7 @@ func (s *State) QuestionByToken(token string) (q engine.Question, who engine.Add
 	sum := sha256.Sum256([]byte(token))
 	for shard := range s.shards {
 		l, ok := get[link](view, append(key(classToken, uint16(shard)), sum[:]...))
-		if !ok {
+		if !ok || l.Button != "" {
 			continue
 		}
 		k, _ := idKey(classQuestion, 'q', l.Question)

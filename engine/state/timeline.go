@@ -70,6 +70,8 @@ func describe(r store.Reader, rec ledger.Record, e *engine.TimelineEntry) error 
 		return tell(rec, e, func(p record.StepResolved) { tellResolved(p, e) })
 	case record.QuestionAnsweredKind:
 		return tell(rec, e, func(p record.QuestionAnswered) { tellAnswer(p, e) })
+	case record.ButtonPressedKind:
+		return tell(rec, e, func(p record.ButtonPressed) { tellPressed(r, p, o, e) })
 	case record.TimerFiredKind:
 		tellTimer(r, o, e)
 	case record.UndoRequestedKind:
@@ -188,6 +190,8 @@ func tellDone(r store.Reader, p record.StepDone, o record.Outcome, e *engine.Tim
 		if run, _ := get[engine.Run](r, mustKey(classRun, 'r', p.Run)); run.Incident != "" && run.Incident != p.Incident.Incident {
 			e.Text = "of " + p.Incident.Incident + ": " + e.Text
 		}
+	case p.Button != nil:
+		e.Text = fmt.Sprintf("offers a button: %s", p.Button.Label)
 	case p.Builtin == openBuiltin:
 		e.Text = openedText(p.Result)
 	case p.Change != nil:

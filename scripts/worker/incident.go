@@ -107,12 +107,28 @@ func (i *incidentValue) Attr(name string) (starlark.Value, error) {
 func (i *incidentValue) method(w *word) func(*starlark.Thread, *starlark.Builtin, starlark.Tuple, []starlark.Tuple) (starlark.Value, error) {
 	return func(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 		values, err := i.arguments(w, args, kwargs)
+		if err == nil && w.param("do") != nil {
+			values, err = i.startsLater(w, args, kwargs)
+		}
 		if err != nil {
 			return nil, err
 		}
 		values["incident"] = i.id
 		return i.call.perform(w, values)
 	}
+}
+
+// startsLater reads the call of a method that names what may run later: a function
+// of the incident and args.
+func (i *incidentValue) startsLater(w *word, args starlark.Tuple, kwargs []starlark.Tuple) (map[string]engine.Value, error) {
+	bound, values, names, err := i.call.named(w.without(), args, kwargs)
+	if err != nil {
+		return nil, err
+	}
+	if why := accepts(bound["do"].(*starlark.Function), []string{"incident"}, names); why != "" {
+		return nil, engine.Errorf(engine.Invalid, "%s: do: %s", w.Name, why)
+	}
+	return values, nil
 }
 
 // arguments normalizes a method's call; set takes any keywords.

@@ -43,6 +43,7 @@ func benchWords() []benchWord {
 		{word: sign("job", need("name", "text"))},
 		{word: sign("playbook", need("playbook", "text")), fields: true},
 		{word: sign("incident", need("type", "text"), may("status", "text"), may("severity", "text"), may("fields", "pairs"), may("age", "duration"))},
+		{word: sign("press", need("label", "text"))},
 		{word: sign("person", need("name", "text")), perform: benchPerson},
 		{word: sign("at", need("time", "text|time"))},
 		{word: sign("advance", need("duration", "duration"))},
@@ -57,7 +58,7 @@ func benchWords() []benchWord {
 
 // laterBench are words of t that wait for what they speak of.
 var laterBench = map[string]string{
-	"form": "forms", "press": "buttons",
+	"form": "forms",
 }
 
 // benchValue is t.

@@ -23,6 +23,7 @@ type Incident struct {
 	// Attachments are read at …/attachments/SHA256.
 	Attachments []engine.Attachment `json:"attachments"`
 	Indicators  []engine.Indicator  `json:"indicators"`
+	Buttons     []engine.Button     `json:"buttons"`
 }
 
 // Fact is one fact of a summary.
@@ -67,7 +68,7 @@ func (a *API) Incident(c echo.Context) error {
 	out := Incident{
 		Incident: incident(s.Incident), Summary: summary(s.Incident), Timeline: orEmpty(s.Timeline), More: s.More,
 		Runs: orEmpty(s.Runs), Questions: orEmpty(s.Questions), Changes: orEmpty(s.Changes),
-		Attachments: orEmpty(s.Attachments), Indicators: orEmpty(s.Indicators),
+		Attachments: orEmpty(s.Attachments), Indicators: orEmpty(s.Indicators), Buttons: orEmpty(s.Buttons),
 	}
 	for i := range out.Runs {
 		out.Runs[i] = run(out.Runs[i])
@@ -227,6 +228,21 @@ func (a *API) EscalateIncident(c echo.Context) error {
 // SetBody is what setting facts takes: any JSON by name.
 type SetBody struct {
 	Fields map[string]json.RawMessage `json:"fields"`
+}
+
+// PressBody is the body of POST incidents/:id/press.
+type PressBody struct {
+	Button string `json:"button"` // its id
+}
+
+// PressIncident serves POST incidents/:id/press.
+func (a *API) PressIncident(c echo.Context) error {
+	var b PressBody
+	if err := body(c, &b); err != nil {
+		return err
+	}
+	d, err := a.Desk.Press(c.Request().Context(), who(c), c.Param("id"), b.Button)
+	return decided(c, d, err)
 }
 
 // SetIncident serves POST incidents/:id/set.

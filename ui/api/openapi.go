@@ -40,6 +40,7 @@ func Operations() []Operation {
 		{Method: "POST", Path: "/api/v1/incidents/{id}/assign", Summary: "Give an incident to a person or a team; pick, of a team: less-busy or random", Body: AssignBody{}, Answer: engine.Decision{}},
 		{Method: "POST", Path: "/api/v1/incidents/{id}/escalate", Summary: "Set an incident's severity", Body: EscalateBody{}, Answer: engine.Decision{}},
 		{Method: "POST", Path: "/api/v1/incidents/{id}/set", Summary: "Set summary facts of an incident", Body: SetBody{}, Answer: engine.Decision{}},
+		{Method: "POST", Path: "/api/v1/incidents/{id}/press", Summary: "Press a button of an incident, once", Body: PressBody{}, Answer: engine.Decision{}},
 		{Method: "GET", Path: "/api/v1/runs", Summary: "List runs, newest first", Query: with("status", "incident", "rule"), Answer: List[engine.Run]{}},
 		{Method: "GET", Path: "/api/v1/runs/{id}", Summary: "One run with its steps; generation shows a branch that a restart left", Query: []string{"generation"}, Answer: Run{}},
 		{Method: "POST", Path: "/api/v1/runs/{id}/restart", Summary: "Let a run go on from a step again, with another answer or the live script; dry tells what that would do (a RestartPreview)",

@@ -56,6 +56,10 @@ type Reader interface {
 	Attachments(incident string) ([]engine.Attachment, error)
 	Attachment(incident, sum string) (engine.Attachment, []byte, error)
 	Indicators(incident string) ([]engine.Indicator, error)
+	// Buttons are those of an incident, the oldest first; ButtonByToken finds the one
+	// that a link presses.
+	Buttons(incident string) ([]engine.Button, error)
+	ButtonByToken(token string) (engine.Button, error)
 	// Series are what scripts recorded, by name and labels; of one name alone, if it
 	// is given. Points are those of one, the oldest first, by engine.PointsFine or
 	// PointsHour.
@@ -83,6 +87,8 @@ type Decider interface {
 	Escalate(ctx context.Context, id, severity, by string) (engine.Decision, error)
 	// SetFacts sets summary facts in an order; invalid for more than there is room for.
 	SetFacts(ctx context.Context, id string, facts map[string]engine.Value, order []string, by string) (engine.Decision, error)
+	// Press presses a button, once: by is a person, or engine.ByLink.
+	Press(ctx context.Context, button, by, how string) (engine.Decision, error)
 	// UndoChange takes a change back: with the scripts that made it, or the live ones.
 	UndoChange(ctx context.Context, id, by, why string, current bool) (engine.Decision, error)
 	// Restart lets a run go on from one of its steps again, or, without a step,

@@ -190,6 +190,7 @@ type Story struct {
 	// Attachments and Indicators, the oldest first.
 	Attachments []engine.Attachment
 	Indicators  []engine.Indicator
+	Buttons     []engine.Button
 }
 
 // Story reads an incident with its timeline (from a cursor), runs, questions,
@@ -215,7 +216,10 @@ func (d *Desk) Story(who login.Identity, id, cursor string) (Story, error) {
 	if s.Attachments, err = d.Reader.Attachments(id); err != nil {
 		return s, err
 	}
-	s.Indicators, err = d.Reader.Indicators(id)
+	if s.Indicators, err = d.Reader.Indicators(id); err != nil {
+		return s, err
+	}
+	s.Buttons, err = d.Reader.Buttons(id)
 	return s, err
 }
 

@@ -34,6 +34,7 @@ type incidentView struct {
 	Timeline   []engine.TimelineEntry
 	Files      []fileView
 	Indicators []indicatorView
+	Buttons    []engine.Button
 	More       string
 	Inputs     map[string]string // what was typed into a form that was refused
 	Erasing    *engine.Erasure   // what an erasure would take, to be confirmed
@@ -56,7 +57,7 @@ func (p *Pages) incident(c echo.Context, status int, inputs map[string]string, p
 	}
 	v := incidentView{
 		frame: f, Incident: s.Incident, Facts: facts(s.Incident, f.Zone), Timeline: s.Timeline,
-		Inputs: inputs, Problems: problems,
+		Inputs: inputs, Problems: problems, Buttons: s.Buttons,
 	}
 	v.Severities = engine.Severities
 	if p.Desk.Assignees != nil && f.MayWork() {
@@ -223,7 +224,7 @@ func (p *Pages) SetIncident(c echo.Context) error {
 // when something in the form was wrong.
 func (p *Pages) act(c echo.Context, done string, do func(login.Identity, map[string]string) (engine.Decision, error)) error {
 	form := map[string]string{}
-	for _, name := range []string{"reason", "code", "text", "to", "pick", "severity", "name", "value"} {
+	for _, name := range []string{"reason", "code", "text", "to", "pick", "severity", "name", "value", "button"} {
 		value, err := formValue(c, name)
 		if err != nil {
 			return err

@@ -39,7 +39,7 @@ var assetFiles embed.FS
 // template, is refused at start.
 func names() []string {
 	return []string{
-		"audit", "brake", "changes", "charts", "error", "incident", "incidents", "overview", "question", "questions",
+		"audit", "brake", "button", "changes", "charts", "error", "incident", "incidents", "overview", "question", "questions",
 		"restart", "rule", "rules", "run", "runs", "setup", "signin", "status",
 	}
 }
@@ -281,6 +281,7 @@ func notice(done string) string {
 		"reopened":       "The incident is open again.",
 		"erasing":        "It is being erased. Pages show it in a moment.",
 		"noted":          "Your note is on the incident.",
+		"pressed":        "The button is pressed; its run is below.",
 		"assigned":       "The incident is assigned.",
 		"escalated":      "The severity is changed.",
 		"set":            "The fact is in the summary.",

@@ -169,6 +169,36 @@ func (w *World) Indicators(incident string) ([]engine.Indicator, error) {
 	return w.Has.Indicators[incident], w.Trouble
 }
 
+// Buttons, ButtonByToken and Press are those of Has.Buttons.
+func (w *World) Buttons(incident string) (list []engine.Button, err error) {
+	for _, b := range w.Has.Buttons {
+		if b.Incident == incident {
+			list = append(list, b)
+		}
+	}
+	return list, w.Trouble
+}
+
+func (w *World) ButtonByToken(token string) (engine.Button, error) {
+	if b, ok := w.Has.Buttons[token]; ok {
+		return b, nil
+	}
+	return engine.Button{}, engine.Errorf(engine.NotFound, "no such link")
+}
+
+func (w *World) Press(_ context.Context, button, by, how string) (engine.Decision, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for token, b := range w.Has.Buttons {
+		if b.ID == button && b.Pressed.IsZero() {
+			b.Pressed, b.By, b.How, b.Pressing = w.now, by, how, "r0-9"
+			w.Has.Buttons[token] = b
+			return w.decide("press %s by %s how %s", button, by, how)
+		}
+	}
+	return engine.Decision{Why: "it was pressed already"}, nil
+}
+
 // Series and Points implement desk.Reader.
 func (w *World) Series(name, cursor string, limit int) ([]engine.Series, string, error) {
 	return listed(w, w.Has.Series, func(s engine.Series) bool { return name == "" || s.Name == name }, cursor, limit)

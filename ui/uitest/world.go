@@ -46,6 +46,7 @@ type Things struct {
 	Attachments map[string][]engine.Attachment // by incident
 	Contents    map[string]string              // of attachments
 	Indicators  map[string][]engine.Indicator  // by incident
+	Buttons     map[string]engine.Button       // by token
 	Points      map[string][]engine.Point      // by the name of a series and the span
 	Persons     map[string]engine.Person
 }

@@ -278,6 +278,7 @@ func (r *run) play() {
 		Bundle: "b1", DedupSet: true, Dedup: fmt.Sprint("key", r.rng.IntN(5)), Do: &engine.Handler{File: "netflix.star", Name: "repair"}, Fields: r.data(),
 		Generation: 1, Mode: "live", Offer: r.id + "/1/opens", Rule: "netflix", Run: r.id, Severity: "low", Title: r.text(), Type: "outage",
 	})
+	r.button()
 	undo := r.one(r.shard, record.UndoRequestedKind, record.UndoRequested{By: "dave", Change: change, Why: "enough"})
 	if undo.Run != "" {
 		u := &run{caller: r.caller, shard: r.shard, id: undo.Run}
@@ -302,6 +303,18 @@ func (r *run) lock() {
 	if r.chance(2) {
 		change.Act = record.LockRelease
 		r.append(r.shard, r.done(record.StepDone{Builtin: "lock.release"}), rec(record.LockChangedKind, change))
+	}
+}
+
+// button offers a button, and somebody presses it, perhaps twice.
+func (r *run) button() {
+	offered := r.append(r.shard, r.done(record.StepDone{
+		Builtin: "incident.button", Button: &record.Button{Do: engine.Handler{File: "netflix.star", Name: "out"}, Label: r.text(), Token: sum([]byte(r.id))},
+	}))[0]
+	press := record.ButtonPressed{Button: offered.Button, By: r.client(), How: "link"}
+	r.one(r.shard, record.ButtonPressedKind, press)
+	if r.chance(2) {
+		r.one(r.shard, record.ButtonPressedKind, press)
 	}
 }
 
