@@ -107,7 +107,7 @@ func TestPagesInABrowser(t *testing.T) {
 		"runs": "/runs", "run": "/runs/" + uitest.RunID, "failed": "/runs/" + uitest.BadRunID, "rules": "/rules",
 		"questions": "/questions", "question": "/questions/" + uitest.OpenQ, "changes": "/changes?status=all", "audit": "/audit",
 		"status": "/status", "overview": "/overview", "rule": "/rules/netflix-while-away", "missing": "/nothing", "link": "/a/" + uitest.OpenLink, "form": "/a/" + uitest.FormLink,
-		"badlink": "/a/cut-off", "badsetup": "/setup/cut-off",
+		"button": "/b/" + uitest.ButtonLink, "pressed": "/b/" + uitest.PressedLink, "badlink": "/a/cut-off", "badsetup": "/setup/cut-off",
 	}
 	for name, path := range pages {
 		for _, s := range sizes() {

@@ -13,6 +13,8 @@ import (
 const (
 	LinkToken   = "jqk5vw2tnbx3c7ydm4zfrlhpgoe6aisu"
 	OpenLink    = LinkToken
+	ButtonLink  = "buttonbuttonbuttonbuttonbuttonbu"
+	PressedLink = "pressedpressedpressedpressedpres"
 	FormLink    = "formformformformformformformform"
 	BundleHash  = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 	sampleFile  = "scripts/netflix.star"
@@ -54,6 +56,7 @@ func Sample(t testing.TB, url string) *World {
 	sampleIncidents(w, now)
 	sampleRuns(w, now)
 	sampleQuestions(w, now)
+	sampleButtons(w, now)
 	sampleChanges(w, now)
 	sampleRules(w, now)
 	sampleTallies(w, now)
@@ -165,6 +168,13 @@ func sampleQuestions(w *World, now time.Time) {
 	}
 	w.Has.Links[OpenLink] = Link{OpenQ, dave}
 	w.Has.Links[FormLink] = Link{FormQ, engine.Addressee{Email: "viewer@example.org"}}
+}
+
+func sampleButtons(w *World, now time.Time) {
+	b := engine.Button{ID: "b0-1", Label: "I need a person now", Incident: OpenID, Run: RunID, Step: "2", Bundle: BundleHash, Made: now.Add(-20 * time.Minute)}
+	pressed := b
+	pressed.ID, pressed.Label, pressed.Pressed, pressed.By, pressed.How, pressed.Pressing = "b0-2", "It is not solved", now.Add(-5*time.Minute), engine.ByLink, "link", RunID
+	w.Has.Buttons = map[string]engine.Button{ButtonLink: b, PressedLink: pressed}
 }
 
 func sampleChanges(w *World, now time.Time) {
