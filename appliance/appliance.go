@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"larkspur/appliance/config"
+	"larkspur/appliance/tunnel"
 	"larkspur/engine"
 	"larkspur/engine/capture"
 	"larkspur/engine/eraser"
@@ -85,6 +86,7 @@ type Appliance struct {
 	server    *ui.Server
 	web       net.Listener
 	control   net.Listener
+	tunnel    *tunnel.Tunnel // nil: none
 	sensors   []*sensor
 	linkKey   []byte
 }
@@ -308,6 +310,9 @@ func (a *Appliance) Run(ctx context.Context) error {
 	work.Go(func() error { return a.scrubber.Run(ctx) })
 	work.Go(func() error { return a.server.Run(ctx, a.web) })
 	work.Go(func() error { return a.server.RunControl(ctx, a.control) })
+	if a.tunnel != nil {
+		work.Go(func() error { return a.tunnel.Run(ctx) })
+	}
 	for _, s := range a.sensors {
 		work.Go(func() error { return s.Run(ctx) })
 	}

@@ -25,7 +25,7 @@ func (a *Appliance) Report() ui.Check {
 	c := ui.Check{Name: "larkspur", Status: desk.HealthOK, Message: "version " + Version, Children: []ui.Check{
 		a.scriptsHealth(), a.workersHealth(), a.ledgerHealth(), a.diskHealth(), a.blobsHealth(), a.sensorsHealth(), mailHealth(a.current().Mails()),
 	}}
-	for _, sometimes := range []func() (ui.Check, bool){a.clockHealth, a.rebuilder.health, a.keeper.health, a.cacheHealth, a.scrubber.health} {
+	for _, sometimes := range []func() (ui.Check, bool){a.tunnelHealth, a.clockHealth, a.rebuilder.health, a.keeper.health, a.cacheHealth, a.scrubber.health} {
 		if child, tell := sometimes(); tell {
 			c.Children = append(c.Children, child)
 		}
@@ -104,6 +104,27 @@ func diskCheck(d store.Disk) ui.Check {
 		c.Message += "; the ballast is given up"
 	}
 	return c
+}
+
+// tunnelHealth tells whether the page is reached from outside.
+func (a *Appliance) tunnelHealth() (c ui.Check, tell bool) {
+	if a.tunnel == nil {
+		return c, false
+	}
+	s := a.tunnel.Status()
+	c = ui.Check{Name: "tunnel", Status: desk.HealthOK}
+	switch {
+	case s.Up:
+		c.Message = fmt.Sprintf("%s listens on %s for us since %s", s.Gate, s.Listen, s.Since.UTC().Format("2006-01-02 15:04 UTC"))
+		if s.Breaks > 0 {
+			c.Message += fmt.Sprintf("; it broke %d times before", s.Breaks)
+		}
+	case s.Err == nil:
+		c.Status, c.Message = desk.HealthWarn, "connecting to "+s.Gate
+	default:
+		c.Status, c.Message, c.Hint = desk.HealthWarn, s.Err.Error(), engine.AsError(s.Err).Hint
+	}
+	return c, true
 }
 
 // clockHealth tells of a clock that jumped.

@@ -1,6 +1,7 @@
 package appliance
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"larkspur/appliance/config"
+	"larkspur/appliance/tunnel"
 	"larkspur/builtins"
 	"larkspur/engine"
 	"larkspur/engine/runner"
@@ -43,12 +45,30 @@ func (a *Appliance) openWeb(c *config.Config) (err error) {
 	if err := os.Chmod(path, 0o600); err != nil {
 		return engine.WrapError(engine.Unavailable, err, "control socket")
 	}
+	if err := a.openTunnel(c); err != nil {
+		return err
+	}
 	a.server, err = ui.New(ui.Config{
 		URL: c.Box.URL, Reader: a.state, Decider: a.runner, Exporter: a.auditor, Rules: a.rules, Health: a, Rebuilds: a.rebuilder, Eraser: a.eraser, Scrubs: a.scrubber,
 		Hooks: a.hooks(), People: a, Cache: a.cache, Recorder: a, Tokens: a.tokens, Version: Version, Clock: a.clock,
 		Assignees: a.assignees, Name: func() string { return a.current().Name }, Zone: func() *time.Location { return a.current().Zone },
 	})
 	return err
+}
+
+// openTunnel prepares the tunnel that the box may have.
+func (a *Appliance) openTunnel(c *config.Config) error {
+	if c.Box.Tunnel == nil {
+		return nil
+	}
+	gate, err := c.Gate(a.clock)
+	if err != nil {
+		return err
+	}
+	a.tunnel = tunnel.New(tunnel.Config{
+		Gate: gate, Listen: c.Box.Tunnel.Listen, Serve: func(ctx context.Context, l net.Listener) error { return a.server.Run(ctx, l) },
+	})
+	return nil
 }
 
 func (a *Appliance) hooks() http.Handler {

@@ -2,12 +2,15 @@ package config
 
 import (
 	"net"
+	"net/netip"
 	"net/url"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
+	"larkspur/builtins/reach"
+	"larkspur/builtins/ssh"
 	"larkspur/engine"
 	"larkspur/scripts"
 	"larkspur/ui/login"
@@ -22,11 +25,27 @@ type Box struct {
 	Listen  string
 	URL     string // what links begin with, without a slash at the end
 	Tokens  map[string]Token
-	Store   string // folder
-	Secrets string // folder
+	Tunnel  *Tunnel // nil: none
+	Store   string  // folder
+	Secrets string  // folder
 	Allow   []string
 	Deny    []string
 	Admins  []string
+}
+
+// Tunnel is how the page is reached from outside: a host that we sign in to
+// listens for us.
+type Tunnel struct {
+	Listen string         // there
+	SSH    map[string]any // as ssh.OpenGate reads them
+}
+
+// tunnelKey is where the host of the tunnel stands.
+const tunnelKey = "web.tunnel.ssh"
+
+// Gate is the host of the tunnel.
+func (c *Config) Gate(clock engine.Clock) (*ssh.Gate, error) {
+	return ssh.OpenGate(tunnelKey, c.Box.Tunnel.SSH, reach.Env{Secrets: c.Secrets, Clock: clock, Workspace: c.Dir})
 }
 
 // Token is a token for the API: the name of its secret, and what it may do.
@@ -99,11 +118,51 @@ func (r *reader) web(b *Box, n *node, path string) {
 		"tokens": func(n *node, path string) {
 			r.named(n, path, func(name string, n *node, path string) { b.Tokens[name] = r.token(n, path) })
 		},
-		"tunnel": func(n *node, path string) {
+		"tunnel": func(n *node, path string) { b.Tunnel = r.tunnel(n, path) },
+	})
+}
+
+// tunnel reads how the page is reached from outside; checkTunnel looks at the
+// host.
+func (r *reader) tunnel(n *node, path string) *Tunnel {
+	t := &Tunnel{Listen: "127.0.0.1:8420"}
+	r.section(n, path, keys{
+		"ssh": func(n *node, path string) {
+			if n.kind != mapping {
+				r.wrong(n, path, "a host: {host: gate.example.org, user: larkspur, key: secret:tunnel_key}")
+				return
+			}
 			r.secrets(n, path)
-			r.unused(n.at, path)
+			t.SSH, _ = n.plain().(map[string]any)
+		},
+		"listen": func(n *node, path string) {
+			text, _ := n.value.(string)
+			if at, err := netip.ParseAddrPort(text); err != nil || at.Port() == 0 {
+				r.wrong(n, path, `IP:PORT of the far end, such as "127.0.0.1:8420"`)
+				return
+			}
+			t.Listen = text
 		},
 	})
+	r.required(n, path, "ssh")
+	if t.SSH == nil {
+		return nil // its problem is said
+	}
+	return t
+}
+
+// checkTunnel has the host of the tunnel checked.
+func (c *Config) checkTunnel(r *reader) {
+	if c.Box.Tunnel == nil {
+		return
+	}
+	if _, err := c.Gate(engine.SystemClock{}); err != nil {
+		r.connectionProblems(c, err)
+	}
+	if !strings.HasPrefix(c.Box.URL, "https://") {
+		r.problem("warning", "tunnel", r.at["web.tunnel"], "web.tunnel: web.url begins with http: what people answer can be read on the way").Hint =
+			"put a proxy that speaks TLS before the far end, and its address into web.url"
+	}
 }
 
 // listenable tells whether a listener can be made of a text; a port of 0 lets

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"time"
 
@@ -78,6 +79,7 @@ func Load(dir string) (*Config, []engine.Problem) {
 	c.Secrets = NewSecrets(c.Box.Secrets, os.LookupEnv)
 	c.uses = r.uses
 	c.checkConnections(r)
+	c.checkTunnel(r)
 	scripts.Sort(r.problems)
 	return c, r.problems
 }
@@ -165,7 +167,8 @@ func (c *Config) OnlyAtStart(newer *Config) []string {
 	var keys []string
 	for key, same := range map[string]bool{
 		"web.listen": c.Box.Listen == newer.Box.Listen, "web.url": c.Box.URL == newer.Box.URL, "store.dir": c.Box.Store == newer.Box.Store,
-		"sensors": slices.EqualFunc(c.Sensors, newer.Sensors, func(a, b Sensor) bool { return a.Interface == b.Interface }),
+		"web.tunnel": reflect.DeepEqual(c.Box.Tunnel, newer.Box.Tunnel),
+		"sensors":    slices.EqualFunc(c.Sensors, newer.Sensors, func(a, b Sensor) bool { return a.Interface == b.Interface }),
 	} {
 		if !same {
 			keys = append(keys, key)
@@ -205,6 +208,11 @@ func (c *Config) checkConnections(r *reader) {
 		door.Close()
 		return
 	}
+	r.connectionProblems(c, err)
+}
+
+// connectionProblems are those that a package of builtins found.
+func (r *reader) connectionProblems(c *Config, err error) {
 	for _, e := range flatten(err) {
 		known := engine.AsError(e)
 		at := c.place(known.Message)

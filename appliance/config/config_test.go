@@ -70,7 +70,7 @@ web:
   listen: 127.0.0.1:8420
   url: https://soar.example.org/
   tokens: {ci: {secret: secret:ci_token, role: admin}}
-  tunnel: {ssh: bastion}
+  tunnel: {listen: 127.0.0.1:8421, ssh: {host: gate.example.org, user: larkspur, key: secret:tunnel_key, known_hosts: ./gate_hosts}}
 store: {dir: ./data}
 secrets: {dir: /etc/larkspur/secrets}
 git: {url: https://git.example.org/home.git, branch: main, every: 1m, signers: [], trust: []}
@@ -82,7 +82,6 @@ func TestLoadWhole(t *testing.T) {
 	dir := workspace(t, map[string]string{WorkspaceFile: whole, BoxFile: wholeBox, "lists/holidays.txt": "# days off\n2026-12-25 # Christmas\n\n01-01\n"})
 	c, problems := Load(dir)
 	want := []string{
-		"box.yaml:6:12: warning: web.tunnel: not used by this version",
 		"box.yaml:9:1: warning: git: not used by this version",
 		"larkspur.yaml:8:1: warning: calendars: not used by this version",
 		"larkspur.yaml:15:5: warning: sensors[1].dnstap: not used by this version",
@@ -121,7 +120,8 @@ func TestLoadWhole(t *testing.T) {
 		t.Errorf("got %v, want %v", c.Sensors, got)
 	}
 	box := Box{Exists: true, Listen: "127.0.0.1:8420", URL: "https://soar.example.org", Tokens: map[string]Token{"ci": {"ci_token", "admin"}},
-		Store: filepath.Join(dir, "data"), Secrets: "/etc/larkspur/secrets", Allow: []string{"192.0.2.0/24"}, Deny: []string{}, Admins: []string{"dave"}}
+		Store: filepath.Join(dir, "data"), Secrets: "/etc/larkspur/secrets", Allow: []string{"192.0.2.0/24"}, Deny: []string{}, Admins: []string{"dave"},
+		Tunnel: &Tunnel{Listen: "127.0.0.1:8421", SSH: map[string]any{"host": "gate.example.org", "user": "larkspur", "key": "secret:tunnel_key", "known_hosts": "./gate_hosts"}}}
 	if !reflect.DeepEqual(c.Box, box) {
 		t.Errorf("got  %+v\nwant %+v", c.Box, box)
 	}
@@ -252,6 +252,16 @@ func TestLoadProblems(t *testing.T) {
 		{"token", "", "web: {tokens: {ci: {secret: abc}}}", []string{
 			"box.yaml:1:16: error: web.tokens.ci.role: missing",
 			"box.yaml:1:29: error: web.tokens.ci.secret: want secret:NAME, not the value itself (put the value into ./secrets/NAME, or into the environment as LARKSPUR_SECRET_NAME)"}},
+		{"tunnel", "", "web: {url: https://soar.example.org, tunnel: {ssh: {host: gate, usr: x, key: plain}, lisen: x}}", []string{
+			"box.yaml:1:47: error: web.tunnel.ssh.user: missing (for example user: ops)",
+			`box.yaml:1:65: error: web.tunnel.ssh.usr: unknown key (did you mean "user"?)`,
+			"box.yaml:1:73: error: web.tunnel.ssh.key: want secret:NAME, not the value itself (put the value into ./secrets/NAME, or into the environment as LARKSPUR_SECRET_NAME)",
+			`box.yaml:1:86: error: web.tunnel.lisen: unknown key (did you mean "listen"?)`}},
+		{"tunnel by name", "", "web: {tunnel: {ssh: gate, listen: gate:80}}", []string{
+			`box.yaml:1:21: error: web.tunnel.ssh: got "gate", want a host: {host: gate.example.org, user: larkspur, key: secret:tunnel_key}`,
+			`box.yaml:1:35: error: web.tunnel.listen: got "gate:80", want IP:PORT of the far end, such as "127.0.0.1:8420"`}},
+		{"tunnel in the clear", "", "web: {tunnel: {ssh: {host: gate, user: x, key: secret:k}}}", []string{
+			"box.yaml:1:7: warning: web.tunnel: web.url begins with http: what people answer can be read on the way (put a proxy that speaks TLS before the far end, and its address into web.url)"}},
 		{"egress", "", "egress:\n  allow: [10.0.0.0/99]", []string{`box.yaml:2:3: error: egress.allow: got "10.0.0.0/99", want a network (192.0.2.0/24), an address or a host`}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -73,6 +73,13 @@ const secretPrefix = "secret:"
 func parse(name string, values map[string]any) (account, error) {
 	key := "connections." + Section + "." + name
 	s := settings.Read(key, values)
+	a := readAccount(s, key, name)
+	a.jump = s.Text("jump", "")
+	return a, s.Done()
+}
+
+// readAccount reads what every host has; key is where it stands.
+func readAccount(s *settings.Section, key, name string) account {
 	a := account{
 		name:        name,
 		key:         key,
@@ -83,7 +90,6 @@ func parse(name string, values map[string]any) (account, error) {
 		passphrase:  s.Secret("passphrase"),
 		certificate: s.Text("certificate", ""),
 		knownHosts:  s.Text("known_hosts", "known_hosts"),
-		jump:        s.Text("jump", ""),
 		timeout:     s.Duration("timeout", defaultTimeout, maxTimeout),
 	}
 	if !s.Has("key") {
@@ -95,7 +101,7 @@ func parse(name string, values map[string]any) (account, error) {
 	if a.certificate != "" && !strings.HasPrefix(a.certificate, secretPrefix) && !filepath.IsLocal(a.certificate) {
 		s.Problem("certificate", "got %q, want a file of the workspace, or secret:NAME", a.certificate)
 	}
-	return a, s.Done()
+	return a
 }
 
 // module is the package opened.
