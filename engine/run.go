@@ -261,13 +261,24 @@ type Question struct {
 	Details  []string    `json:"details,omitempty"`
 	Default  string      `json:"default,omitempty"`
 	// HasDefault tells a default of "" from none.
-	HasDefault bool      `json:"has_default,omitempty"`
-	Why        bool      `json:"why,omitempty"` // a reason is required
-	Proof      string    `json:"proof,omitempty"`
-	Revision   int       `json:"revision"`
-	Asked      time.Time `json:"asked"`
-	Due        time.Time `json:"due,omitzero"` // zero: waits for ever
-	Answer     *Answer   `json:"answer,omitempty"`
+	HasDefault bool   `json:"has_default,omitempty"`
+	Why        bool   `json:"why,omitempty"` // a reason is required
+	Proof      string `json:"proof,omitempty"`
+	// Quorum is how many different people have to give the same choice; 0 is one,
+	// whoever is first.
+	Quorum int `json:"quorum,omitempty"`
+	// Remind is how often who has not answered is reminded; 0 is never. Reminders
+	// counts how often that was.
+	Remind    time.Duration `json:"remind,omitempty"`
+	Reminders int           `json:"reminders,omitempty"`
+	Revision  int           `json:"revision"`
+	Asked     time.Time     `json:"asked"`
+	Due       time.Time     `json:"due,omitzero"` // zero: waits for ever
+	// Answer is what came of it; nil while it is open.
+	Answer *Answer `json:"answer,omitempty"`
+	// Answers, with a quorum, are what those who are asked said so far, each the
+	// newest of theirs, in the order of their first.
+	Answers []Answer `json:"answers,omitempty"`
 	// Erased says that its text or its answer is gone.
 	Erased *Erased `json:"erased,omitempty"`
 }
@@ -276,11 +287,15 @@ type Question struct {
 type Answer struct {
 	Choice   string    `json:"choice,omitempty"`
 	By       string    `json:"by"` // "nobody" after a time-out
+	Email    string    `json:"email,omitempty"`
 	At       time.Time `json:"at"`
 	Fields   Data      `json:"fields,omitempty"` // a dict
 	Reason   string    `json:"reason,omitempty"`
 	TimedOut bool      `json:"timed_out,omitempty"`
 	How      string    `json:"how,omitempty"` // link, page, api, command
+	// Seat is the place in To of who gave it, from 1: of an answer that counts
+	// towards a quorum.
+	Seat int `json:"seat,omitempty"`
 }
 
 // Statuses of a change.

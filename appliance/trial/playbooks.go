@@ -2,6 +2,7 @@ package trial
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -12,7 +13,6 @@ import (
 	"larkspur/engine/runner"
 	"larkspur/engine/sandbox"
 	"larkspur/engine/state"
-	"larkspur/ui/desk"
 )
 
 // Playbooks makes a replay carry the runs of what it opens, with the answers in
@@ -225,16 +225,22 @@ func (p *player) openQuestions() ([]engine.Question, error) {
 func (p *player) answer(ctx context.Context, r *reply) error {
 	given := r.from.left[r.index]
 	r.from.left = slices.Delete(slices.Clone(r.from.left), r.index, r.index+1)
-	a, problems := desk.CheckAnswer(r.question, desk.Input{
-		Choice: given.Choice, Reason: given.Reason, Typed: given.Choice, Fields: given.Fields,
-	}, p.Config.Zone)
-	if len(problems) > 0 {
+	_, err := p.runner.Answer(ctx, r.question.ID, engine.Reply{
+		Choice: given.Choice, Reason: given.Reason, Fields: given.Fields, By: p.person(given.Who), How: "replay",
+	})
+	if problems := (engine.Problems)(nil); errors.As(err, &problems) {
 		return engine.Errorf(engine.Invalid, "%s: the answer to %q is none: %w", given.At, short(r.question.Text), problems).
 			WithHint("a page would have refused it, too")
 	}
-	a.By, a.How, a.At = given.Who, "replay", p.clock.Now()
-	_, err := p.runner.Answer(ctx, r.question.ID, a)
 	return err
+}
+
+// person is who a test or an answers file names.
+func (p *player) person(who string) engine.Addressee {
+	if known, ok := p.Config.People[who]; ok {
+		return engine.Addressee{Name: who, Email: known.Email}
+	}
+	return engine.Addressee{Name: who, Email: who}
 }
 
 func short(text string) string {

@@ -79,7 +79,7 @@ func (e *Eraser) Collect(ctx context.Context) error {
 	used := map[string]bool{}
 	p := &planner{e: e}
 	err := p.each(ctx, func(r ledger.Record) error {
-		if sum := blobOf(r); sum != "" {
+		for _, sum := range blobsOf(r) {
 			used[sum] = true
 		}
 		return nil

@@ -23,7 +23,7 @@ type spot struct {
 type candidate struct {
 	spot
 	owners []string // ids of incidents, of runs without one, of events
-	blob   string
+	blobs  []string
 }
 
 // plan is what a request selects at one moment.
@@ -110,7 +110,7 @@ func (p *planner) find(r ledger.Record) error {
 	if err != nil || left == nil {
 		return err
 	}
-	c := candidate{spot: spot{r.Header.Shard, r.Header.Record}, owners: p.owners(r), blob: blobOf(r)}
+	c := candidate{spot: spot{r.Header.Shard, r.Header.Record}, owners: p.owners(r), blobs: blobsOf(r)}
 	if !p.inTime(r, c) {
 		return nil
 	}
@@ -155,14 +155,21 @@ func (p *planner) mentioned(r ledger.Record, c candidate) (bool, error) {
 	if p.person.in(r.Payload) {
 		return true, nil
 	}
-	if c.blob == "" {
-		return false, nil
+	return p.inBlobs(c, p.person.in)
+}
+
+// inBlobs reports whether the content of a blob that a record names says yes.
+func (p *planner) inBlobs(c candidate, says func([]byte) bool) (bool, error) {
+	for _, sum := range c.blobs {
+		content, err := p.e.cfg.Blobs.Get(sum)
+		if unknown(err) {
+			continue
+		}
+		if err != nil || says(content) {
+			return err == nil, err
+		}
 	}
-	content, err := p.e.cfg.Blobs.Get(c.blob)
-	if unknown(err) {
-		return false, nil
-	}
-	return p.person.in(content), err
+	return false, nil
 }
 
 // read reports whether a step of another's run read, or did something to, the
@@ -172,14 +179,10 @@ func (p *planner) read(r ledger.Record, c candidate) (bool, error) {
 		return false, nil
 	}
 	id := []byte(`"` + p.ask.Incident + `"`)
-	if bytes.Contains(r.Payload, id) || c.blob == "" {
-		return bytes.Contains(r.Payload, id), nil
+	if bytes.Contains(r.Payload, id) {
+		return true, nil
 	}
-	content, err := p.e.cfg.Blobs.Get(c.blob)
-	if unknown(err) {
-		return false, nil
-	}
-	return bytes.Contains(content, id), err
+	return p.inBlobs(c, func(content []byte) bool { return bytes.Contains(content, id) })
 }
 
 // old reports whether what a record belongs to was over before the limit.
@@ -223,8 +226,8 @@ func (p *planner) addEvents() error {
 				p.events[owner] = nil
 			}
 		}
-		if c.blob != "" {
-			p.blobs[c.blob] = 0
+		for _, sum := range c.blobs {
+			p.blobs[sum] = 0
 		}
 	}
 	for event := range p.events {
@@ -261,7 +264,7 @@ func (p *planner) look(r ledger.Record) error {
 			}
 		}
 	}
-	if sum := blobOf(r); sum != "" {
+	for _, sum := range blobsOf(r) {
 		if _, ok := p.blobs[sum]; ok {
 			p.blobs[sum]++
 		}
@@ -286,13 +289,14 @@ func (p *planner) decide() (*plan, error) {
 		}
 		if free {
 			out.take = append(out.take, c)
-			named[c.blob]++
+			for _, sum := range c.blobs {
+				named[sum]++
+			}
 		}
 	}
 	if !p.ask.Before.IsZero() {
 		clear(out.waits) // what is in use is young: a later pass takes it
 	}
-	delete(named, "")
 	for sum, n := range named {
 		if p.blobs[sum] == n {
 			out.blobs[sum] = n
@@ -457,18 +461,8 @@ func remaining(r ledger.Record) []byte {
 	return r.Payload
 }
 
-// blobOf returns the blob that a record names.
-func blobOf(r ledger.Record) string {
-	switch r.Header.Kind {
-	case record.StepDoneKind, record.BundleActivatedKind:
-		return textOf(r.Payload, `"blob"`)
-	case record.IncidentChangedKind: // of a run of another shard
-		if a, err := record.Unmarshal[record.IncidentAct](remaining(r)); err == nil && a.Attachment != nil {
-			return a.Attachment.SHA256
-		}
-	}
-	return ""
-}
+// blobsOf returns the blobs that a record names.
+func blobsOf(r ledger.Record) []string { return record.Blobs(r.Header.Kind, remaining(r)) }
 
 func outcomeOf(r ledger.Record) record.Outcome {
 	o, err := record.Unmarshal[record.Outcome](r.Outcome)

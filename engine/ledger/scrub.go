@@ -129,19 +129,14 @@ const maxNamings = 10_000
 
 // named notes a record whose blob is not there.
 func (s *scrubber) named(r *Record) {
-	kind := r.Header.Kind
-	if s.cfg.Blob == nil || kind != record.StepDoneKind && kind != record.BundleActivatedKind || len(s.gone) == maxNamings {
+	if s.cfg.Blob == nil || len(s.gone) >= maxNamings {
 		return
 	}
-	record.Fields(r.Payload, func(key, value []byte) bool {
-		if string(key) != `"blob"` {
-			return true
-		}
-		if sum := strings.Trim(string(value), `"`); !s.cfg.Blob(sum) {
+	for _, sum := range record.Blobs(r.Header.Kind, r.Payload) {
+		if !s.cfg.Blob(sum) {
 			s.gone = append(s.gone, naming{r.Header.Shard, r.Header.Record, sum, subjectOf(r)})
 		}
-		return false
-	})
+	}
 }
 
 // blobs tells of those that are missing. What was erased meanwhile names none any
@@ -155,7 +150,7 @@ func (s *scrubber) blobs() {
 		}
 		s.add(Fault{
 			n.subject, "the blob that it names is missing: " + n.sum,
-			"what it held is not there, a large result or a bundle of scripts: runs that need it stop with an error; nothing else is affected",
+			"what it held is not there, a large result, a file or a bundle of scripts: runs that need it stop with an error; nothing else is affected",
 			"copy the file blobs/" + n.sum[:min(2, len(n.sum))] + "/" + n.sum + " from a backup",
 		})
 	}

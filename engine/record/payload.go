@@ -365,12 +365,15 @@ type Link struct {
 
 // QuestionAnswered offers a person's answer.
 type QuestionAnswered struct {
-	By       string      `json:"by"`
-	Choice   string      `json:"choice,omitempty"`
-	Fields   engine.Data `json:"fields,omitempty"`
-	How      string      `json:"how"`
-	Question string      `json:"question"`
-	Reason   string      `json:"reason,omitempty"`
+	By     string      `json:"by"`
+	Choice string      `json:"choice,omitempty"`
+	Email  string      `json:"email,omitempty"` // of who gave it
+	Fields engine.Data `json:"fields,omitempty"`
+	// Files were handed in with it: their contents are blobs.
+	Files    []engine.Attachment `json:"files,omitempty"`
+	How      string              `json:"how"`
+	Question string              `json:"question"`
+	Reason   string              `json:"reason,omitempty"`
 }
 
 // TimerFired offers that a timer's moment has come.

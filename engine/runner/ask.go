@@ -8,6 +8,7 @@ import (
 
 	"larkspur/engine"
 	"larkspur/engine/calendar"
+	"larkspur/engine/field"
 	"larkspur/engine/record"
 	"larkspur/engine/wire"
 )
@@ -167,6 +168,9 @@ func fields(v engine.Value) ([]engine.Field, error) {
 			f.Max = display(m)
 		}
 		list = append(list, f)
+	}
+	if err := field.Declared(list); err != nil {
+		return nil, engine.WrapError(engine.Invalid, err, "ask: fields")
 	}
 	return list, nil
 }

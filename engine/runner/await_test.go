@@ -77,7 +77,7 @@ def f(i):
 `)
 	incident, run := b.start()
 	b.status(run, engine.RunWaiting)
-	b.answer(b.question().ID, engine.Answer{Choice: "yes", By: "dave"})
+	b.answer(b.question().ID, engine.Reply{Choice: "yes", By: engine.Addressee{Name: "dave"}})
 	b.advance(time.Hour)
 	b.status(run, engine.RunDone)
 	b.facts(incident, map[string]engine.Value{"r": "yes,True,True,False"})

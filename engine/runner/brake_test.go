@@ -40,7 +40,7 @@ func TestTheBrake(t *testing.T) {
 	}
 	incident, run := b.start()
 	b.status(run, engine.RunWaiting)
-	b.answer(b.question().ID, engine.Answer{Choice: "Yes", By: "dave"})
+	b.answer(b.question().ID, engine.Reply{Choice: "Yes", By: engine.Addressee{Name: "dave"}})
 	r := b.status(run, engine.RunHeld)
 	if !strings.HasPrefix(r.Waits, "the brake, before sim.put at scripts/a.star:5:") {
 		t.Errorf("got waits %q", r.Waits)
@@ -180,7 +180,7 @@ func TestTheLimitOfARule(t *testing.T) {
 		contains(t, "the question", q.Text, "netflix made 3 changes within 1h")
 		contains(t, "the details", strings.Join(q.Details, " "), "sim.tag at scripts/a.star:6:")
 		b.rebuilds()
-		b.answer(q.ID, engine.Answer{Choice: choice, By: "dave", Reason: "I looked"})
+		b.answer(q.ID, engine.Reply{Choice: choice, By: engine.Addressee{Name: "dave"}, Reason: "I looked"})
 		b.status(held, engine.RunDone)
 		b.status(other, engine.RunDone)
 		if ok := b.fact(second, "ok"); ok != (choice == "Go on") {
@@ -255,7 +255,7 @@ func TestTheLimitAsksAnew(t *testing.T) {
 	b.status(first, engine.RunDone)
 	_, third := b.startWith(match)
 	b.status(third, engine.RunHeld)
-	b.answer(b.question().ID, engine.Answer{Choice: "Drop them", By: "dave"})
+	b.answer(b.question().ID, engine.Reply{Choice: "Drop them", By: engine.Addressee{Name: "dave"}})
 	for _, run := range []string{second, third} {
 		b.status(run, engine.RunFailed)
 	}

@@ -236,7 +236,7 @@ def f(i):
 	r := b.status(run, engine.RunWaiting)
 	contains(t, "what it waits for", r.Waits, "an answer of dave; until 2026-11-22T11:00:00Z")
 	b.mails()
-	b.answer(b.question().ID, engine.Answer{Choice: "Yes", By: "dave"})
+	b.answer(b.question().ID, engine.Reply{Choice: "Yes", By: engine.Addressee{Name: "dave"}})
 	b.bell.until(t, "the answer was worked on", func() bool { return slices.Contains(b.world.did("sim.put"), "sim.put answered") })
 	r = b.status(run, engine.RunWaiting)
 	b.reopen()
@@ -277,7 +277,7 @@ def f(i):
 	incident, run := b.start()
 	<-meet
 	<-meet
-	b.answer(b.question().ID, engine.Answer{Choice: "Yes", By: "dave"})
+	b.answer(b.question().ID, engine.Reply{Choice: "Yes", By: engine.Addressee{Name: "dave"}})
 	b.bell.until(t, "the answer was worked on", func() bool { return slices.Contains(b.world.did("sim.tag"), "sim.tag answered") })
 	close(hold)
 	b.status(run, engine.RunWaiting)

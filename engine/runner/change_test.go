@@ -165,7 +165,7 @@ func TestAnUndoIsTriedForAnHourThenAsks(t *testing.T) {
 		t.Errorf("got question %+v, want the engineer asked", q)
 	}
 	b.world.on("sim.unblock", nil)
-	b.answer(q.ID, engine.Answer{Choice: "Try again", By: "dave"})
+	b.answer(q.ID, engine.Reply{Choice: "Try again", By: engine.Addressee{Name: "dave"}})
 	b.change(incident, engine.ChangeUndone)
 	b.status(failed.UndoRun, engine.RunDone)
 	b.rebuilds()
@@ -180,7 +180,7 @@ func TestAnUndoThatFailedIsLeft(t *testing.T) {
 	})
 	incident, _ := b.play()
 	b.advance(8 * time.Hour)
-	b.answer(b.question().ID, engine.Answer{Choice: "Leave it as it is", By: "dave"})
+	b.answer(b.question().ID, engine.Reply{Choice: "Leave it as it is", By: engine.Addressee{Name: "dave"}})
 	failed := b.change(incident, engine.ChangeUndoFailed)
 	b.status(failed.UndoRun, engine.RunDone)
 	contains(t, "story", b.story(incident), "dave | answers: Leave it as it is")

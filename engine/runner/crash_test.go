@@ -76,7 +76,7 @@ func (b *box) turn() (over bool) {
 	must(b.t, err)
 	switch {
 	case len(qs) > 0:
-		_, _ = b.runner.Answer(context.Background(), qs[0].ID, engine.Answer{Choice: "Block", By: "ana"}) // the power may go out
+		_, _ = b.runner.Answer(context.Background(), qs[0].ID, engine.Reply{Choice: "Block", By: engine.Addressee{Name: "ana"}}) // the power may go out
 	case len(runs) > 0 && counts.WaitingRuns == 0 && counts.ChangesInForce == 0:
 		return true
 	case b.clock.sleeps(b.clock.Now().Add(8 * time.Hour)):

@@ -21,13 +21,6 @@ func (r *Runner) decide(ctx context.Context, letter byte, id string, kind record
 	return engine.Decision{Applied: o.Applied, Why: r.cfg.State.Late(o.Why, id)}, err
 }
 
-// Answer answers a question. The caller has checked who answers and what.
-func (r *Runner) Answer(ctx context.Context, question string, a engine.Answer) (engine.Decision, error) {
-	return r.decide(ctx, 'q', question, record.QuestionAnsweredKind, record.QuestionAnswered{
-		Question: question, By: a.By, Choice: a.Choice, Fields: a.Fields, Reason: a.Reason, How: a.How,
-	})
-}
-
 // CloseIncident closes an incident from outside: its open questions are
 // withdrawn, and what its runs wait for ends.
 func (r *Runner) CloseIncident(ctx context.Context, id, reason, code, by string) (engine.Decision, error) {

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/net/idna"
 
 	"larkspur/engine"
+	"larkspur/engine/field"
 	"larkspur/engine/record"
 	"larkspur/engine/wire"
 )
@@ -23,7 +24,7 @@ const (
 	maxAttachments     = 100
 	maxIndicators      = 1000
 	maxValueBytes      = 2000
-	maxFileName        = 200
+	maxSourceBytes     = 200
 )
 
 // attachWord is the word whose arguments are not recorded as they are: the content
@@ -80,16 +81,14 @@ func (c *carrier) attachmentOf(args map[string]engine.Value) (a engine.Attachmen
 	case engine.Bytes:
 		content = v
 	case map[string]engine.Value:
-		if kind := text(v["type"]); mediaType.MatchString(kind) {
-			a.Type = kind
-		}
+		a.Type = field.MediaType(text(v["type"]))
 		if content, err = c.contentOf(v); err != nil {
 			return a, nil, err
 		}
 	default:
 		return a, nil, engine.Errorf(engine.Invalid, "i.attach: data: got %s, want a text, bytes, or an attachment", display(data))
 	}
-	a.Name, a.Size = fileName(name), int64(len(content))
+	a.Name, a.Size = field.FileName(name), int64(len(content))
 	switch {
 	case a.Name == "":
 		return a, nil, engine.Errorf(engine.Invalid, "i.attach: name: got %.80q, want the name of a file", name)
@@ -113,25 +112,7 @@ func (c *carrier) contentOf(v map[string]engine.Value) ([]byte, error) {
 	return c.r.cfg.State.Blob(sum)
 }
 
-// mediaType is RFC 6838 §4.2 without parameters.
-var mediaType = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}$`)
-
 var sha256Hex = regexp.MustCompile(`^[0-9a-f]{64}$`)
-
-// fileName is the last part of a name, without what no file system takes.
-func fileName(name string) string {
-	name = name[strings.LastIndexAny(name, `/\`)+1:]
-	name = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
-			return -1
-		}
-		return r
-	}, strings.ToValidUTF8(name, "_"))
-	if name = strings.Trim(name, ". "); len(name) > maxFileName {
-		return ""
-	}
-	return name
-}
 
 // roomFor refuses what an incident has no room for. Those of two runs at once may
 // pass together: the bound is far from what a page holds.
@@ -186,7 +167,7 @@ func indicatorOf(args map[string]engine.Value) (one engine.Indicator, err error)
 	one.Sources = []string{}
 	for _, v := range sources {
 		name, ok := v.(string)
-		if !ok || name == "" || len(name) > maxFileName {
+		if !ok || name == "" || len(name) > maxSourceBytes {
 			return one, engine.Errorf(engine.Invalid, "i.indicator: source: got %s, want a name, or a list of them", display(v))
 		}
 		if !slices.Contains(one.Sources, name) {

@@ -666,7 +666,7 @@ func (b *box) question() engine.Question {
 	return q[0]
 }
 
-func (b *box) answer(question string, a engine.Answer) engine.Decision {
+func (b *box) answer(question string, a engine.Reply) engine.Decision {
 	b.t.Helper()
 	d, err := b.runner.Answer(context.Background(), question, a)
 	must(b.t, err)

@@ -374,7 +374,7 @@ func (b *box) driveAll() {
 			return false
 		}
 		for _, q := range qs {
-			_, _ = b.runner.Answer(context.Background(), q.ID, engine.Answer{Choice: "Block", By: "ana"}) // the power may go out
+			_, _ = b.runner.Answer(context.Background(), q.ID, engine.Reply{Choice: "Block", By: engine.Addressee{Name: "ana"}}) // the power may go out
 		}
 		runs, _, err := b.state.Runs(engine.RunFilter{}, "", 100)
 		must(b.t, err)

@@ -53,7 +53,7 @@ func (b *box) asked(text, choice string) {
 		}
 		return id != ""
 	})
-	b.answer(id, engine.Answer{Choice: choice, By: "dave"})
+	b.answer(id, engine.Reply{Choice: choice, By: engine.Addressee{Name: "dave"}})
 }
 
 // waits waits until a run waits for something.

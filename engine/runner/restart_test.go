@@ -56,7 +56,7 @@ func houseDone(t *testing.T) (b *box, incident, run string) {
 	t.Helper()
 	b = playbook(t, house)
 	incident, run = b.start()
-	b.answer(b.question().ID, engine.Answer{Choice: "Block", By: "dave"})
+	b.answer(b.question().ID, engine.Reply{Choice: "Block", By: engine.Addressee{Name: "dave"}})
 	b.status(run, engine.RunDone)
 	return b, incident, run
 }
@@ -171,7 +171,9 @@ def f(i):
 
 // TestRestartInEveryStatus: from the step of the ask, whatever the run is.
 func TestRestartInEveryStatus(t *testing.T) {
-	answer := func(b *box) { b.answer(b.question().ID, engine.Answer{Choice: "Block", By: "dave"}) }
+	answer := func(b *box) {
+		b.answer(b.question().ID, engine.Reply{Choice: "Block", By: engine.Addressee{Name: "dave"}})
+	}
 	tests := []struct {
 		status string
 		source string
@@ -202,7 +204,7 @@ func TestRestartInEveryStatus(t *testing.T) {
 			b.close()
 			b.idle = true
 			b.open()
-			b.answer(q.ID, engine.Answer{Choice: "Block", By: "dave"})
+			b.answer(q.ID, engine.Reply{Choice: "Block", By: engine.Addressee{Name: "dave"}})
 			b.append(0, record.StepDoneKind, record.StepDone{Run: run, Generation: 1, Number: 3, Builtin: "sim.tag", At: "elsewhere"})
 			b.idle = false
 			b.reopen()
@@ -212,7 +214,7 @@ func TestRestartInEveryStatus(t *testing.T) {
 			b.close()
 			b.idle = true
 			b.open()
-			b.answer(q.ID, engine.Answer{Choice: "Block", By: "dave"})
+			b.answer(q.ID, engine.Reply{Choice: "Block", By: engine.Addressee{Name: "dave"}})
 			for range 3 {
 				b.append(0, record.WorkerDiedKind, record.WorkerDied{Run: run, Generation: 1, Why: "memory"})
 			}
@@ -469,14 +471,14 @@ func TestAnUndoThatStopsARestart(t *testing.T) {
 				t.Errorf("got %+v", d)
 			}
 			refused = choice != "Try again"
-			b.answer(q.ID, engine.Answer{Choice: choice, By: "dave"})
+			b.answer(q.ID, engine.Reply{Choice: choice, By: engine.Addressee{Name: "dave"}})
 			if choice == "Leave it as it is" { // there are two blocks
 				b.bell.until(t, "the other is asked about", func() bool { return b.question().ID != q.ID })
-				b.answer(b.question().ID, engine.Answer{Choice: choice, By: "dave"})
+				b.answer(b.question().ID, engine.Reply{Choice: choice, By: engine.Addressee{Name: "dave"}})
 			}
 			if choice != "Stop" {
 				b.bell.until(t, "the run asks again", func() bool { return b.question().Run == run })
-				b.answer(b.question().ID, engine.Answer{Choice: "Allow", By: "dave"})
+				b.answer(b.question().ID, engine.Reply{Choice: "Allow", By: engine.Addressee{Name: "dave"}})
 			}
 			r := b.status(run, want)
 			failed := 0
@@ -563,7 +565,7 @@ func TestAWorkerKilledInARestart(t *testing.T) {
 	for at, last := int64(0), int64(1); at <= last; at++ {
 		b := playbookWith(t, boxConfig{pool: p}, house)
 		_, run := b.start()
-		b.answer(b.question().ID, engine.Answer{Choice: "Block", By: "dave"})
+		b.answer(b.question().ID, engine.Reply{Choice: "Block", By: engine.Addressee{Name: "dave"}})
 		b.status(run, engine.RunDone)
 		happened := theWorld(b)
 		var seen atomic.Int64

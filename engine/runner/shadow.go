@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"larkspur/engine"
+	"larkspur/engine/field"
 	"larkspur/engine/record"
 	"larkspur/engine/wire"
 )
@@ -32,7 +33,7 @@ func shadowAnswer(q *record.Question, now time.Time) engine.Value {
 	}
 	fields := map[string]engine.Value{}
 	for _, f := range q.Fields {
-		fields[f.Name] = ""
+		fields[f.Name] = field.Empty(f)
 	}
 	return engine.Struct{Type: "answer", Fields: map[string]engine.Value{
 		"choice": choice, "by": engine.PersonRef{Name: "nobody"}, "at": now, "fields": fields, "reason": "", "timed_out": q.HasDefault,

@@ -34,7 +34,7 @@ func (b *box) stopped(run, question string) {
 	if q.Status != engine.QuestionWithdrawn {
 		b.t.Errorf("got the question %s, want it withdrawn", q.Status)
 	}
-	if d := b.answer(question, engine.Answer{Choice: "Block", By: "dave"}); d.Applied || d.Why != "it is withdrawn" {
+	if d := b.answer(question, engine.Reply{Choice: "Block", By: engine.Addressee{Name: "dave"}}); d.Applied || d.Why != "it is withdrawn" {
 		b.t.Errorf("got %+v of an answer", d)
 	}
 	if r := b.run(run); r.Sleeps != "" || r.Held != "" {
@@ -101,7 +101,7 @@ func TestARunThatStopsWaitsForNothing(t *testing.T) {
 				t.Fatalf("got %+v", d)
 			}
 			b.bell.until(t, "it asks anew", func() bool { return b.question().ID != q.ID })
-			b.answer(b.question().ID, engine.Answer{Choice: "Block", By: "dave"})
+			b.answer(b.question().ID, engine.Reply{Choice: "Block", By: engine.Addressee{Name: "dave"}})
 			b.advance(10 * time.Minute)
 			b.bell.until(t, "one branch is left", func() bool { return strings.HasPrefix(b.run(run).Waits, "until") && b.run(run).Sleeps == "1.1/1" })
 			b.advance(3 * time.Hour)
@@ -149,7 +149,7 @@ func TestRestartInsideAParallel(t *testing.T) {
 			b := playbook(t, nested)
 			incident, run := b.start()
 			for range 2 {
-				b.answer(b.question().ID, engine.Answer{Choice: "Block", By: "dave"})
+				b.answer(b.question().ID, engine.Reply{Choice: "Block", By: engine.Addressee{Name: "dave"}})
 			}
 			b.status(run, engine.RunDone)
 			b.facts(incident, map[string]engine.Value{"got": "Block 01 02, Block 11 12"})
@@ -170,7 +170,7 @@ func TestRestartInsideAParallel(t *testing.T) {
 			}
 			b.bell.until(t, "it goes on", func() bool { return b.run(run).Generation == 2 })
 			for b.settled(run).Status != engine.RunDone {
-				b.answer(b.question().ID, engine.Answer{Choice: "Allow", By: "dave"})
+				b.answer(b.question().ID, engine.Reply{Choice: "Allow", By: engine.Addressee{Name: "dave"}})
 			}
 			if got := len(b.world.did("sim.block")) - before; got != len(p.Undone) {
 				t.Errorf("got %d changes made again, want the %d that were taken back", got, len(p.Undone))

@@ -151,7 +151,7 @@ func TestGoldenJournalsGoOn(t *testing.T) {
 			if len(runs) < 2 {
 				t.Fatalf("got %d runs that wait, want one that asks and one that sleeps", len(runs))
 			}
-			b.answer(b.question().ID, engine.Answer{Choice: "Block", By: "dave"})
+			b.answer(b.question().ID, engine.Reply{Choice: "Block", By: engine.Addressee{Name: "dave"}})
 			b.bell.until(t, "all are over", func() bool {
 				if later := b.clock.Now().Add(25 * time.Hour); b.clock.sleeps(later) {
 					b.clock.set(later)

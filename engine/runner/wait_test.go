@@ -49,7 +49,7 @@ func TestAnAnswerWakesTheRun(t *testing.T) {
 		t.Errorf("got question %+v", q)
 	}
 	b.reopen()
-	d := b.answer(q.ID, engine.Answer{Choice: "Block", By: "dave", Reason: "homework first", How: "page", Fields: engine.MustEncode(map[string]engine.Value{})})
+	d := b.answer(q.ID, engine.Reply{Choice: "Block", By: engine.Addressee{Name: "dave"}, Reason: "homework first", How: "page"})
 	if !d.Applied {
 		t.Fatalf("got %+v, want applied", d)
 	}
@@ -80,7 +80,7 @@ func TestTimeouts(t *testing.T) {
 				}
 				b.status(run, engine.RunDone)
 				b.facts(incident, tt.want)
-				if d := b.answer(q.ID, engine.Answer{Choice: "Block", By: "dave"}); d.Applied || d.Why != "its time is over" {
+				if d := b.answer(q.ID, engine.Reply{Choice: "Block", By: engine.Addressee{Name: "dave"}}); d.Applied || d.Why != "its time is over" {
 					t.Errorf("a late answer: got %+v", d)
 				}
 			})
@@ -252,7 +252,7 @@ func TestARunThatClosesItsOwnIncidentGoesOn(t *testing.T) {
 	b.status(run, engine.RunWaiting)
 	b.reopen()
 	b.advance(time.Hour)
-	b.answer(b.question().ID, engine.Answer{Choice: "yes", By: "dave"})
+	b.answer(b.question().ID, engine.Reply{By: engine.Addressee{Name: "dave"}})
 	b.status(run, engine.RunDone)
 	equal(t, "calls", b.world.did(), []string{"sim.put yes"})
 }
@@ -284,7 +284,7 @@ func TestTwoAnswersRace(t *testing.T) {
 	for n := range 20 {
 		go func() {
 			by := []string{"ana", "dave"}[n%2]
-			d, err := b.runner.Answer(context.Background(), q.ID, engine.Answer{Choice: "Block", By: by})
+			d, err := b.runner.Answer(context.Background(), q.ID, engine.Reply{Choice: "Block", By: engine.Addressee{Name: by}})
 			if err != nil {
 				t.Error(err)
 			}
@@ -325,7 +325,7 @@ func TestAnswerAgainstTimeout(t *testing.T) {
 			q := b.question()
 			decided := make(chan engine.Decision, 1)
 			go func() {
-				d, err := b.runner.Answer(context.Background(), q.ID, engine.Answer{Choice: "Block", By: "dave"})
+				d, err := b.runner.Answer(context.Background(), q.ID, engine.Reply{Choice: "Block", By: engine.Addressee{Name: "dave"}})
 				if err != nil {
 					t.Error(err)
 				}
@@ -488,14 +488,16 @@ func TestSleepUntil(t *testing.T) {
 func TestDecisionsAboutWhatIsNotThere(t *testing.T) {
 	t.Parallel()
 	b := playbook(t, "def f(i):\n    pass\n")
-	if _, err := b.runner.Answer(t.Context(), "rubbish", engine.Answer{}); engine.KindOf(err) != engine.NotFound {
+	if _, err := b.runner.Answer(t.Context(), "rubbish", engine.Reply{}); engine.KindOf(err) != engine.NotFound {
 		t.Errorf("got %v, want not_found", err)
 	}
 	if _, err := b.runner.UndoChange(t.Context(), "c7-1", "dave", "", false); engine.KindOf(err) != engine.NotFound {
 		t.Errorf("a shard that is not there: got %v, want not_found", err)
 	}
+	if _, err := b.runner.Answer(t.Context(), "q0-99", engine.Reply{}); engine.KindOf(err) != engine.NotFound {
+		t.Errorf("got %v, want not_found", err)
+	}
 	for _, d := range []func() (engine.Decision, error){
-		func() (engine.Decision, error) { return b.runner.Answer(t.Context(), "q0-99", engine.Answer{}) },
 		func() (engine.Decision, error) { return b.runner.UndoChange(t.Context(), "c0-99", "dave", "", false) },
 		func() (engine.Decision, error) { return b.runner.Note(t.Context(), "i0-99", "x", "dave") },
 	} {

@@ -517,15 +517,15 @@ func decideAnswer(t *tx, p record.QuestionAnswered) record.Outcome {
 		return refuse("there is no question " + p.Question)
 	}
 	if q.Status != engine.QuestionOpen {
-		return refuse(whyNotOpen(q)) // an outcome names nobody: it is never erased
+		return refuse(NotOpen(q)) // an outcome names nobody: it is never erased
 	}
 	o := record.Outcome{Applied: true, Question: q.ID, Woken: []string{q.Run}}
 	t.comesTrue(&o, q.Incident, AwaitTouched, AwaitAnswered)
 	return o
 }
 
-// whyNotOpen says what became of a question.
-func whyNotOpen(q engine.Question) string {
+// NotOpen says what became of a question, without naming anybody.
+func NotOpen(q engine.Question) string {
 	switch q.Status {
 	case engine.QuestionAnswered:
 		return alreadyAnswered
@@ -564,12 +564,24 @@ func (s *State) Late(why, id string) string {
 func applyAnswer(t *tx, p record.QuestionAnswered, o record.Outcome) {
 	q, _ := t.question(p.Question)
 	q.Status = engine.QuestionAnswered
-	q.Answer = &engine.Answer{Choice: p.Choice, By: p.By, At: t.now, Fields: p.Fields, Reason: p.Reason, How: p.How}
+	q.Answer = &engine.Answer{Choice: p.Choice, By: p.By, Email: p.Email, At: t.now, Fields: p.Fields, Reason: p.Reason, How: p.How}
 	if t.erased != nil {
 		q.Erased = t.erased
 	}
+	t.keepFiles(q, p)
 	t.endQuestion(q, viaAnswer)
 	t.cameTrue(o.Waited)
+}
+
+// keepFiles puts what was handed in with an answer on the question's incident.
+func (t *tx) keepFiles(q engine.Question, p record.QuestionAnswered) {
+	i, ok := t.incident(q.Incident)
+	if !ok {
+		return
+	}
+	for _, f := range p.Files {
+		t.attach(i, record.IncidentAct{Attachment: &f, By: p.By})
+	}
 }
 
 func (t *tx) endQuestion(q engine.Question, via byte) {

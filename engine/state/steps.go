@@ -182,7 +182,7 @@ func fillResult(r store.Reader, blobs *store.Blobs, shard uint16, e stepEntry, s
 		if err != nil {
 			return err
 		}
-		a := engine.Answer{Choice: p.Choice, By: p.By, At: rec.Header.Time, Fields: p.Fields, Reason: p.Reason}
+		a := engine.Answer{Choice: p.Choice, By: p.By, Email: p.Email, At: rec.Header.Time, Fields: p.Fields, Reason: p.Reason}
 		step.Result, err = answerResult(a)
 		return err
 	}
@@ -292,7 +292,7 @@ func answerResult(a engine.Answer) (engine.Data, error) {
 		fields = map[string]engine.Value{}
 	}
 	return engine.Encode(engine.Struct{Type: "answer", Fields: map[string]engine.Value{
-		"choice": a.Choice, "by": engine.PersonRef{Name: a.By}, "at": a.At, "fields": fields,
+		"choice": a.Choice, "by": engine.PersonRef{Name: a.By, Email: a.Email}, "at": a.At, "fields": fields,
 		"reason": a.Reason, "timed_out": a.TimedOut,
 	}})
 }

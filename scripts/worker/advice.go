@@ -172,7 +172,7 @@ func (l *loader) reportResolve(f *file, e resolve.Error) {
 		case name == "true" || name == "false":
 			hint = "did you mean " + strings.ToUpper(name[:1]) + name[1:] + "?"
 		case hint == "":
-			if near := nearest(name, l.predeclared(f).Keys()); near != "" {
+			if near := engine.Nearest(name, l.predeclared(f).Keys()); near != "" {
 				hint = "did you mean " + near + "?"
 			}
 		}

@@ -220,7 +220,7 @@ func TestCallsAndErrors(t *testing.T) {
 			`[{"$":"struct","type":"field","v":{"kind":"text","multiline":true,"name":"why","required":true}},` +
 				`{"$":"struct","type":"field","v":{"choices":["a","b"],"kind":"choice","label":"What?","name":"what","required":false}},{"$":"duration","v":2592000000000000}]`, []string{}},
 		{"field name", `field.text("Why?")`, nil, `failed invalid : field.text: name: got "Why?", want small letters, digits and _ at scripts/a.star:2:15`, nil},
-		{"field choices", `field.choice("a", ["x", "x"])`, nil, `failed invalid : field.choice: choices: got x, want different strings at scripts/a.star:2:17`, nil},
+		{"field choices", `field.choice("a", ["x", "x"])`, nil, `failed invalid : field.choice: choices: got "x", want different strings at scripts/a.star:2:17`, nil},
 		{"secret", `http.get("x", auth = secret("token"))`, nil, `null`, []string{"http.get"}},
 		{"hmac is no step", `return hmac.sha256("Jefe", data = "what do ya want for nothing?")[:8] + hmac.sha512("k", "d")[:0]`, nil, `"5bdcc146"`, []string{}},
 		{"hmac with a secret is one", `hmac.sha256(secret("token"), "x")`, nil, `null`, []string{"hmac.sha256"}},

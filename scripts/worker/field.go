@@ -1,12 +1,15 @@
 package worker
 
 import (
-	"regexp"
+	"fmt"
+	"time"
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
 
 	"larkspur/engine"
+	"larkspur/engine/calendar"
+	"larkspur/engine/field"
 	"larkspur/scripts/pure"
 )
 
@@ -17,16 +20,17 @@ const fieldType = "field"
 // besides name, label and required.
 func fieldKinds() map[string][]engine.Param {
 	choices := engine.Param{Name: "choices", Kind: "list", Required: true}
-	most := engine.Param{Name: "max", Kind: "any"}
+	most := func(kind string) engine.Param { return engine.Param{Name: "max", Kind: kind} }
 	return map[string][]engine.Param{
-		"text":     {{Name: "multiline", Kind: "bool", Default: engine.MustEncode(false)}, most},
-		"choice":   {choices},
-		"many":     {choices},
-		"number":   {most},
-		"date":     nil,
-		"duration": {{Name: "max", Kind: "duration"}},
-		"domain":   nil,
-		"address":  nil,
+		engine.FieldText:     {{Name: "multiline", Kind: "bool", Default: engine.MustEncode(false)}, most("int")},
+		engine.FieldChoice:   {choices},
+		engine.FieldMany:     {choices},
+		engine.FieldNumber:   {most("number")},
+		engine.FieldDate:     nil,
+		engine.FieldDuration: {most("duration")},
+		engine.FieldDomain:   nil,
+		engine.FieldAddress:  nil,
+		engine.FieldFile:     nil,
 	}
 }
 
@@ -37,9 +41,6 @@ func fieldModule() *starlarkstruct.Module {
 	}
 	return &starlarkstruct.Module{Name: "field", Members: members}
 }
-
-// fieldNames are keys of an answer's fields.
-var fieldNames = regexp.MustCompile(`^[a-z][a-z0-9_]{0,59}$`)
 
 // fieldWord makes field.KIND(name, …), which returns a struct of its arguments.
 func fieldWord(kind string, own []engine.Param) func(*starlark.Thread, *starlark.Builtin, starlark.Tuple, []starlark.Tuple) (starlark.Value, error) {
@@ -57,13 +58,8 @@ func fieldWord(kind string, own []engine.Param) func(*starlark.Thread, *starlark
 		if err != nil {
 			return nil, err
 		}
-		if name := values["name"].(string); !fieldNames.MatchString(name) {
-			return nil, wrongArgument(w.Name, "name", engine.Errorf(engine.Invalid, "got %.60q, want small letters, digits and _", name))
-		}
-		if list, ok := values["choices"].([]engine.Value); ok {
-			if err := checkChoices(list); err != nil {
-				return nil, wrongArgument(w.Name, "choices", err)
-			}
+		if err := checkField(kind, values); err != nil {
+			return nil, wrongArgument(w.Name, "", err)
 		}
 		fields := starlark.StringDict{"kind": starlark.String(kind)}
 		for name, v := range values {
@@ -73,6 +69,28 @@ func fieldWord(kind string, own []engine.Param) func(*starlark.Thread, *starlark
 		}
 		return pure.NewStruct(fieldType, fields), nil
 	}
+}
+
+// checkField says what is wrong with a declaration, as far as its call tells.
+func checkField(kind string, values map[string]engine.Value) error {
+	f := engine.Field{Kind: kind}
+	f.Name, _ = values["name"].(string)
+	list, _ := values["choices"].([]engine.Value)
+	for _, v := range list {
+		choice, ok := v.(string)
+		if !ok {
+			return engine.Errorf(engine.Invalid, "choices: got %v, want different strings", v)
+		}
+		f.Choices = append(f.Choices, choice)
+	}
+	switch most := values["max"].(type) {
+	case nil:
+	case time.Duration:
+		f.Max = calendar.FormatDuration(most)
+	default:
+		f.Max = fmt.Sprint(most)
+	}
+	return field.Declared([]engine.Field{f})
 }
 
 func checkChoices(list []engine.Value) error {

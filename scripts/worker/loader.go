@@ -232,7 +232,7 @@ func (l *loader) missing(target string) error {
 	}
 	slices.Sort(files)
 	hint := ""
-	if near := nearest(target, files); near != "" {
+	if near := engine.Nearest(target, files); near != "" {
 		hint = "did you mean " + near + "?"
 	}
 	switch clean := path.Clean(target); {

@@ -120,7 +120,7 @@ func TestIncidentActs(t *testing.T) {
 	post("/api/v1/incidents/i0-42/note", `{"text": "seen"}`).Want(200, `{"applied":true}`)
 	post("/api/v1/incidents/i0-42/close", `{"reason": "homework"}`).Want(200)
 	post("/api/v1/incidents/i0-42/reopen", ``).Want(200)
-	post("/api/v1/incidents/i0-42/close", `{}`).Want(400, "reason: must be filled in")
+	post("/api/v1/incidents/i0-42/close", `{}`).Want(422, "reason: must be filled in")
 	want := `note i0-42 "seen" by admin-token; close i0-42 "homework" resolved by admin-token; reopen i0-42 "" by admin-token`
 	if got := w.Logged(); got != want {
 		t.Errorf("got %s, want %s", got, want)
@@ -193,7 +193,7 @@ func TestQuestionIsAnswered(t *testing.T) {
 	}
 	post(`{"fields": {"reason": "x", "who": "me", "days": [1]}}`).Want(400, "fields.days: got a list of other things")
 	post(`{"fields": {"reason": "x", "who": {"a": 1}}}`).Want(400, "fields.who: got an object")
-	post(`{"fields": {"reason": "x", "who": "me", "bogus": "1"}}`).Want(400, "field.bogus: is not asked for")
+	post(`{"fields": {"reason": "x", "who": "me", "bogus": "1"}}`).Want(422, "field.bogus: is not asked for")
 	post(`{"fields": {"reason": "x", "who": "me", "days": ["Sunday"], "people": 3, "how_long": "2h", "site": null}}`).Want(200)
 	want := `answer q0-9 "" by admin-token how api reason "" fields {"days":["Sunday"],"from":null,"how_long":{"$":"duration","v":7200000000000},"mail":null,"people":3,"reason":"x","site":null,"who":"me"}`
 	if got := w.Logged(); got != want {
@@ -204,7 +204,7 @@ func TestQuestionIsAnswered(t *testing.T) {
 		t.Errorf("got %+v, want the answer in plain values", q.Answer)
 	}
 	post(`{}`).Want(409, "the question is answered")
-	c.Do("POST", "/api/v1/questions/q0-7/answer", "application/json", `{"choice": "Maybe"}`).Want(400, `want Allow, Block or Ask why`)
+	c.Do("POST", "/api/v1/questions/q0-7/answer", "application/json", `{"choice": "Maybe"}`).Want(422, `want Allow, Block or Ask why`)
 }
 
 func TestChanges(t *testing.T) {
@@ -318,9 +318,12 @@ func TestActsOnIncidents(t *testing.T) {
 	post("i0-42/assign", `{"to": "family", "pick": "less-busy"}`, 200)
 	post("i0-42/escalate", `{"severity": "critical"}`, 200)
 	post("i0-42/set", `{"fields": {"ticket": "T-1", "n": 3}}`, 200)
-	for path, body := range map[string]string{"i0-42/assign": `{"to": "nobody"}`, "i0-42/set": `{}`, "i0-42/escalate": `{"severty": "low"}`} {
-		if got := read[failure](t, post(path, body, 400)); got.Error.Kind != "invalid" {
-			t.Errorf("%s: got %+v", path, got.Error)
+	for _, tt := range []struct {
+		path, body string
+		status     int
+	}{{"i0-42/assign", `{"to": "nobody"}`, 422}, {"i0-42/set", `{}`, 422}, {"i0-42/escalate", `{"severty": "low"}`, 400}} {
+		if got := read[failure](t, post(tt.path, tt.body, tt.status)); got.Error.Kind != "invalid" {
+			t.Errorf("%s: got %+v", tt.path, got.Error)
 		}
 	}
 	post("i0-999/assign", `{"to": "ana"}`, 404)

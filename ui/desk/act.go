@@ -13,16 +13,7 @@ const MaxText = 4 << 10
 
 // Problems are a person's mistakes by the name of the input: "choice",
 // "reason", "text", "typed" or "field.NAME".
-type Problems map[string]string
-
-// Error joins the problems, for those who see them at no input.
-func (p Problems) Error() string {
-	lines := make([]string, 0, len(p))
-	for _, name := range sortedKeys(p) {
-		lines = append(lines, name+": "+p[name])
-	}
-	return strings.Join(lines, "; ")
-}
+type Problems = engine.Problems
 
 // Permit returns an error of kind denied unless the identity has a right.
 func Permit(who login.Identity, r login.Right) error {
@@ -197,7 +188,7 @@ func (d *Desk) Answer(ctx context.Context, who login.Identity, id string, in Inp
 		return engine.Decision{}, engine.Errorf(engine.Denied, "question %s is put to %s", id, Addressees(q.To)).
 			WithHint("Only they, or an administrator, may answer it.")
 	}
-	return d.answer(ctx, q, in, who.Name, who.How)
+	return d.answer(ctx, q, in, engine.Addressee{Name: who.Name, Email: who.Email}, who.How)
 }
 
 // AnswerLink answers a question as the addressee whose link it is. signedIn is
@@ -208,23 +199,17 @@ func (d *Desk) AnswerLink(ctx context.Context, q engine.Question, to engine.Addr
 		return engine.Decision{}, engine.Errorf(engine.Denied, "this question has to be answered signed in").
 			WithHint("Sign in on this device first, then open the link again.")
 	}
-	by := to.Name
-	if by == "" {
-		by = to.Email
-	}
-	return d.answer(ctx, q, in, by, "link")
+	return d.answer(ctx, q, in, to, "link")
 }
 
-func (d *Desk) answer(ctx context.Context, q engine.Question, in Input, by, how string) (engine.Decision, error) {
+func (d *Desk) answer(ctx context.Context, q engine.Question, in Input, by engine.Addressee, how string) (engine.Decision, error) {
 	if q.Status != engine.QuestionOpen {
 		return engine.Decision{Why: "the question is " + Status(q.Status)}, nil
 	}
-	a, problems := CheckAnswer(q, in, d.Zone())
-	if len(problems) > 0 {
+	if problems := CheckInput(q, in, d.Zone()); len(problems) > 0 {
 		return engine.Decision{}, problems
 	}
-	a.By, a.How, a.At = by, how, d.Clock.Now()
-	return d.Decider.Answer(ctx, q.ID, a)
+	return d.Decider.Answer(ctx, q.ID, in.reply(by, how))
 }
 
 // Addressees names who is asked, in a sentence.

@@ -77,7 +77,10 @@ type Reader interface {
 // Decision that was not applied says why, and is no error. When a method
 // returns, Reader sees what it did.
 type Decider interface {
-	Answer(ctx context.Context, question string, a engine.Answer) (engine.Decision, error)
+	// Answer gives somebody's answer to a question. It checks it whole: mistakes of
+	// the input are engine.Problems. That it counts towards a quorum and decides
+	// nothing yet is said in Why of a Decision that was applied.
+	Answer(ctx context.Context, question string, r engine.Reply) (engine.Decision, error)
 	CloseIncident(ctx context.Context, id, reason, code, by string) (engine.Decision, error)
 	ReopenIncident(ctx context.Context, id, reason, by string) (engine.Decision, error)
 	Note(ctx context.Context, id, text, by string) (engine.Decision, error)

@@ -30,7 +30,7 @@ func Explain(err error, id string) (status int, said *engine.Error) {
 	case errors.As(err, &tooMany):
 		return http.StatusTooManyRequests, engine.Errorf(engine.Denied, "%s", tooMany.Error())
 	case errors.As(err, &problems):
-		return http.StatusBadRequest, engine.Errorf(engine.Invalid, "%s", problems.Error())
+		return http.StatusUnprocessableEntity, engine.AsError(problems)
 	case errors.As(err, &routed):
 		return routed.Code, explainRouting(routed.Code)
 	}

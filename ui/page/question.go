@@ -75,7 +75,7 @@ func fieldView(id string, f engine.Field, in desk.Input, problems desk.Problems)
 	case "domain":
 		v.Mode, v.Help = "url", "For example example.org."
 	case "address":
-		v.Help = "For example 192.0.2.7 or ana@example.org."
+		v.Help = "For example 192.0.2.7 or 2001:db8::7."
 	}
 	if f.Max != "" {
 		v.Help += " At most " + f.Max + "."
@@ -209,7 +209,7 @@ func (p *Pages) AnswerLink(c echo.Context) error {
 	var problems desk.Problems
 	switch {
 	case errors.As(err, &problems):
-		return p.linkForm(c, http.StatusBadRequest, q, to, in, problems)
+		return p.linkForm(c, http.StatusUnprocessableEntity, q, to, in, problems)
 	case err != nil:
 		return err
 	}
@@ -351,7 +351,7 @@ func (p *Pages) AnswerQuestion(c echo.Context) error {
 	var problems desk.Problems
 	switch {
 	case errors.As(err, &problems):
-		return p.question(c, http.StatusBadRequest, f, q, in, problems)
+		return p.question(c, http.StatusUnprocessableEntity, f, q, in, problems)
 	case err != nil:
 		return err
 	case !d.Applied:

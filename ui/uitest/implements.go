@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"larkspur/engine"
+	"larkspur/engine/field"
 	"larkspur/ui/desk"
 )
 
@@ -234,9 +235,18 @@ func (w *World) decide(format string, args ...any) (engine.Decision, error) {
 	return engine.Decision{Applied: true}, nil
 }
 
-func (w *World) Answer(_ context.Context, question string, a engine.Answer) (engine.Decision, error) {
+func (w *World) Answer(_ context.Context, question string, r engine.Reply) (engine.Decision, error) {
+	q, err := w.Question(question)
+	if err != nil {
+		return engine.Decision{}, err
+	}
+	a, _, problems := field.Answer(q, r, w.zone)
+	if len(problems) > 0 {
+		return engine.Decision{}, problems
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	a.At = w.now
 	d, err := w.decide("answer %s %q by %s how %s reason %q fields %s", question, a.Choice, a.By, a.How, a.Reason, a.Fields)
 	for i := range w.Has.Questions {
 		if q := &w.Has.Questions[i]; q.ID == question && d.Applied {

@@ -68,6 +68,7 @@ type World struct {
 	// Late, when set, is why decisions have no effect.
 	Late string
 
+	zone    *time.Location
 	cache   map[string][]byte
 	rebuild desk.Rebuild
 	scrub   desk.Scrub
@@ -105,6 +106,7 @@ func New(t testing.TB, url string) *World {
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.zone = zone
 	var tokens []login.Token
 	for name, role := range map[string]string{Token: engine.RoleAdmin, "a-viewer-of-the-tests": engine.RoleViewer} {
 		token, err := login.NewToken(role+"-token", role, name)
