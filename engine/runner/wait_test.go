@@ -247,12 +247,12 @@ func TestClosedBeforeItAsks(t *testing.T) {
 
 func TestARunThatClosesItsOwnIncidentGoesOn(t *testing.T) {
 	t.Parallel()
-	b := playbook(t, "def f(i):\n    i.close('mine')\n    sleep('1h')\n    a = ask('dave', 'q?')\n    sim.put(a.choice)\n")
+	b := playbook(t, "def f(i):\n    i.close('mine')\n    sleep('1h')\n    a = ask('dave', 'q?', choices = ['yes'])\n    sim.put(a.choice)\n")
 	_, run := b.start()
 	b.status(run, engine.RunWaiting)
 	b.reopen()
 	b.advance(time.Hour)
-	b.answer(b.question().ID, engine.Reply{By: engine.Addressee{Name: "dave"}})
+	b.answer(b.question().ID, engine.Reply{Choice: "yes", By: engine.Addressee{Name: "dave"}})
 	b.status(run, engine.RunDone)
 	equal(t, "calls", b.world.did(), []string{"sim.put yes"})
 }
