@@ -22,7 +22,7 @@ var rooms = map[string][]string{
 	"engine/wire":               {"engine"},
 	"engine/store":              {"engine"},
 	"engine/ledger":             {"engine", "engine/record", "engine/store"},
-	"engine/state":              {"engine", "engine/record", "engine/ledger", "engine/store"},
+	"engine/state":              {"engine", "engine/record", "engine/ledger", "engine/store", "engine/calendar"},
 	"engine/calendar":           {"engine"},
 	"engine/field":              {"engine", "engine/calendar"},
 	"engine/sandbox":            {"engine", "engine/wire"},

@@ -20,6 +20,7 @@ import (
 	"larkspur/appliance/config"
 	"larkspur/appliance/tunnel"
 	"larkspur/engine"
+	"larkspur/engine/calendar"
 	"larkspur/engine/capture"
 	"larkspur/engine/eraser"
 	"larkspur/engine/intake"
@@ -265,7 +266,7 @@ func (a *Appliance) openRunner() (err error) {
 	}
 	a.runner = runner.New(runner.Config{
 		Ledger: a.ledger, State: a.state, Pool: a.pool, Builtins: a.door, Clock: a.clock, Engine: Version,
-		People: a.people, Mails: func() bool { return a.current().Mails() }, Link: a.link, LinkKey: a.linkKey,
+		People: a.people, Calendars: func() map[string]*calendar.Hours { return a.current().Calendars }, Mails: func() bool { return a.current().Mails() }, Link: a.link, LinkKey: a.linkKey,
 		Zone: func() *time.Location { return a.current().Zone }, Live: a.liveBundle, Steady: a.steady,
 		Expect: func(t engine.Trigger) error { return a.intake.Expected.Check(t) },
 	})
@@ -355,6 +356,7 @@ func (a *Appliance) adopt() {
 	a.settingsMu.Lock()
 	a.settings = c
 	a.settingsMu.Unlock()
+	a.runner.CalendarsChanged()
 }
 
 // Close closes what Open opened. Run must have returned.

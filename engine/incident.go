@@ -29,6 +29,12 @@ type Incident struct {
 	ClosedBy string    `json:"closed_by,omitempty"`
 	// QuietUntil: matches attach to the closed incident until then.
 	QuietUntil time.Time `json:"quiet_until,omitzero"`
+	// Due is the next moment at which one of its deadlines is over; Breached counts
+	// those that are.
+	Due      time.Time `json:"due,omitzero"`
+	Breached int       `json:"breached,omitempty"`
+	// Hours is the calendar in which its deadlines count, as its rule says.
+	Hours string `json:"hours,omitempty"`
 	// Fields are the summary facts (a dict), in Order of first setting.
 	Fields Data     `json:"fields,omitempty"`
 	Order  []string `json:"order,omitempty"`

@@ -35,6 +35,8 @@ type Counts struct {
 	OpenQuestions  int `json:"open_questions"`
 	ChangesInForce int `json:"changes_in_force"`
 	WaitingRuns    int `json:"waiting_runs"`
+	// Overdue counts the open incidents of which a deadline is breached.
+	Overdue int `json:"overdue,omitempty"`
 	// Logins counts sign-ins since the ledger was made.
 	Logins int `json:"logins"`
 }

@@ -341,7 +341,7 @@ type Change struct {
 type Timer struct {
 	ID  string    `json:"id"`
 	Due time.Time `json:"due"`
-	// What it is for: question (time-out), sleep, wait (time-out), change (expiry), state (expiry).
+	// What it is for: question (time-out), sleep, wait (time-out), change (expiry), state (expiry), deadline (breach).
 	For    string `json:"for"`
 	Target string `json:"target"` // the question's, run's or change's id
 	Step   string `json:"step,omitempty"`

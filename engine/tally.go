@@ -46,6 +46,8 @@ type Tally struct {
 	// Reopened + MovedIn - Closed - MovedOut.
 	MovedIn  int64 `json:"moved_in"`
 	MovedOut int64 `json:"moved_out"`
+	// Breached counts deadlines.
+	Breached int64 `json:"breached"`
 }
 
 // Open is how many incidents are open, of a tally of all time.
@@ -64,7 +66,7 @@ func (t *Tally) Numbers() []*int64 {
 		&t.Events, &t.Matched, &t.Opened, &t.Closed, &t.Reopened, &t.CloseSeconds,
 		&t.RunsDone, &t.RunsFailed, &t.RunsInDoubt, &t.RunsDiverged, &t.RunsQuarantined, &t.StepsFailed, &t.SavedSeconds,
 		&t.Asked, &t.Answered, &t.TimedOut, &t.Withdrawn, &t.AnswerSeconds,
-		&t.Changes, &t.Undone, &t.UndoFailed, &t.MailsSent, &t.MailsFailed, &t.MovedIn, &t.MovedOut,
+		&t.Changes, &t.Undone, &t.UndoFailed, &t.MailsSent, &t.MailsFailed, &t.MovedIn, &t.MovedOut, &t.Breached,
 	}
 }
 

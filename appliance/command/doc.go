@@ -83,7 +83,7 @@ func reference() []entry {
 // declarations are the words that the worker performs by itself.
 func declarations() []entry {
 	return []entry{
-		{"rule", "rule(name, when, do, *, args, title, severity, type, team, visible, dedup, on_attach, quiet, throttle, max_changes, saves, on_failure, mode)", "Says when a playbook runs; top level only."},
+		{"rule", "rule(name, when, do, *, args, title, severity, type, team, visible, dedup, on_attach, quiet, throttle, max_changes, sla, hours, on_breach, saves, on_failure, mode)", "Says when a playbook runs; top level only."},
 		{"job", `job(name, *, every, cron, tz, do, args, overlap=False, jitter="", catch_up=False)`, "Starts a playbook by the clock, without an incident; top level only."},
 		{"playbook", "playbook(doc, declare, *, params={})", "A playbook with parameters: declare(p) makes its rules and jobs for each time that larkspur.yaml switches it on."},
 		{"param.text", `param.text(*, doc, default), and int, bool, duration, time, url, domain, ip, email, who, team, list, severity, webhook`, "A parameter of a playbook; without a default it must be given."},

@@ -16,7 +16,6 @@ func (c *Config) calendars(r *reader, n *node) {
 	r.named(n, "calendars", func(name string, n *node, path string) {
 		c.Calendars[name] = c.hours(r, n, path)
 	})
-	r.unused(r.at["calendars"], "calendars")
 }
 
 func (c *Config) hours(r *reader, n *node, path string) *calendar.Hours {

@@ -83,7 +83,6 @@ func TestLoadWhole(t *testing.T) {
 	c, problems := Load(dir)
 	want := []string{
 		"box.yaml:9:1: warning: git: not used by this version",
-		"larkspur.yaml:8:1: warning: calendars: not used by this version",
 		"larkspur.yaml:15:5: warning: sensors[1].dnstap: not used by this version",
 		"larkspur.yaml:16:5: warning: sensors[2].passivedns: not used by this version",
 		"larkspur.yaml:17:5: warning: sensors[3].syslog: not used by this version",
@@ -348,7 +347,6 @@ calendars:
   desk: {hours: "daily 00:00-24:00", holidays: lists/holidays.txt}
 `, "lists/holidays.txt": "12-25\nEaster\n"}))
 	want := []string{
-		`larkspur.yaml:2:1: warning: calendars: not used by this version`,
 		`larkspur.yaml:3:19: error: calendars.office.hours: "mon-fri 9-17": no time: "9-17" (want days and times, as in "mon-fri 09:00-17:30" or "mon-thu 08:00-12:00 13:00-17:00, fri 08:00-14:00")`,
 		`larkspur.yaml:4:11: error: calendars.night: there are no hours (want hours: "mon-fri 09:00-17:30")`,
 		`larkspur.yaml:5:46: error: calendars.shop.holidays: "lists/none.txt" cannot be read (want a file of the workspace of at most 64 KiB, such as lists/holidays.txt)`,

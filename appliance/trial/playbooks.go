@@ -10,6 +10,7 @@ import (
 
 	"larkspur/appliance/config"
 	"larkspur/engine"
+	"larkspur/engine/calendar"
 	"larkspur/engine/runner"
 	"larkspur/engine/sandbox"
 	"larkspur/engine/state"
@@ -47,12 +48,13 @@ func newPlayer(p Playbooks, at *stand, f *fakes) *player {
 	x := &player{Playbooks: p, state: at.state, clock: at.clock, told: map[string]int{}, people: &answers{}}
 	x.runner = runner.New(runner.Config{
 		Ledger: at.ledger, State: at.state, Pool: p.Pool, Builtins: f, Clock: at.clock, Engine: p.Version,
-		People:  func() runner.People { return runner.People{ByName: p.Config.People, Teams: p.Config.Teams} },
-		Link:    func(page string) string { return p.Config.Box.URL + "/" + page },
-		LinkKey: make([]byte, 32), // its links lead nowhere
-		Zone:    func() *time.Location { return p.Config.Zone },
-		InTurn:  true,
-		Expect:  at.intake.Expected.Check,
+		People:    func() runner.People { return runner.People{ByName: p.Config.People, Teams: p.Config.Teams} },
+		Link:      func(page string) string { return p.Config.Box.URL + "/" + page },
+		LinkKey:   make([]byte, 32), // its links lead nowhere
+		Zone:      func() *time.Location { return p.Config.Zone },
+		InTurn:    true,
+		Calendars: func() map[string]*calendar.Hours { return p.Config.Calendars },
+		Expect:    at.intake.Expected.Check,
 	})
 	return x
 }

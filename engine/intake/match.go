@@ -2,7 +2,10 @@ package intake
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
+	"time"
 
 	"larkspur/engine"
 	"larkspur/engine/record"
@@ -131,10 +134,18 @@ func (h *hit) match(live *Live) (record.EventMatched, error) {
 		Args: rule.Args, Bundle: live.Bundle, Commit: live.Commit, Dedup: h.dedup, DedupSet: rule.DedupSet || rule.DedupFunc,
 		Do: rule.Do, Event: e.ID, EventKind: e.Kind, EventTime: e.Time.UTC(), Fields: fields, Mode: rule.Mode,
 		MaxChanges: rule.MaxChangesCount, MaxChangesIn: rule.MaxChangesSpan,
-		Offer: e.ID + "/" + rule.Name, OnAttach: rule.OnAttach, Quiet: rule.Quiet, Rule: rule.Name, Reporter: reporterOf(e), Saves: rule.Saves, OnFailure: onFailure(rule), Severity: rule.Severity,
+		Offer: e.ID + "/" + rule.Name, OnAttach: rule.OnAttach, OnBreach: rule.OnBreach, Hours: rule.Hours, SLA: limits(rule.SLA), Quiet: rule.Quiet, Rule: rule.Name, Reporter: reporterOf(e), Saves: rule.Saves, OnFailure: onFailure(rule), Severity: rule.Severity,
 		Source: e.Source, Team: rule.Team, Throttle: rule.ThrottleCount, ThrottleIn: rule.ThrottleSpan,
 		Title: title(rule.Title, e), Type: rule.Type, Visible: rule.Visible,
 	}, err
+}
+
+// limits are a rule's deadlines, always in the same order.
+func limits(sla map[string]time.Duration) (list []record.Limit) {
+	for _, name := range slices.Sorted(maps.Keys(sla)) {
+		list = append(list, record.Limit{Name: name, Limit: sla[name]})
+	}
+	return list
 }
 
 // Field returns what e.NAME is: a word of every event, or one of its fields,

@@ -220,6 +220,9 @@ const (
 
 	IncidentChangedKind Kind = 60
 	IncidentOpenedKind  Kind = 61
+	// DeadlineSetKind begins, pauses, moves or ends a deadline.
+	DeadlineSetKind      Kind = 62
+	DeadlineBreachedKind Kind = 63
 
 	StateSetKind      Kind = 70
 	LockChangedKind   Kind = 71
@@ -241,7 +244,8 @@ var kindNames = map[Kind]string{
 	ButtonPressedKind:    "button_pressed",
 	TimerFiredKind:       "timer_fired", UndoRequestedKind: "undo_requested", IncidentChangedKind: "incident_changed", IncidentOpenedKind: "incident_opened",
 	StateSetKind: "state_set", BrakeSetKind: "brake_set", ClockHeldKind: "clock_held", LockChangedKind: "lock_changed",
-	MetricSetKind: "metric_set",
+	MetricSetKind:   "metric_set",
+	DeadlineSetKind: "deadline_set", DeadlineBreachedKind: "deadline_breached",
 	ExpectSetKind: "expect_set", EventExpectedKind: "event_expected",
 }
 

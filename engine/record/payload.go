@@ -135,6 +135,7 @@ type EventMatched struct {
 	EventKind string         `json:"event_kind"`
 	EventTime time.Time      `json:"event_time"`
 	Fields    engine.Data    `json:"fields,omitempty"` // of the event
+	Hours     string         `json:"hours,omitempty"`  // the calendar in which deadlines count
 	// MaxChanges is how many effects the rule may make in MaxChangesIn; 0 is no limit.
 	MaxChanges   int           `json:"max_changes,omitempty"`
 	MaxChangesIn time.Duration `json:"max_changes_in,omitempty"`
@@ -142,6 +143,7 @@ type EventMatched struct {
 	Offer        string        `json:"offer"`
 	// OnAttach handles the event if the incident is open already.
 	OnAttach  *engine.Handler `json:"on_attach,omitempty"`
+	OnBreach  *engine.Handler `json:"on_breach,omitempty"` // of a deadline of SLA
 	OnFailure string          `json:"on_failure,omitempty"`
 	Quiet     time.Duration   `json:"quiet,omitempty"`
 	// Reporter is whom the event names as such.
@@ -149,6 +151,7 @@ type EventMatched struct {
 	Rule       string           `json:"rule"`
 	Saves      time.Duration    `json:"saves,omitempty"`
 	Severity   string           `json:"severity"`
+	SLA        []Limit          `json:"sla,omitempty"`
 	Source     string           `json:"source"`
 	Team       string           `json:"team,omitempty"`
 	Throttle   int              `json:"throttle,omitempty"`
@@ -156,6 +159,12 @@ type EventMatched struct {
 	Title      string           `json:"title"`
 	Type       string           `json:"type"`
 	Visible    string           `json:"visible,omitempty"`
+}
+
+// Limit is a deadline of an incident, close or respond.
+type Limit struct {
+	Limit time.Duration `json:"limit"`
+	Name  string        `json:"name"`
 }
 
 // EventRouted closes the inbox entry of an event: all its matches were offered.
@@ -347,7 +356,9 @@ type Question struct {
 	Due        time.Time          `json:"due,omitzero"`
 	Fields     []engine.Field     `json:"fields,omitempty"`
 	HasDefault bool               `json:"has_default,omitempty"`
+	OnBreach   *engine.Handler    `json:"on_breach,omitempty"` // of SLA
 	Proof      string             `json:"proof,omitempty"`
+	SLA        time.Duration      `json:"sla,omitempty"` // in which it should be answered
 	Text       string             `json:"text"`
 	To         []engine.Addressee `json:"to"`
 	// Unmailed: no mail server was configured, so that nobody is written to.
@@ -379,6 +390,47 @@ type QuestionAnswered struct {
 // TimerFired offers that a timer's moment has come.
 type TimerFired struct {
 	Timer string `json:"timer"`
+}
+
+// Acts on a deadline.
+const (
+	DeadlineStart  = "start" // by i.timer, as those that follow
+	DeadlinePause  = "pause"
+	DeadlineResume = "resume"
+	DeadlineStop   = "stop"
+	// DeadlineDue says when a running one is over: what calendars make of its
+	// beginning and what was left then.
+	DeadlineDue = "due"
+)
+
+// DeadlineSet is a step of a deadline's life. What calendars were asked for (Due of
+// a due, Left of a pause) counts as long as the deadline has the Revision of which
+// it was computed.
+type DeadlineSet struct {
+	Act        string          `json:"act"`
+	Bundle     string          `json:"bundle,omitempty"` // of Handler
+	Commit     string          `json:"commit,omitempty"`
+	Deadline   string          `json:"deadline"` // engine.DeadlineID
+	Due        time.Time       `json:"due,omitzero"`
+	Generation int             `json:"generation,omitempty"`
+	Handler    *engine.Handler `json:"handler,omitempty"`
+	Hours      string          `json:"hours,omitempty"`
+	Incident   string          `json:"incident,omitempty"`
+	Left       time.Duration   `json:"left,omitempty"`
+	Limit      time.Duration   `json:"limit,omitempty"`
+	Mode       string          `json:"mode,omitempty"`
+	Offer      string          `json:"offer,omitempty"`
+	Revision   uint64          `json:"revision,omitempty"`
+	Rule       string          `json:"rule,omitempty"`
+	Run        string          `json:"run,omitempty"`
+	Step       string          `json:"step,omitempty"` // PATH/N
+}
+
+// DeadlineBreached offers that a deadline's time is over. Names of deadlines are
+// words of scripts: there is nothing in it to erase.
+type DeadlineBreached struct {
+	Deadline string `json:"deadline"`
+	Timer    string `json:"timer"`
 }
 
 // Change is how a step's change is taken back.
@@ -575,6 +627,7 @@ type Outcome struct {
 	Button    string   `json:"button,omitempty"`
 	Change    string   `json:"change,omitempty"`
 	Changes   []string `json:"changes,omitempty"` // to be taken back, the newest first
+	Counts    bool     `json:"counts,omitempty"`  // a deadline runs, and wants to be told when it is over
 	Event     string   `json:"event,omitempty"`
 	Incident  string   `json:"incident,omitempty"`
 	Locks     []string `json:"locks,omitempty"`  // of which another shard is to be told
@@ -585,8 +638,9 @@ type Outcome struct {
 	Runs      []string `json:"runs,omitempty"`  // started by it, besides Run
 	Steps     []string `json:"steps,omitempty"` // that waited, and do not any more
 	Timer     string   `json:"timer,omitempty"`
-	Until     uint64   `json:"until,omitempty"`  // where a restart cuts the journal
-	Waited    []string `json:"waited,omitempty"` // "RUN STEP": what they wait for came with it
+	Touched   bool     `json:"touched,omitempty"` // by a person, and a deadline waited for that
+	Until     uint64   `json:"until,omitempty"`   // where a restart cuts the journal
+	Waited    []string `json:"waited,omitempty"`  // "RUN STEP": what they wait for came with it
 	Why       string   `json:"why,omitempty"`
 	Woken     []string `json:"woken,omitempty"` // runs whose waiting it ended
 }

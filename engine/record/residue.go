@@ -47,7 +47,7 @@ func of[P any](left func(P) P, said func(*P, string)) residue {
 // test fails.
 func residues(k Kind) (r residue, known bool) {
 	switch k {
-	case EpochOpenedKind, BundleActivatedKind, ErasedKind, EventRoutedKind, TimerFiredKind, LockChangedKind:
+	case EpochOpenedKind, BundleActivatedKind, ErasedKind, EventRoutedKind, TimerFiredKind, LockChangedKind, DeadlineSetKind, DeadlineBreachedKind:
 		return residue{}, true // they hold nothing of anybody, or are the proof of others
 	case LoggedInKind:
 		return of(func(p LoggedIn) LoggedIn { return LoggedIn{How: p.How} }, func(p *LoggedIn, s string) { p.Who = s }), true
@@ -151,8 +151,8 @@ func leftOfEvent(p EventSeen) EventSeen {
 // find it is made of what the world said, and goes: they open a new one.
 func leftOfMatch(p EventMatched) EventMatched {
 	return EventMatched{
-		Bundle: p.Bundle, Commit: p.Commit, Do: p.Do, Event: p.Event, EventKind: p.EventKind, EventTime: p.EventTime,
-		MaxChanges: p.MaxChanges, MaxChangesIn: p.MaxChangesIn, Mode: p.Mode, OnAttach: p.OnAttach, OnFailure: p.OnFailure, Quiet: p.Quiet, Rule: p.Rule, Saves: p.Saves, Severity: p.Severity, Source: p.Source, Team: p.Team,
+		Bundle: p.Bundle, Commit: p.Commit, Do: p.Do, Event: p.Event, EventKind: p.EventKind, EventTime: p.EventTime, Hours: p.Hours,
+		MaxChanges: p.MaxChanges, MaxChangesIn: p.MaxChangesIn, Mode: p.Mode, OnAttach: p.OnAttach, OnBreach: p.OnBreach, OnFailure: p.OnFailure, Quiet: p.Quiet, Rule: p.Rule, Saves: p.Saves, Severity: p.Severity, SLA: p.SLA, Source: p.Source, Team: p.Team,
 		Throttle: p.Throttle, ThrottleIn: p.ThrottleIn, Type: p.Type, Visible: p.Visible,
 	}
 }
@@ -174,7 +174,7 @@ func leftOfQuestion(p *Question) *Question {
 	if p == nil {
 		return nil
 	}
-	return &Question{Due: p.Due, HasDefault: p.HasDefault, Proof: p.Proof, To: []engine.Addressee{}, Why: p.Why}
+	return &Question{Due: p.Due, HasDefault: p.HasDefault, OnBreach: p.OnBreach, Proof: p.Proof, SLA: p.SLA, To: []engine.Addressee{}, Why: p.Why}
 }
 
 func sayStarted(p *StepStarted, sentence string) {

@@ -72,6 +72,8 @@ func (c *carrier) question(args map[string]engine.Value) (*record.Question, erro
 	if q.Proof, err = proof(args["proof"], q.Choices); err != nil {
 		return nil, err
 	}
+	q.SLA, _ = args["sla"].(time.Duration)
+	q.OnBreach = handlerOf(args["on_breach"])
 	return q, checkDefault(q)
 }
 

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"larkspur/engine"
+	"larkspur/engine/calendar"
 	"larkspur/engine/ledger"
 	"larkspur/engine/record"
 	"larkspur/engine/runner"
@@ -345,6 +346,7 @@ type box struct {
 
 	people sync.Mutex
 	dave   bool // known
+	hours  map[string]*calendar.Hours
 }
 
 type boxConfig struct {
@@ -461,7 +463,7 @@ func (b *box) open() {
 		Ledger: b.ledger, State: b.state, Pool: b.cfg.pool, Builtins: b.world, Clock: clock, Steady: steady, Engine: "test",
 		People: b.team, Link: func(page string) string { return "https://soar.example.org/" + page },
 		LinkKey: []byte("link key"), AtOnce: b.cfg.atOnce, Zone: func() *time.Location { return time.UTC },
-		MaxSteps: b.cfg.steps, Live: func() (string, string) { return b.bundle, "" },
+		MaxSteps: b.cfg.steps, Calendars: b.calendars, Live: func() (string, string) { return b.bundle, "" },
 	})
 	b.runner = run
 	ctx, cancel := context.WithCancel(context.Background())
@@ -533,6 +535,29 @@ func (b *box) reopen() {
 	b.t.Helper()
 	b.close()
 	b.open()
+}
+
+// calendars are those of the box's configuration.
+func (b *box) calendars() map[string]*calendar.Hours {
+	b.people.Lock()
+	defer b.people.Unlock()
+	return maps.Clone(b.hours)
+}
+
+// setHours changes the calendar office, or, given nothing, takes it away.
+func (b *box) setHours(hours, zone string, holidays ...string) {
+	b.t.Helper()
+	in, err := calendar.Zone(zone)
+	must(b.t, err)
+	var free calendar.Holidays
+	for _, day := range holidays {
+		must(b.t, free.ParseHoliday(day))
+	}
+	h, err := calendar.ParseHours(hours, in, free)
+	must(b.t, err)
+	b.people.Lock()
+	b.hours = map[string]*calendar.Hours{"office": h}
+	b.people.Unlock()
 }
 
 func (b *box) team() runner.People {

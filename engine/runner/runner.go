@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"larkspur/engine"
+	"larkspur/engine/calendar"
 	"larkspur/engine/ledger"
 	"larkspur/engine/record"
 	"larkspur/engine/sandbox"
@@ -48,6 +49,8 @@ type Config struct {
 	LinkKey []byte
 	// AtOnce is how many runs are carried at once; more wait their turn.
 	AtOnce int
+	// Calendars returns the present calendars, by name; nil knows none.
+	Calendars func() map[string]*calendar.Hours
 	// Zone returns the workspace's present time zone.
 	Zone func() *time.Location
 	// InTurn has the branches of a parallel touch the world one after the other,
@@ -82,8 +85,10 @@ type Runner struct {
 	stopped  bool
 	wakeTime context.CancelFunc
 
-	released chan struct{} // has room for one: the brake was let go
-	passed   chan struct{} // has room for one: another shard is to hear of a lock
+	released  chan struct{} // has room for one: the brake was let go
+	passed    chan struct{} // has room for one: another shard is to hear of a lock
+	counting  chan struct{} // has room for one: a deadline has begun
+	calendars chan struct{} // has room for one: calendars have changed
 
 	clock  sync.Mutex // held while the clock is looked at, held or let go; guards toldOf
 	toldOf time.Time  // since when the clock is held that people were told of
@@ -107,6 +112,7 @@ func New(cfg Config) *Runner {
 		cfg.MaxSteps = defaultMaxSteps
 	}
 	r := &Runner{cfg: cfg, carried: map[string]*turn{}, released: make(chan struct{}, 1), passed: make(chan struct{}, 1)}
+	r.counting, r.calendars = make(chan struct{}, 1), make(chan struct{}, 1)
 	r.more = sync.NewCond(&r.mu)
 	return r
 }
@@ -133,6 +139,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	}
 	tasks.Go(func() { r.releaseHeld(ctx) })
 	tasks.Go(func() { r.tellLocks(ctx) })
+	tasks.Go(func() { r.countDeadlines(ctx) })
 	tasks.Wait()
 	return nil
 }
@@ -160,10 +167,10 @@ func (r *Runner) Notice(notices []state.Notice) {
 			r.wakeTimers()
 		}
 		if len(n.Outcome.Locks) > 0 {
-			select {
-			case r.passed <- struct{}{}:
-			default:
-			}
+			signal(r.passed)
+		}
+		if n.Outcome.Counts {
+			signal(r.counting)
 		}
 	}
 }
@@ -171,7 +178,7 @@ func (r *Runner) Notice(notices []state.Notice) {
 // startsRun tells outcomes whose Run is new from those that only name one.
 func startsRun(k record.Kind) bool {
 	switch k {
-	case record.EventMatchedKind, record.IncidentOpenedKind, record.JobFiredKind, record.UndoRequestedKind, record.TimerFiredKind, record.ButtonPressedKind:
+	case record.EventMatchedKind, record.IncidentOpenedKind, record.JobFiredKind, record.UndoRequestedKind, record.TimerFiredKind, record.ButtonPressedKind, record.DeadlineBreachedKind:
 		return true
 	}
 	return false
@@ -436,12 +443,20 @@ func (r *Runner) fireDueOf(ctx context.Context, shard uint16) (next engine.Timer
 		}
 		records := make([]ledger.New, len(due))
 		for i, t := range due {
-			records[i] = newRecord(record.TimerFiredKind, record.TimerFired{Timer: t.ID})
+			records[i] = firing(t)
 		}
 		if _, err := r.cfg.Ledger.Append(ctx, shard, records...); err != nil {
 			return engine.Timer{}, false, err
 		}
 	}
+}
+
+// firing offers that a timer's moment has come.
+func firing(t engine.Timer) ledger.New {
+	if t.For == state.DeadlineTimer {
+		return newRecord(record.DeadlineBreachedKind, record.DeadlineBreached{Deadline: t.Target, Timer: t.ID})
+	}
+	return newRecord(record.TimerFiredKind, record.TimerFired{Timer: t.ID})
 }
 
 func newRecord(k record.Kind, payload any) ledger.New {

@@ -11,6 +11,9 @@ import (
 // for replays, whose clock stands still meanwhile; never beside Run.
 func (r *Runner) Settle(ctx context.Context, carried func(run string) error) (next time.Time, err error) {
 	for {
+		if err := r.settleDeadlines(ctx, false); err != nil {
+			return time.Time{}, err
+		}
 		if next, err = r.fireDue(ctx); err != nil {
 			return time.Time{}, err
 		}

@@ -133,13 +133,14 @@ func decideMatch(t *tx, p record.EventMatched) record.Outcome {
 			return record.Outcome{Applied: true, Action: Quiet, Incident: i.ID}
 		}
 	}
+	counts := len(p.SLA) > 0
 	if t.throttled(p) {
 		if i, ok := t.deduped(p.Rule, overflowKey); ok && i.Status == engine.IncidentOpen {
 			return record.Outcome{Applied: true, Action: Throttled, Incident: i.ID}
 		}
-		return record.Outcome{Applied: true, Action: Throttled, Incident: t.nextID('i')}
+		return record.Outcome{Applied: true, Action: Throttled, Counts: counts, Incident: t.nextID('i')}
 	}
-	return record.Outcome{Applied: true, Action: Opened, Incident: t.nextID('i'), Run: t.nextID('r')}
+	return record.Outcome{Applied: true, Action: Opened, Counts: counts, Incident: t.nextID('i'), Run: t.nextID('r')}
 }
 
 // quietUntil is when matches of a closed incident open a new one again: as its
@@ -212,9 +213,10 @@ func (t *tx) openIncident(p record.EventMatched, o record.Outcome, title, dedup 
 	i := engine.Incident{
 		ID: o.Incident, Status: engine.IncidentOpen, Title: title, Type: p.Type, Rule: p.Rule,
 		Severity: p.Severity, Team: p.Team, Visible: p.Visible, Dedup: p.Dedup, Opened: t.now, Event: p.Event, Events: 1,
-		Reporter: p.Reporter, Erased: t.erased,
+		Hours: p.Hours, Reporter: p.Reporter, Erased: t.erased,
 	}
 	t.newIncident(i, eventWords(p.Fields))
+	t.limitsOf(i, p)
 	if p.DedupSet || dedup == overflowKey {
 		t.Set(hashKey(classDedup, t.shard, p.Rule, dedup), []byte(i.ID))
 	}

@@ -30,9 +30,14 @@ func decideIncident(t *tx, a record.IncidentAct) record.Outcome {
 	}
 	o := record.Outcome{Applied: true, Incident: i.ID, Picked: t.pick(a)}
 	t.comesTrue(&o, i.ID, broughtBy(a, byPerson(a.By))...)
-	if a.Act == record.ActClose {
+	switch a.Act {
+	case record.ActClose:
 		t.endsByClose(&o, i.ID, "")
+	case record.ActReopen:
+		t.beginsAnew(&o, i.ID, byPerson(a.By))
+		return o
 	}
+	t.responds(&o, i.ID, byPerson(a.By))
 	return o
 }
 
@@ -48,6 +53,10 @@ func (t *tx) actOn(a record.IncidentAct, o record.Outcome, run string) {
 	if !ok {
 		return
 	}
+	if a.Act != record.ActReopen && o.Touched {
+		t.responded(i.ID, o)
+		i, _ = t.incident(a.Incident)
+	}
 	switch a.Act {
 	case record.ActSet:
 		t.setFacts(i, a)
@@ -58,7 +67,7 @@ func (t *tx) actOn(a record.IncidentAct, o record.Outcome, run string) {
 	case record.ActIndicator:
 		t.indicate(i, a)
 	case record.ActReopen:
-		t.reopen(i.ID)
+		t.reopen(i.ID, o.Touched)
 	case record.ActClose:
 		t.closeIncident(i, a, o)
 	case record.ActAssign:
@@ -94,7 +103,8 @@ func (t *tx) setFacts(i engine.Incident, a record.IncidentAct) {
 	t.putIncident(i, before)
 }
 
-func (t *tx) reopen(id string) {
+// reopen opens an incident again; touched: a person did.
+func (t *tx) reopen(id string, touched bool) {
 	i, ok := t.incident(id)
 	if !ok || i.Status == engine.IncidentOpen {
 		return
@@ -106,6 +116,7 @@ func (t *tx) reopen(id string) {
 	t.mark(nounKey(classOpen, t.shard, n))
 	t.countFor(i, func(c *engine.Counts) { c.OpenIncidents++ })
 	t.tally(aspectOf(i), func(c *engine.Tally) { c.Reopened++ })
+	t.beginAnew(id, touched)
 }
 
 func (t *tx) closeIncident(i engine.Incident, a record.IncidentAct, o record.Outcome) {
@@ -127,6 +138,7 @@ func (t *tx) closeIncident(i engine.Incident, a record.IncidentAct, o record.Out
 		t.endQuestion(q, viaClosed)
 		t.unasked(q.Run)
 	}
+	t.endDeadlines(i.ID)
 	for _, id := range o.Woken {
 		t.wakeClosed(id)
 	}

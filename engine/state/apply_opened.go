@@ -174,6 +174,9 @@ func (t *tx) countsOf(i engine.Incident) (c engine.Counts) {
 	if i.Status == engine.IncidentOpen {
 		c.OpenIncidents = 1
 	}
+	if i.Breached > 0 {
+		c.Overdue = 1
+	}
 	t.parts(classQuestionOf, i.ID, func(n uint64) {
 		if q, _ := get[engine.Question](t, nounKey(classQuestion, t.shard, n)); q.Status == engine.QuestionOpen {
 			c.OpenQuestions++
@@ -191,6 +194,7 @@ func addCounts(to *engine.Counts, c engine.Counts, times int) {
 	to.OpenIncidents += times * c.OpenIncidents
 	to.OpenQuestions += times * c.OpenQuestions
 	to.ChangesInForce += times * c.ChangesInForce
+	to.Overdue += times * c.Overdue
 }
 
 // countAt reads a counter; 0 where there is none.

@@ -17,6 +17,7 @@ const (
 	PurposeAttach   = "attach"
 	PurposeLimit    = "limit"
 	PurposeButton   = "button"
+	PurposeBreach   = "breach"
 )
 
 // Handlers of the shipped library that the engine itself starts.
@@ -35,7 +36,7 @@ func tellsOfQuarantine(r engine.Run) bool { return respondsTo(r.Purpose) || r.Pu
 // respondsTo tells the purposes of runs that work on an incident itself: closing it
 // ends what they wait for.
 func respondsTo(purpose string) bool {
-	return purpose == PurposePlaybook || purpose == PurposeAttach || purpose == PurposeButton
+	return purpose == PurposePlaybook || purpose == PurposeAttach || purpose == PurposeButton || purpose == PurposeBreach
 }
 
 // maxDeaths: so many workers may die on a run before it is quarantined.
@@ -105,7 +106,7 @@ func decideStarted(t *tx, p record.StepStarted) record.Outcome {
 		return o
 	}
 	if p.Question != nil {
-		o.Question = t.nextID('q')
+		o.Question, o.Counts = t.nextID('q'), p.Question.SLA > 0
 		o.Runs = t.ids('r', len(reachable(p.Question)))
 	}
 	if !p.Until.IsZero() || p.Question != nil && !p.Question.Due.IsZero() {
@@ -217,6 +218,7 @@ func (t *tx) openQuestion(r engine.Run, step string, p *record.Question, o recor
 	if !q.Due.IsZero() {
 		t.setTimer(engine.Timer{ID: o.Timer, Due: q.Due, For: "question", Target: q.ID})
 	}
+	t.limitOf(q, r, p)
 	to := reachable(p)
 	for k, id := range o.Runs {
 		var args engine.Data
@@ -280,11 +282,17 @@ func decideDone(t *tx, p record.StepDone) record.Outcome {
 		}
 	}
 	o.Runs = t.ids('r', starts)
+	if p.Settled != nil {
+		t.mayReopen(&o, t.incidentOfChange(p.Settled.Change))
+	}
 	if a := p.Incident; a != nil {
 		o.Picked = t.pick(*a)
 		t.comesTrue(&o, a.Incident, broughtBy(*a, false)...)
 		if a.Act == record.ActClose {
 			t.endsByClose(&o, a.Incident, r.ID)
+		}
+		if a.Act == record.ActReopen {
+			t.beginsAnew(&o, a.Incident, false)
 		}
 	}
 	return o
@@ -437,6 +445,7 @@ func decideEnded(t *tx, p record.RunEnded) record.Outcome {
 	switch {
 	case r.Purpose == PurposeUndo:
 		t.decideTakenBack(r, p.Status, &o)
+		t.mayReopen(&o, r.Incident)
 	case p.Status == engine.RunFailed && r.OnFailure == onFailureUndo:
 		if o.Changes = changesSince(t, r, 0); len(o.Changes) > 0 {
 			o.Runs = t.ids('r', 1)
@@ -521,6 +530,7 @@ func decideAnswer(t *tx, p record.QuestionAnswered) record.Outcome {
 	}
 	o := record.Outcome{Applied: true, Question: q.ID, Woken: []string{q.Run}}
 	t.comesTrue(&o, q.Incident, AwaitTouched, AwaitAnswered)
+	t.responds(&o, q.Incident, true)
 	return o
 }
 
@@ -570,6 +580,7 @@ func applyAnswer(t *tx, p record.QuestionAnswered, o record.Outcome) {
 	}
 	t.keepFiles(q, p)
 	t.endQuestion(q, viaAnswer)
+	t.responded(q.Incident, o)
 	t.cameTrue(o.Waited)
 }
 
@@ -587,6 +598,7 @@ func (t *tx) keepFiles(q engine.Question, p record.QuestionAnswered) {
 func (t *tx) endQuestion(q engine.Question, via byte) {
 	t.putQuestion(q, engine.QuestionOpen)
 	t.clearTimer(q.ID, "")
+	t.endLimitOf(q)
 	t.endStep(q.Run, q.Step, via)
 	t.tell(q.Incident)
 }
@@ -597,6 +609,8 @@ func decideTimer(t *tx, p record.TimerFired) record.Outcome {
 	switch {
 	case !ok:
 		return refuse("the timer is gone")
+	case tm.For == DeadlineTimer:
+		return refuse("it is a deadline's")
 	case t.clockHold().On:
 		return refuse(ClockIsHeld)
 	}

@@ -53,6 +53,7 @@ func decidePressed(t *tx, p record.ButtonPressed) record.Outcome {
 	}
 	o := record.Outcome{Applied: true, Button: b.ID, Incident: b.Incident, Run: t.nextID('r')}
 	t.comesTrue(&o, b.Incident, AwaitTouched)
+	t.mayReopen(&o, b.Incident)
 	return o
 }
 
@@ -60,7 +61,7 @@ func applyPressed(t *tx, p record.ButtonPressed, o record.Outcome) {
 	b, _ := t.button(p.Button)
 	b.Pressed, b.By, b.How, b.Pressing = t.now, p.By, p.How, o.Run
 	t.putButton(b)
-	t.reopen(b.Incident)
+	t.reopen(b.Incident, false)
 	made, _ := t.run(b.Run)
 	t.startRun(engine.Run{
 		ID: o.Run, Incident: b.Incident, Rule: made.Rule, Handler: b.Do, Args: b.Args, Bundle: b.Bundle, Commit: b.Commit, Purpose: PurposeButton,

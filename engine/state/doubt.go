@@ -27,7 +27,9 @@ func decideDoubted(t *tx, p record.StepDoubted) record.Outcome {
 	case e.Via == viaDoubt:
 		return refuse("the step is in doubt already")
 	}
-	return record.Outcome{Applied: true, Run: p.Run}
+	o := record.Outcome{Applied: true, Run: p.Run}
+	t.mayReopen(&o, r.Incident)
+	return o
 }
 
 func applyDoubted(t *tx, p record.StepDoubted, _ record.Outcome) {
@@ -42,7 +44,7 @@ func applyDoubted(t *tx, p record.StepDoubted, _ record.Outcome) {
 	if before != engine.RunInDoubt {
 		t.tallyRun(r)
 	}
-	t.reopen(r.Incident) // somebody must look
+	t.reopen(r.Incident, false) // somebody must look
 	t.tell(r.Incident)
 }
 

@@ -72,6 +72,8 @@ const (
 	classExpecting  = '4' // shard, run, step → nothing, while it is active
 	classButton     = ':' // shard, button → engine.Button
 	classButtonOf   = ';' // shard, incident, button → nothing
+	classDeadline   = '8' // shard, i or q, incident or question, id → engine.Deadline
+	classCounting   = '9' // shard, w or h, id of a deadline that runs → nothing
 	classPace       = 'P' // shard, hash of rule → times of its last effects, and who is asked (max_changes)
 )
 
@@ -86,6 +88,7 @@ var classes = []byte{
 	classMetric, classEvidence,
 	classExpect, classExpecting,
 	classButton, classButtonOf,
+	classDeadline, classCounting,
 }
 
 func key(class byte, shard uint16) []byte {

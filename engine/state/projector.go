@@ -124,6 +124,10 @@ func verbs(k record.Kind) (verb, bool) {
 		return verbOf(decideLock, applyLock), true
 	case record.MetricSetKind:
 		return verbOf(decideMetric, applyMetric), true
+	case record.DeadlineSetKind:
+		return verbOf(decideDeadline, applyDeadline), true
+	case record.DeadlineBreachedKind:
+		return verbOf(decideBreached, applyBreached), true
 	case record.IncidentChangedKind:
 		return verbOf(decideIncident, applyIncident), true
 	case record.IncidentOpenedKind:

@@ -67,6 +67,7 @@ func (w *workload) step() {
 	if buttons := w.ids['b']; w.frames%9 == 0 && len(buttons) > 0 {
 		list = append(list, rec(record.ButtonPressedKind, record.ButtonPressed{Button: buttons[w.frames%len(buttons)], By: engine.ByLink, How: "link"}))
 	}
+	list = append(list, w.deadlines()...)
 	for i, o := range w.b.append(w.shard, list...) {
 		w.learn(o)
 		if o.Applied {
@@ -121,6 +122,10 @@ func (w *workload) match() ledger.New {
 	if m.Rule == "beacon" {
 		m.OnAttach = &engine.Handler{File: "a.star", Name: "more"}
 	}
+	if m.Rule != "beacon" {
+		m.SLA, m.Hours = []record.Limit{{Name: engine.DeadlineClose, Limit: 5 * time.Hour}, {Name: engine.DeadlineRespond, Limit: time.Hour}}, "office"
+		m.OnBreach = &engine.Handler{File: "a.star", Name: "late"}
+	}
 	if m.Rule == "storm" {
 		m.Throttle, m.ThrottleIn, m.DedupSet = 2, 6*time.Hour, false
 	}
@@ -161,7 +166,7 @@ func (w *workload) started() ledger.New {
 	case 0:
 		s.Until = w.b.clock.now.Add(time.Duration(w.rnd.IntN(3)) * time.Hour)
 	case 1:
-		s.Question = &record.Question{Text: "q?", To: []engine.Addressee{{Name: "dave", Email: "dave@example.org"}, {Name: "mute"}}, HasDefault: w.often(2), Default: "yes"}
+		s.Question = &record.Question{Text: "q?", To: []engine.Addressee{{Name: "dave", Email: "dave@example.org"}, {Name: "mute"}}, HasDefault: w.often(2), Default: "yes", SLA: time.Hour}
 		if w.often(2) {
 			s.Question.Due = w.b.clock.now.Add(time.Hour)
 		}
@@ -303,6 +308,38 @@ func (w *workload) metric() ledger.New {
 		Run: engine.FormatID('r', w.shard, uint64(w.frames/100+1)), Generation: 1, Name: fmt.Sprint("m", w.frames%3), Value: float64(w.frames % 7),
 		Labels: map[string]string{"who": fmt.Sprint(w.frames % 4)}, Offer: fmt.Sprint("m", w.frames/10),
 	})
+}
+
+// deadlines does something to one, says when they are over, and has them be over:
+// without a throw of the dice.
+func (w *workload) deadlines() (list []ledger.New) {
+	if ids := w.ids['i']; len(ids) > 0 && w.frames%3 == 0 {
+		incident := ids[w.frames%len(ids)]
+		acts := []string{record.DeadlineStart, record.DeadlinePause, record.DeadlineResume, record.DeadlineStart, record.DeadlineStop}
+		d := record.DeadlineSet{
+			Act: acts[w.frames/3%len(acts)], Deadline: engine.DeadlineID(engine.DeadlineOfSection, incident, fmt.Sprint("part ", w.frames%2)), Incident: incident,
+			Limit: time.Duration(w.frames%4+1) * time.Hour, Hours: []string{"", "office"}[w.frames%2], Offer: fmt.Sprint("d", w.frames/2), Left: time.Hour,
+			Handler: &engine.Handler{File: "a.star", Name: "late"}, Bundle: "b1", Mode: "live", Run: engine.FormatID('r', w.shard+1, 1),
+		}
+		if now, err := w.b.state.Deadline(d.Deadline); err == nil {
+			d.Revision = now.Revision
+		}
+		list = append(list, rec(record.DeadlineSetKind, d))
+	}
+	counted, err := w.b.state.Uncounted(w.shard, w.frames%50 == 0)
+	must(w.b.t, err)
+	for _, d := range counted[:min(len(counted), 5)] {
+		due := d.Since.Add(d.Left + time.Duration(w.frames%3)*time.Minute)
+		list = append(list, rec(record.DeadlineSetKind, record.DeadlineSet{Act: record.DeadlineDue, Deadline: d.ID, Due: due, Incident: d.Incident, Revision: d.Revision}))
+	}
+	due, err := w.b.state.DueTimers(w.shard, w.b.clock.now, 5)
+	must(w.b.t, err)
+	for _, tm := range due {
+		if tm.For == state.DeadlineTimer {
+			list = append(list, rec(record.DeadlineBreachedKind, record.DeadlineBreached{Deadline: tm.Target, Timer: tm.ID}))
+		}
+	}
+	return list
 }
 
 func (w *workload) memory() ledger.New {
@@ -460,6 +497,9 @@ func (b *box) checkCounts() {
 			severities[i.Severity]++
 			busy[i.Owner]++
 		}
+		if b.checkDeadlines(i) > 0 {
+			want.Overdue++
+		}
 	}
 	b.checkOpen(severities, busy)
 	for _, q := range every(b.t, func(c string) ([]engine.Question, string, error) {
@@ -549,6 +589,30 @@ func (b *box) checkTallies(open engine.Counts) {
 
 // checkTimers compares the sorted index, which does not begin at its beginning,
 // with the timers that there are.
+// checkDeadlines holds what an incident says of its deadlines against them, and
+// counts those that are breached.
+func (b *box) checkDeadlines(i engine.Incident) (breached int) {
+	b.t.Helper()
+	list, err := b.state.Deadlines(i.ID)
+	must(b.t, err)
+	var due time.Time
+	for _, d := range list {
+		if d.Status == engine.DeadlineBreached {
+			breached++
+		}
+		if !d.Due.IsZero() && (due.IsZero() || d.Due.Before(due)) {
+			due = d.Due
+		}
+		if d.Ends() && i.Status == engine.IncidentClosed {
+			b.t.Errorf("incident %s is closed, and %s is %s", i.ID, d.ID, d.Status)
+		}
+	}
+	if i.Breached != breached || !i.Due.Equal(due) {
+		b.t.Errorf("incident %s: got %d breached, due %s, want %d and %s", i.ID, i.Breached, i.Due, breached, due)
+	}
+	return breached
+}
+
 func (b *box) checkTimers() {
 	b.t.Helper()
 	for shard := range uint16(b.ledger.Shards()) {

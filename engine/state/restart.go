@@ -86,6 +86,7 @@ func applyRestarted(t *tx, p record.RunRestarted, o record.Outcome) {
 			r.Sleeps, r.Held = without(r.Sleeps, s.id()), without(r.Held, s.id())
 		}
 	}
+	t.dropSections(r, o.Until)
 	t.takeBack(r, rs, o)
 	t.tell(r.Incident)
 }
@@ -295,7 +296,13 @@ func (t *tx) settleOne(r engine.Run, s record.Settled) {
 	c.Status, c.Error = engine.ChangeUndoFailed, s.Error
 	t.putChange(c, before)
 	t.tally(t.aspectOfRun(r), func(x *engine.Tally) { x.UndoFailed++ })
-	t.reopen(c.Incident)
+	t.reopen(c.Incident, false)
+}
+
+// incidentOfChange is the incident on which a change was made; "" for none.
+func (t *tx) incidentOfChange(id string) string {
+	c, _ := t.change(id)
+	return c.Incident
 }
 
 // release gives a change free that a run took and did not take back.

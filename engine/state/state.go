@@ -87,6 +87,7 @@ func (s *State) Counts() (sum engine.Counts, err error) {
 		sum.ChangesInForce += c.ChangesInForce
 		sum.WaitingRuns += c.WaitingRuns
 		sum.Logins += c.Logins
+		sum.Overdue += c.Overdue
 	}
 	return sum, nil
 }

@@ -66,4 +66,5 @@ func (t *tx) withdraw(id string) {
 	q.Status = engine.QuestionWithdrawn
 	t.putQuestion(q, engine.QuestionOpen)
 	t.clearTimer(q.ID, "")
+	t.endLimitOf(q)
 }

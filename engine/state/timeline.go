@@ -82,6 +82,12 @@ func describe(r store.Reader, rec ledger.Record, e *engine.TimelineEntry) error 
 		return tell(rec, e, func(p record.LockChanged) {
 			e.By, e.Run, e.Step, e.Text = "run "+p.Run, p.Run, p.Step, "waits for "+sayLock(p.Name)
 		})
+	case record.DeadlineSetKind:
+		return tell(rec, e, func(p record.DeadlineSet) { tellDeadline(p, e) })
+	case record.DeadlineBreachedKind:
+		return tell(rec, e, func(p record.DeadlineBreached) {
+			e.By, e.Run, e.Text = "timer", o.Run, "time is over: "+SayDeadline(p.Deadline)
+		})
 	case record.IncidentChangedKind:
 		return tell(rec, e, func(p record.IncidentAct) { tellAct(p, o, e) })
 	case record.IncidentOpenedKind:

@@ -47,7 +47,7 @@ func (m memo) keep(k, encoded []byte, r engine.Run) {
 // nouns are the values that are written and read most.
 var nouns = engine.NewCodec(
 	engine.Incident{}, engine.Run{}, engine.Question{}, engine.Change{}, engine.Timer{}, engine.Counts{},
-	offered{}, RuleHits{}, link{}, activated{},
+	offered{}, RuleHits{}, link{}, activated{}, engine.Deadline{},
 )
 
 // encode encodes a noun; it panics on a type that JSON cannot hold, which none is.

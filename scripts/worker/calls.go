@@ -44,7 +44,7 @@ func (in *inspector) member(n *syntax.DotExpr) {
 var laterMembers = map[string]bool{
 	"unifi.kick": true, "unifi.group_add": true, "unifi.group_remove": true, "unifi.traffic_block": true, "unifi.traffic_allow": true,
 	"unifi.dns_set": true, "unifi.devices": true,
-	"i.reply": true, "i.button": true, "i.timer": true,
+	"i.reply": true, "i.button": true,
 }
 
 // known finds the signature of a call whose arguments can be held against it:
@@ -122,7 +122,7 @@ func (l *loader) argument(w *word, p engine.Param, v starlark.Value, e syntax.Ex
 	_, isCall := e.(*syntax.CallExpr)
 	_, notLiteral := v.(unsaid)
 	switch {
-	case p.Kind == "handler" && isLambda:
+	case (p.Kind == "handler" || p.Kind == "breach") && isLambda:
 		return engine.Errorf(engine.Invalid, "got a lambda, want a top-level def").
 			WithHint("what may run later is named: write a def at the top level of the file and give what it needs as args")
 	case p.Kind == "function" && isCall && l.isStep(e.(*syntax.CallExpr)):

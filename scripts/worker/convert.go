@@ -29,7 +29,7 @@ type converter struct {
 var kindNames = map[string]string{
 	"text": "a string", "int": "an int", "number": "a number", "bool": "True or False", "duration": `a duration like "5m"`,
 	"time": "a time", "list": "a list", "dict": "a dict", "secret": `secret("name")`, "connection": "the name of a connection",
-	"person": "a person", "incident": "an incident", "handler": "a function", "bytes": "bytes", "pairs": "a list or a dict", "struct": "a struct", "any": "a value",
+	"person": "a person", "incident": "an incident", "handler": "a function", "breach": "a function", "bytes": "bytes", "pairs": "a list or a dict", "struct": "a struct", "any": "a value",
 	"mac": "a MAC address", "trigger": "a trigger like on.dns(…)", "pick": "less-busy or random", "attachment": "a text, bytes or an attachment",
 }
 
@@ -91,6 +91,8 @@ func (c *converter) acceptOne(kind string, v starlark.Value) (engine.Value, bool
 		return c.acceptPerson(v)
 	case "handler":
 		return c.acceptHandler(v)
+	case "breach":
+		return c.acceptBreach(v)
 	case "trigger":
 		return acceptTrigger(v)
 	case "pairs":
@@ -236,6 +238,16 @@ func (c *converter) acceptHandler(v starlark.Value) (engine.Value, bool, error) 
 		return nil, false, err
 	}
 	return handlerStruct(h), true, nil
+}
+
+// acceptBreach takes a function that is called with the incident alone.
+func (c *converter) acceptBreach(v starlark.Value) (engine.Value, bool, error) {
+	if fn, ok := v.(*starlark.Function); ok {
+		if why := accepts(fn, []string{"incident"}, nil); why != "" {
+			return nil, false, engine.Errorf(engine.Invalid, "%s", why)
+		}
+	}
+	return c.acceptHandler(v)
 }
 
 // handlerStruct is how a handler travels as a value.

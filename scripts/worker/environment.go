@@ -31,7 +31,8 @@ type environment struct {
 const libraryPrefix = "@larkspur//"
 
 // localWords are spelled like builtins but performed here, by way of them.
-var localWords = map[string]bool{"change.made": true, "change.undo": true, "parallel": true, "continue_as": true, "lock.release": true, "expect.wait": true}
+var localWords = map[string]bool{"change.made": true, "change.undo": true, "parallel": true, "continue_as": true, "lock.release": true, "expect.wait": true,
+	"timer.start": true, "timer.pause": true, "timer.resume": true, "timer.stop": true}
 
 func newEnvironment(hello wire.Hello) *environment {
 	env := &environment{hello: hello, interpreter: interpreterVersion(), words: map[string]*word{}}

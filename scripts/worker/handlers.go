@@ -150,6 +150,7 @@ func (in *function) visit(n syntax.Node) bool {
 		}
 	case *syntax.CallExpr:
 		in.method(n)
+		in.timers(n)
 		in.mutation(n)
 		in.handOn(n)
 	case *syntax.AssignStmt:

@@ -100,6 +100,9 @@ func (i *incidentValue) Attr(name string) (starlark.Value, error) {
 	if w == nil || name == "get" || w.Internal {
 		return nil, nil
 	}
+	if w.Name == timerWord {
+		return starlark.NewBuiltin(w.Name, i.timer), nil
+	}
 	return starlark.NewBuiltin(w.Name, i.method(w)), nil
 }
 

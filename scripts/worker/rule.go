@@ -54,10 +54,10 @@ func ruleWord(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple,
 	}
 	r.OnAttach = d.handler("on_attach", []string{"incident", "event"}, keys)
 	r.OnBreach = d.handler("on_breach", []string{"incident"}, keys)
+	d.deadlines(r)
 	d.dedup(&r, functions, fields)
 	d.checkTitle(r.Title, fields)
 	if !d.failed {
-		d.later()
 		d.bundle.declarations.Rules = append(d.bundle.declarations.Rules, r)
 		d.bundle.rules[r.Name] = functions
 	}
@@ -67,15 +67,11 @@ func ruleWord(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple,
 // maxMaxChanges bounds max_changes: the times of so many effects are kept.
 const maxMaxChanges = 1000
 
-// laterArguments are those that this version reads, checks and does not act on.
-var laterArguments = []string{"sla", "hours", "on_breach"}
-
-// later says of each of them that it has no effect yet: nobody shall rely on it.
-func (d *declaration) later() {
-	for _, name := range laterArguments {
-		if _, given := d.bound[name]; given {
-			d.add(problemAt(d.at, "warning", "later", name+": this version does not act on it yet", "the rule works without it"))
-		}
+// deadlines finds a handler that nothing could call.
+func (d *declaration) deadlines(r engine.Rule) {
+	if r.OnBreach != nil && len(r.SLA) == 0 {
+		d.wrong("on_breach", engine.Errorf(engine.Invalid, `got a handler, and no sla that could be breached`).
+			WithHint(`add sla = {"close": "1d"}, or leave on_breach out`))
 	}
 }
 

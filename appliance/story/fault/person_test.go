@@ -12,7 +12,7 @@ import (
 
 // plays are the hooks of plays.star.
 var plays = []string{
-	"sequential", "branches", "waits", "asks", "for-ever", "changes", "undoes", "expires", "attaches", "chain", "retries", "keeps", "limited", "probed", "burns", "opens", "queues", "expects", "shadowed",
+	"sequential", "branches", "waits", "asks", "for-ever", "changes", "undoes", "expires", "attaches", "chain", "retries", "keeps", "limited", "probed", "burns", "opens", "queues", "expects", "timed", "shadowed",
 }
 
 // forEver is the question that nobody answers.
@@ -103,7 +103,8 @@ func (l *life) machines(v view) []act {
 		}
 		acts = append(acts, act{1, record.StateSetKind, func() { l.open("keeps") }}, act{1, record.WorkerDiedKind, func() { l.open("burns") }},
 			act{1, record.IncidentOpenedKind, func() { l.open("opens") }}, act{1, record.MetricSetKind, func() { l.open("opens") }},
-			act{1, record.LockChangedKind, func() { l.open("queues") }}, act{1, record.ExpectSetKind, func() { l.open("expects") }})
+			act{1, record.LockChangedKind, func() { l.open("queues") }}, act{1, record.ExpectSetKind, func() { l.open("expects") }},
+			act{1, record.DeadlineSetKind, func() { l.open("timed") }}, act{1, record.DeadlineBreachedKind, func() { l.open("timed") }})
 		expecting := func(r engine.Run) bool {
 			return r.Rule == "expects" && (r.Status == engine.RunRunning || r.Status == engine.RunWaiting)
 		}

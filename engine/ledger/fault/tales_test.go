@@ -12,6 +12,7 @@ import (
 	"larkspur/engine"
 	"larkspur/engine/ledger"
 	"larkspur/engine/record"
+	"larkspur/engine/state"
 )
 
 // caller appends what the intake, the runner, people and timers would. What it
@@ -123,6 +124,10 @@ func (c *caller) event() {
 		Offer: e.Event + "/netflix", Rule: fmt.Sprintf("rule%d", c.rng.IntN(4)), Severity: "low", Source: source,
 		Title: "Netflix", Type: "streaming",
 	}
+	if c.chance(2) {
+		m.SLA, m.Hours = []record.Limit{{Name: engine.DeadlineClose, Limit: time.Hour}, {Name: engine.DeadlineRespond, Limit: time.Minute}}, "office"
+		m.OnBreach = &engine.Handler{File: "netflix.star", Name: "late"}
+	}
 	if c.chance(4) {
 		m.Throttle, m.ThrottleIn = 3, time.Hour
 	}
@@ -216,6 +221,10 @@ func (c *caller) leftovers() {
 		give(err)
 	}
 	for _, t := range due {
+		if t.For == state.DeadlineTimer {
+			c.one(shard, record.DeadlineBreachedKind, record.DeadlineBreached{Deadline: t.Target, Timer: t.ID})
+			continue
+		}
 		c.one(shard, record.TimerFiredKind, record.TimerFired{Timer: t.ID})
 	}
 	ready, err := c.state.Ready(shard)
@@ -270,6 +279,7 @@ func (r *run) play() {
 		Generation: 1, Name: fmt.Sprint("metric", r.rng.IntN(5)), Labels: map[string]string{"who": "dave"}, Run: r.id, Value: float64(r.rng.IntN(9)),
 	}), r.done(record.StepDone{Builtin: "metric"}))
 	r.expect()
+	r.timer()
 	if r.chance(3) {
 		r.one(r.shard, record.WorkerDiedKind, record.WorkerDied{Generation: 1, Run: r.id, Why: "killed"})
 	}
@@ -315,6 +325,33 @@ func (r *run) button() {
 	r.one(r.shard, record.ButtonPressedKind, press)
 	if r.chance(2) {
 		r.one(r.shard, record.ButtonPressedKind, press)
+	}
+}
+
+// timer times a section, pauses it, has it go on, and perhaps breaches or stops it.
+func (r *run) timer() {
+	p := record.DeadlineSet{
+		Act: record.DeadlineStart, Bundle: "b1", Deadline: engine.DeadlineID(engine.DeadlineOfSection, r.incident, "contain"), Generation: 1,
+		Handler: &engine.Handler{File: "netflix.star", Name: "late"}, Incident: r.incident, Limit: time.Hour, Mode: "live", Run: r.id, Step: fmt.Sprint(r.n),
+	}
+	r.one(r.shard, record.DeadlineSetKind, p)
+	for _, act := range []string{record.DeadlineDue, record.DeadlinePause, record.DeadlineResume, record.DeadlineDue} {
+		d, err := r.state.Deadline(p.Deadline)
+		if err != nil {
+			return // the incident is closed, or was erased
+		}
+		step := record.DeadlineSet{Act: act, Deadline: d.ID, Incident: r.incident, Left: time.Minute, Revision: d.Revision}
+		if act == record.DeadlineDue {
+			step.Due = r.clock.Now().Add(time.Hour)
+		}
+		o := r.one(r.shard, record.DeadlineSetKind, step)
+		if act == record.DeadlineDue && o.Timer != "" && r.chance(3) {
+			r.one(r.shard, record.DeadlineBreachedKind, record.DeadlineBreached{Deadline: d.ID, Timer: o.Timer})
+		}
+	}
+	if r.chance(2) {
+		p.Act = record.DeadlineStop
+		r.one(r.shard, record.DeadlineSetKind, p)
 	}
 }
 
@@ -434,6 +471,7 @@ func (r *run) ask() (question, timer string, outbox []string) {
 	q := &record.Question{
 		Text: "What now?", To: []engine.Addressee{{Name: "dave", Email: "dave@example.org"}},
 		Choices: []engine.Choice{{Name: "Allow"}, {Name: "Block"}}, Due: r.clock.Now().Add(2 * time.Hour), Default: "Allow", HasDefault: true,
+		SLA: time.Hour, OnBreach: &engine.Handler{File: "netflix.star", Name: "late"},
 	}
 	o := r.append(r.shard, r.read(), r.started(record.StepStarted{Builtin: "ask", Question: q}), r.parked("an answer"))
 	return o[1].Question, o[1].Timer, o[1].Runs
