@@ -218,7 +218,7 @@ def f(i):
 	b.due(incident, "q0-1 breached")
 	b.bell.until(t, "it is escalated", func() bool { return b.incident(incident).Severity == "high" })
 	b.status(run, engine.RunWaiting)
-	b.answer("q0-1", engine.Reply{Choice: "yes", By: "dave"})
+	b.answer("q0-1", engine.Reply{Choice: "yes", By: engine.Addressee{Name: "dave"}})
 	b.status(run, engine.RunDone)
 	b.due(incident, "q0-1 met")
 	b.facts(incident, map[string]engine.Value{"r": "yes"})
