@@ -49,6 +49,17 @@ type Incident struct {
 	Erased *Erased `json:"erased,omitempty"`
 }
 
+// Overdue is Incident.Deadline of one that has a breached deadline.
+const Overdue = "overdue"
+
+// Deadline says how an incident stands to its deadlines: overdue, or nothing.
+func (i Incident) Deadline() string {
+	if i.Breached > 0 {
+		return Overdue
+	}
+	return ""
+}
+
 // Reporter is who reported an incident.
 type Reporter struct {
 	Name  string `json:"name"`

@@ -5,6 +5,8 @@ import "time"
 // IncidentFilter selects incidents; empty parts select all.
 type IncidentFilter struct {
 	Status, Rule, Type, Severity, Owner string
+	// Deadline: Overdue selects those with a breached deadline.
+	Deadline string
 	// Since: only those that were opened then or later.
 	Since time.Time
 	// Dedup is the key, as canonical JSON, by which it is found again.

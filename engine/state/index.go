@@ -19,6 +19,7 @@ const (
 	byType     = 't'
 	bySeverity = 'v'
 	byOwner    = 'o'
+	byDeadline = 'd' // engine.Overdue
 )
 
 // maxTermBytes bounds a value in a key; lists compare whole values.
@@ -68,6 +69,7 @@ func (t *tx) indexIncident(n uint64, before, after engine.Incident) {
 	t.moveTerm(classIncident, n, byType, before.Type, after.Type)
 	t.moveTerm(classIncident, n, bySeverity, before.Severity, after.Severity)
 	t.moveTerm(classIncident, n, byOwner, before.Owner, after.Owner)
+	t.moveTerm(classIncident, n, byDeadline, before.Deadline(), after.Deadline())
 	if before.ID == "" {
 		return // openIncident knows its event's words too
 	}

@@ -59,7 +59,8 @@ func (s *State) Incidents(f engine.IncidentFilter, cursor string, limit int) ([]
 	if err != nil || q.hopeless {
 		return nil, "", err
 	}
-	for _, w := range append(q.wants, want{byStatus, f.Status}, want{byRule, f.Rule}, want{byType, f.Type}, want{bySeverity, f.Severity}, want{byOwner, f.Owner}) {
+	for _, w := range append(q.wants, want{byStatus, f.Status}, want{byRule, f.Rule}, want{byType, f.Type}, want{bySeverity, f.Severity}, want{byOwner, f.Owner},
+		want{byDeadline, f.Deadline}) {
 		if w.value != "" {
 			q.filters = append(q.filters, w)
 		}
@@ -109,6 +110,8 @@ func attribute(i engine.Incident, filter byte) string {
 		return i.Type
 	case bySeverity:
 		return i.Severity
+	case byDeadline:
+		return i.Deadline()
 	}
 	return i.Owner
 }

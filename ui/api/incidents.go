@@ -24,6 +24,7 @@ type Incident struct {
 	Attachments []engine.Attachment `json:"attachments"`
 	Indicators  []engine.Indicator  `json:"indicators"`
 	Buttons     []engine.Button     `json:"buttons"`
+	Deadlines   []engine.Deadline   `json:"deadlines"`
 }
 
 // Fact is one fact of a summary.
@@ -34,10 +35,10 @@ type Fact struct {
 
 // Incidents serves GET incidents.
 func (a *API) Incidents(c echo.Context) error {
-	q := params(c, "status", "rule", "type", "severity", "owner", "q", "limit", "cursor")
+	q := params(c, "status", "rule", "type", "severity", "owner", "deadline", "q", "limit", "cursor")
 	f := engine.IncidentFilter{
 		Status: q.oneOf("status", engine.IncidentOpen, engine.IncidentClosed), Rule: q.text("rule"), Type: q.text("type"),
-		Severity: q.oneOf("severity", engine.Severities...), Owner: q.text("owner"), Text: q.text("q"),
+		Severity: q.oneOf("severity", engine.Severities...), Owner: q.text("owner"), Deadline: q.oneOf("deadline", engine.Overdue), Text: q.text("q"),
 	}
 	limit := q.limit()
 	if q.err != nil {
@@ -68,7 +69,10 @@ func (a *API) Incident(c echo.Context) error {
 	out := Incident{
 		Incident: incident(s.Incident), Summary: summary(s.Incident), Timeline: orEmpty(s.Timeline), More: s.More,
 		Runs: orEmpty(s.Runs), Questions: orEmpty(s.Questions), Changes: orEmpty(s.Changes),
-		Attachments: orEmpty(s.Attachments), Indicators: orEmpty(s.Indicators), Buttons: orEmpty(s.Buttons),
+		Attachments: orEmpty(s.Attachments), Indicators: orEmpty(s.Indicators), Buttons: orEmpty(s.Buttons), Deadlines: orEmpty(s.Deadlines),
+	}
+	for i := range out.Deadlines {
+		out.Deadlines[i].Args = desk.Plain(out.Deadlines[i].Args)
 	}
 	for i := range out.Runs {
 		out.Runs[i] = run(out.Runs[i])

@@ -27,6 +27,7 @@ func metrics() []metric {
 		{"incidents_moved_in_total", "Open incidents whose severity became this one.", func(t *engine.Tally) int64 { return t.MovedIn }},
 		{"incidents_moved_out_total", "Open incidents whose severity was this one, and is another now.", func(t *engine.Tally) int64 { return t.MovedOut }},
 		{"incidents_close_seconds_total", "How long closed incidents had been open.", func(t *engine.Tally) int64 { return t.CloseSeconds }},
+		{"deadlines_breached_total", "Deadlines of incidents, sections and questions that were breached.", func(t *engine.Tally) int64 { return t.Breached }},
 		{"runs_done_total", "Runs of playbooks and jobs that ended well.", func(t *engine.Tally) int64 { return t.RunsDone }},
 		{"runs_failed_total", "Runs that failed.", func(t *engine.Tally) int64 { return t.RunsFailed }},
 		{"runs_in_doubt_total", "Runs that stopped in doubt.", func(t *engine.Tally) int64 { return t.RunsInDoubt }},
@@ -76,6 +77,7 @@ func (a *API) Metrics(c echo.Context) error {
 		n          int
 	}{
 		{"incidents_open", "Incidents that are open.", counts.OpenIncidents},
+		{"incidents_overdue", "Open incidents of which a deadline is breached.", counts.Overdue},
 		{"questions_open", "Questions that wait for an answer.", counts.OpenQuestions},
 		{"changes_in_force", "Changes in force.", counts.ChangesInForce},
 		{"runs_waiting", "Runs that wait.", counts.WaitingRuns},

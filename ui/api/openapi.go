@@ -29,7 +29,7 @@ func Operations() []Operation {
 	with := func(names ...string) []string { return append(names, lists...) }
 	return []Operation{
 		{Method: "GET", Path: "/api/v1/incidents", Summary: "List incidents, newest first",
-			Query: with("status", "rule", "type", "severity", "owner", "q"), Answer: List[engine.Incident]{}},
+			Query: with("status", "rule", "type", "severity", "owner", "deadline", "q"), Answer: List[engine.Incident]{}},
 		{Method: "GET", Path: "/api/v1/incidents/{id}", Summary: "One incident with all that belongs to it", Answer: Incident{}},
 		{Method: "GET", Path: "/api/v1/incidents/{id}/timeline", Summary: "The story of an incident", Query: lists, Answer: List[engine.TimelineEntry]{}},
 		{Method: "GET", Path: "/api/v1/incidents/{id}/attachments/{sum}", Summary: "A file of an incident, by the SHA-256 of its content", Answer: ""},

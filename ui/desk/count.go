@@ -30,6 +30,7 @@ func (d *Desk) Counts(who login.Identity) (engine.Counts, error) {
 		}
 		counts.OpenIncidents -= h.Counts.OpenIncidents
 		counts.ChangesInForce -= h.Counts.ChangesInForce
+		counts.Overdue -= h.Counts.Overdue
 		questions += h.Counts.OpenQuestions
 	}
 	if questions == 0 {

@@ -56,6 +56,8 @@ type Reader interface {
 	Attachments(incident string) ([]engine.Attachment, error)
 	Attachment(incident, sum string) (engine.Attachment, []byte, error)
 	Indicators(incident string) ([]engine.Indicator, error)
+	// Deadlines of an incident, those first that go on.
+	Deadlines(incident string) ([]engine.Deadline, error)
 	// Buttons are those of an incident, the oldest first; ButtonByToken finds the one
 	// that a link presses.
 	Buttons(incident string) ([]engine.Button, error)

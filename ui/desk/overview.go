@@ -178,6 +178,13 @@ func (d *Desk) needs(who login.Identity) ([]Need, error) {
 	list = append(list, some(changes, more, "/changes?status=undo_failed", "changes could not be taken back", func(c engine.Change) Need {
 		return Need{HealthFail, "Could not be taken back: " + c.Title, c.Error, "/changes?status=undo_failed"}
 	})...)
+	late, more, err := d.Incidents(who, engine.IncidentFilter{Status: engine.IncidentOpen, Deadline: engine.Overdue}, "", needsOfKind)
+	if err != nil {
+		return nil, err
+	}
+	list = append(list, some(late, more, "/?deadline="+engine.Overdue, "incidents are overdue", func(i engine.Incident) Need {
+		return Need{HealthWarn, "Overdue: " + i.Title, i.Type, "/incidents/" + i.ID}
+	})...)
 	for _, r := range d.Rules.RuleStatuses() {
 		if r.LastError != "" {
 			list = append(list, Need{HealthWarn, "Rule " + r.Name + " went wrong", r.LastError, "/rules/" + r.Name})

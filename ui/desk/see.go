@@ -191,10 +191,11 @@ type Story struct {
 	Attachments []engine.Attachment
 	Indicators  []engine.Indicator
 	Buttons     []engine.Button
+	Deadlines   []engine.Deadline
 }
 
 // Story reads an incident with its timeline (from a cursor), runs, questions,
-// changes and evidence.
+// changes, evidence and deadlines.
 func (d *Desk) Story(who login.Identity, id, cursor string) (Story, error) {
 	var s Story
 	var err error
@@ -219,7 +220,10 @@ func (d *Desk) Story(who login.Identity, id, cursor string) (Story, error) {
 	if s.Indicators, err = d.Reader.Indicators(id); err != nil {
 		return s, err
 	}
-	s.Buttons, err = d.Reader.Buttons(id)
+	if s.Buttons, err = d.Reader.Buttons(id); err != nil {
+		return s, err
+	}
+	s.Deadlines, err = d.Reader.Deadlines(id)
 	return s, err
 }
 

@@ -35,6 +35,7 @@ type incidentView struct {
 	Files      []fileView
 	Indicators []indicatorView
 	Buttons    []engine.Button
+	Deadlines  []deadlineView
 	More       string
 	Inputs     map[string]string // what was typed into a form that was refused
 	Erasing    *engine.Erasure   // what an erasure would take, to be confirmed
@@ -64,6 +65,9 @@ func (p *Pages) incident(c echo.Context, status int, inputs map[string]string, p
 		v.People, v.Teams = p.Desk.Assignees()
 	}
 	v.addEvidence(s)
+	for _, d := range s.Deadlines {
+		v.Deadlines = append(v.Deadlines, deadlineView{d})
+	}
 	if s.More != "" {
 		v.More = with(nil, "timeline", s.More)
 	}

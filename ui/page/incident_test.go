@@ -28,6 +28,15 @@ func TestIncidentTellsItsStory(t *testing.T) {
 	p.Want(200, `datetime="2026-11-22T08:30:00+01:00" title="2026-11-22T08:30:00+01:00"`)
 }
 
+func TestIncidentShowsItsDeadlines(t *testing.T) {
+	w := uitest.Sample(t, address)
+	w.Visit(t, "dave").Get(incidentPath).Want(200, "overdue", "To close it", "within 8h in the hours of office, over", "in 26 hours", "To respond", "breached",
+		"over since", "contain", "paused", "1h30m left")
+	w.Visit(t, "dave").Get("/larkspur/").Want(200, `<span class="badge bad">overdue</span>`, "in 3 hours")
+	w.Visit(t, "dave").Get("/larkspur/?deadline=overdue").Want(200, "Netflix from", "Only what is <b>overdue</b>").Lacks("blog:")
+	w.Visit(t, "dave").Get("/larkspur/overview").Want(200, "Overdue: Netflix from")
+}
+
 func TestIncidentOrdersFacts(t *testing.T) {
 	p := uitest.Sample(t, address)
 	body := p.Visit(t, "vic").Get(incidentPath).Want(200).Body

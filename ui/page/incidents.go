@@ -40,6 +40,9 @@ func (p *Pages) Incidents(c echo.Context) error {
 		Status: v.Status, Rule: q.Get("rule"), Type: q.Get("type"), Severity: q.Get("severity"),
 		Owner: q.Get("owner"), Text: q.Get("q"),
 	}
+	if q.Get("deadline") == engine.Overdue {
+		v.Filter.Deadline = engine.Overdue
+	}
 	if v.Status == "all" {
 		v.Filter.Status = ""
 	}

@@ -117,6 +117,9 @@ func tiles(t engine.Tally) []Tile {
 	if t.RunsFailed > 0 {
 		list[3].Tone = "bad"
 	}
+	if t.Breached > 0 {
+		list = append(list, Tile{count(t.Breached), "deadlines breached", "", "bad"})
+	}
 	if took := mean(t.AnswerSeconds, t.Answered); took != "" {
 		list[4].Text += ", after " + took
 	}

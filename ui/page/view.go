@@ -54,12 +54,12 @@ func (f frame) Exact(t time.Time) Moment {
 // beside it.
 func tone(status string) string {
 	switch status {
-	case engine.RunDone, engine.QuestionAnswered, desk.HealthOK, "live":
+	case engine.RunDone, engine.QuestionAnswered, engine.DeadlineMet, desk.HealthOK, "live":
 		return "good"
 	case engine.RunWaiting, engine.RunHeld, engine.QuestionTimedOut, desk.HealthWarn, "medium", "shadow", engine.ChangeInForce, "warning":
 		return "warn"
 	case engine.RunFailed, engine.RunInDoubt, engine.RunDiverged, engine.RunQuarantined,
-		engine.ChangeUndoFailed, desk.HealthFail, "critical", "high", "error":
+		engine.ChangeUndoFailed, engine.DeadlineBreached, desk.HealthFail, "critical", "high", "error":
 		return "bad"
 	case engine.RunRunning, engine.QuestionOpen, "low":
 		return "info" // an open incident and an open question share the word

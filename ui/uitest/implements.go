@@ -17,7 +17,7 @@ import (
 func (w *World) Incidents(f engine.IncidentFilter, cursor string, limit int) ([]engine.Incident, string, error) {
 	return listed(w, w.Has.Incidents, func(i engine.Incident) bool {
 		return fits(f.Status, i.Status) && fits(f.Rule, i.Rule) && fits(f.Type, i.Type) && fits(f.Severity, i.Severity) &&
-			fits(f.Owner, i.Owner) && contains(i.Title, f.Text)
+			fits(f.Owner, i.Owner) && fits(f.Deadline, i.Deadline()) && contains(i.Title, f.Text)
 	}, cursor, limit)
 }
 
@@ -168,6 +168,10 @@ func (w *World) Attachment(incident, sum string) (engine.Attachment, []byte, err
 
 func (w *World) Indicators(incident string) ([]engine.Indicator, error) {
 	return w.Has.Indicators[incident], w.Trouble
+}
+
+func (w *World) Deadlines(incident string) ([]engine.Deadline, error) {
+	return w.Has.Deadlines[incident], w.Trouble
 }
 
 // Buttons, ButtonByToken and Press are those of Has.Buttons.

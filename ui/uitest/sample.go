@@ -57,6 +57,7 @@ func Sample(t testing.TB, url string) *World {
 	sampleRuns(w, now)
 	sampleQuestions(w, now)
 	sampleButtons(w, now)
+	sampleDeadlines(w, now)
 	sampleChanges(w, now)
 	sampleRules(w, now)
 	sampleTallies(w, now)
@@ -69,11 +70,11 @@ func sampleIncidents(w *World, now time.Time) {
 			ID: OpenID, Status: "open", Title: "Netflix from 192.0.2.7 <script>alert(1)</script>", Type: "streaming", Rule: "netflix-while-away",
 			Severity: "low", Team: "family", Visible: "all", Opened: now.Add(-30 * time.Minute), Updated: now.Add(-2 * time.Minute),
 			Fields: data(map[string]engine.Value{"device": "living room TV", "watched_for": 25 * time.Minute, "phones_at_home": int64(0)}),
-			Order:  []string{"device", "watched_for"}, Event: "e0-90", Events: 12,
+			Order:  []string{"device", "watched_for"}, Event: "e0-90", Events: 12, Due: now.Add(26 * time.Hour), Breached: 1,
 		},
 		{
 			ID: "i0-43", Status: "open", Title: "blog: certificate ends in 3 days", Type: "outage", Rule: "blog", Severity: "critical",
-			Owner: "ana", Opened: now.Add(-26 * time.Hour), Updated: now.Add(-time.Hour), Events: 1,
+			Owner: "ana", Opened: now.Add(-26 * time.Hour), Updated: now.Add(-time.Hour), Events: 1, Due: now.Add(3 * time.Hour),
 		},
 		{
 			ID: TeamID, Status: "open", Title: PrivateName, Type: "family", Rule: "family", Severity: "medium", Team: "family",
@@ -175,6 +176,20 @@ func sampleButtons(w *World, now time.Time) {
 	pressed := b
 	pressed.ID, pressed.Label, pressed.Pressed, pressed.By, pressed.How, pressed.Pressing = "b0-2", "It is not solved", now.Add(-5*time.Minute), engine.ByLink, "link", RunID
 	w.Has.Buttons = map[string]engine.Button{ButtonLink: b, PressedLink: pressed}
+}
+
+func sampleDeadlines(w *World, now time.Time) {
+	of := func(name, status string, left time.Duration) engine.Deadline {
+		return engine.Deadline{
+			ID: engine.DeadlineID(engine.DeadlineOfIncident, OpenID, name), Of: engine.DeadlineOfIncident, Name: name, Incident: OpenID, Status: status,
+			Limit: 8 * time.Hour, Left: left, Hours: "office", Started: now.Add(-30 * time.Minute), Since: now.Add(-30 * time.Minute),
+		}
+	}
+	running, late, paused := of(engine.DeadlineClose, engine.DeadlineRunning, 8*time.Hour), of(engine.DeadlineRespond, engine.DeadlineBreached, time.Minute), of("contain", engine.DeadlinePaused, 90*time.Minute)
+	running.Due = now.Add(26 * time.Hour)
+	late.Breached, late.BreachRun = now.Add(-10*time.Minute), RunID
+	paused.ID, paused.Of = engine.DeadlineID(engine.DeadlineOfSection, OpenID, "contain"), engine.DeadlineOfSection
+	w.Has.Deadlines = map[string][]engine.Deadline{OpenID: {running, late, paused}}
 }
 
 func sampleChanges(w *World, now time.Time) {

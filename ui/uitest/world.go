@@ -47,6 +47,7 @@ type Things struct {
 	Contents    map[string]string              // of attachments
 	Indicators  map[string][]engine.Indicator  // by incident
 	Buttons     map[string]engine.Button       // by token
+	Deadlines   map[string][]engine.Deadline   // by incident
 	Points      map[string][]engine.Point      // by the name of a series and the span
 	Persons     map[string]engine.Person
 }
