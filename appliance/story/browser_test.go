@@ -28,17 +28,17 @@ type visitor struct {
 
 // newVisitor starts Debian's Chromium with a fresh profile and the screen of a
 // phone.
-func newVisitor(t *testing.T) *visitor {
+func newVisitor(t *testing.T, more ...chromedp.ExecAllocatorOption) *visitor {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
 	if err != nil {
 		needs(t, "chromium", err.Error())
 	}
-	alloc, stop := chromedp.NewExecAllocator(t.Context(),
+	alloc, stop := chromedp.NewExecAllocator(t.Context(), append(more,
 		chromedp.ExecPath(path), chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
-		chromedp.Flag("hide-scrollbars", true), chromedp.UserDataDir(t.TempDir()))
+		chromedp.Flag("hide-scrollbars", true), chromedp.UserDataDir(t.TempDir()))...)
 	t.Cleanup(stop)
 	ctx, cancel := chromedp.NewContext(alloc)
 	t.Cleanup(cancel)

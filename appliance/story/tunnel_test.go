@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -143,6 +144,16 @@ func TestTunnel(t *testing.T) {
 		}
 		if _, page := f.get(t, "/healthz"); strings.Contains(page, "tunnel") {
 			t.Errorf("a stranger reads the health tree: %s", page)
+		}
+	})
+	t.Run("pages have their style", func(t *testing.T) {
+		_, page := f.get(t, "/a/none")
+		style := regexp.MustCompile(`href="(/assets/[^"]+\.css[^"]*)"`).FindStringSubmatch(page)
+		if style == nil {
+			t.Fatalf("there is no style: %s", page)
+		}
+		if status, text := f.get(t, style[1]); status != 200 || !strings.Contains(text, "font-family") {
+			t.Errorf("%s: got %d: %.100s", style[1], status, text)
 		}
 	})
 	t.Run("links lead through it", func(t *testing.T) {

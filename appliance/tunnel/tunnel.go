@@ -136,7 +136,7 @@ func (t *Tunnel) once(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { client.Close() })
 	defer stop()
 	defer client.Close()
-	listener, err := client.Listen("tcp", t.cfg.Listen)
+	l, err := client.Listen("tcp", t.cfg.Listen)
 	if err != nil {
 		return t.refused(err)
 	}
@@ -147,7 +147,7 @@ func (t *Tunnel) once(ctx context.Context) error {
 		defer close(watched)
 		lost(t.watch(ctx, client))
 	}()
-	err = t.cfg.Serve(ctx, listener)
+	err = t.cfg.Serve(ctx, listener{l})
 	client.Close()
 	<-watched
 	if why := context.Cause(ctx); !errors.Is(why, context.Canceled) {

@@ -36,6 +36,7 @@ type chartSpan struct {
 type seriesView struct {
 	Name, Labels, Value string
 	At                  time.Time
+	Sums                []chart.Sum
 	Chart               chart.Line
 }
 
@@ -64,20 +65,33 @@ func (p *Pages) Charts(c echo.Context) error {
 	}
 	to := p.Desk.Clock.Now().In(p.Desk.Zone())
 	for _, s := range items {
-		by := engine.PointsHour
-		if span.By == engine.PointsFine {
-			by = engine.PointsFine
-		}
-		points, err := p.Desk.Reader.Points(s, by)
+		one, err := p.series(s, span, to)
 		if err != nil {
 			return err
 		}
-		one := seriesView{Name: s.Name, Labels: labelsOf(s), Value: chart.Number(s.Value), At: s.At}
-		one.Chart = chart.Of(strings.TrimSpace(s.Name+" "+one.Labels)+", the last "+span.Text, points, span.length, to.Add(-span.back), to)
 		v.Items = append(v.Items, one)
 	}
 	v.Next = nextPage(q, next)
 	return p.render(c, http.StatusOK, "charts", v)
+}
+
+// series charts one series and sums it up.
+func (p *Pages) series(s engine.Series, span chartSpan, to time.Time) (v seriesView, err error) {
+	fine, err := p.Desk.Reader.Points(s, engine.PointsFine)
+	if err != nil {
+		return v, err
+	}
+	hours, err := p.Desk.Reader.Points(s, engine.PointsHour)
+	if err != nil {
+		return v, err
+	}
+	points := hours
+	if span.By == engine.PointsFine {
+		points = fine
+	}
+	v = seriesView{Name: s.Name, Labels: labelsOf(s), Value: chart.Value(s.Name, s.Value), At: s.At, Sums: chart.Sums(s.Name, fine, hours, to)}
+	v.Chart = chart.Of(strings.TrimSpace(s.Name+" "+v.Labels)+", the last "+span.Text, points, span.length, to.Add(-span.back), to)
+	return v, nil
 }
 
 // labelsOf writes labels as people read them.

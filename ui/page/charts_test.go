@@ -30,6 +30,7 @@ func TestCharts(t *testing.T) {
 	w := recorded(t)
 	c := w.Visit(t, "vic")
 	p := c.Get("/larkspur/charts").Want(200, "load.five", "host web1", "host web2", "1.25", "<polyline class=\"line\"", "2 days", "90 days", `aria-label="load.five host web1, the last 2 days"`)
+	p.Want(200, `<dt>24 hours</dt><dd>mean`, `<dt>30 days</dt>`)
 	if strings.Contains(p.Body, "style=") || strings.Contains(p.Body, "<script") {
 		t.Error("the page has styles or scripts of its own, which the policy forbids")
 	}
