@@ -27,7 +27,7 @@ func TestSums(t *testing.T) {
 			[]Sum{{"24 hours", "66.7 %: 2 of 3"}, {"7 days", "66.7 %: 2 of 3"}, {"30 days", "87.5 %: 7 of 8"}}},
 		{"up", nil, []engine.Point{at(40*day, 1)}, nil},
 		{"seconds_to_fix", nil, []engine.Point{at(3*day, 60), at(2*day, 600, 600), at(day+time.Hour, 7200)},
-			[]Sum{{"7 days", "4 times, median 10m, at most 2h"}, {"30 days", "4 times, mostly 10m, at most 2h"}}},
+			[]Sum{{"7 days", "4 times, median 10m, at most 2h"}, {"30 days", "4 times, median 10m, at most 2h"}}},
 		{"seconds to fix", []engine.Point{at(0, 1.25)}, nil, []Sum{{"24 hours", "once, 1.3s"}}},
 		{"load", []engine.Point{at(0, 1, 0.5)}, []engine.Point{at(0, 1, 0.5)},
 			[]Sum{{"24 hours", "mean 0.75, 0.5 to 1"}, {"7 days", "mean 0.75, 0.5 to 1"}, {"30 days", "mean 0.75, 0.5 to 1"}}},
