@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -412,6 +413,38 @@ func TestARestartThatCannotBe(t *testing.T) {
 
 // TestUndoAWholeRun: all it changed is taken back, the newest first; it ends as
 // undone and may be restarted.
+// TestARestartWhileAChangeIsTakenBack: what it makes anew would be taken back in
+// place of the old.
+func TestARestartWhileAChangeIsTakenBack(t *testing.T) {
+	t.Parallel()
+	b, incident, run := houseDone(t)
+	begun, release := make(chan struct{}), make(chan struct{})
+	let := sync.OnceFunc(func() { close(release) })
+	t.Cleanup(let)
+	b.world.on("sim.unblock", func(context.Context, *engine.Call) (engine.Result, error) {
+		close(begun)
+		<-release
+		return engine.Result{}, nil
+	})
+	second := b.changes(incident)[1]
+	d, err := b.runner.UndoChange(context.Background(), second.ID, "ana", "", false)
+	must(t, err)
+	if <-begun; !d.Applied {
+		t.Fatalf("got %+v", d)
+	}
+	again := engine.RestartRequest{Step: "2", Answer: engine.MustEncode("Block"), By: "ana", How: "page"}
+	if _, err = b.runner.Restart(context.Background(), run, again); engine.KindOf(err) != engine.Conflict {
+		t.Fatalf("got %v, want a conflict", err)
+	}
+	contains(t, "why", err.Error(), "is being taken back by run", "restart it when that has ended")
+	let()
+	b.bell.until(t, "the change is taken back", func() bool { return b.changes(incident)[1].Status == engine.ChangeUndone })
+	b.world.on("sim.unblock", func(context.Context, *engine.Call) (engine.Result, error) { return engine.Result{}, nil })
+	if d := b.restart(run, engine.RestartRequest{Step: "2", Answer: engine.MustEncode("Block")}); !d.Applied {
+		t.Errorf("got %+v, want applied", d)
+	}
+}
+
 func TestUndoAWholeRun(t *testing.T) {
 	t.Parallel()
 	b, incident, run := houseDone(t)

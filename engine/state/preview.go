@@ -28,6 +28,9 @@ func (s *State) RestartPreview(run, path string, n int) (p engine.RestartPreview
 				WithHint("larkspur runs show %s lists its steps", run)
 		}
 		since, p.Step = cutAt(view, r, at.began()), engine.StepID(path, n)
+		if by := takenBackBy(view, r, since); by != "" && r.Restart == nil {
+			return p, engine.Errorf(engine.Conflict, "run %s: %s", run, beingTakenBack(by))
+		}
 	}
 	for _, id := range changesSince(view, r, since) {
 		c, _ := get[engine.Change](view, mustKey(classChange, 'c', id))

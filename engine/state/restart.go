@@ -43,6 +43,9 @@ func decideRestarted(t *tx, p record.RunRestarted) record.Outcome {
 			return refuse("the run has no step " + engine.StepID(p.Path, p.Number))
 		}
 		o.Until = cutAt(t, r, at.began())
+		if by := takenBackBy(t, r, o.Until); by != "" {
+			return refuse(beingTakenBack(by))
+		}
 	}
 	if p.Number == 0 {
 		o.Questions, o.Steps = waitingOf(t, r)
@@ -391,6 +394,25 @@ func changesSince(r store.Reader, run engine.Run, since uint64) (ids []string) {
 	})
 	slices.Reverse(ids)
 	return ids
+}
+
+// takenBackBy is a run that takes back, at this moment, a change that was made at a
+// place or later; "" for none. What is made anew meanwhile, it might take back in
+// place of the old.
+func takenBackBy(r store.Reader, run engine.Run, since uint64) (by string) {
+	eachMade(r, run, func(c engine.Change, at placed) {
+		if c.Status == engine.ChangeUndone || c.UndoRun == "" || at.began() < since {
+			return
+		}
+		if undo, ok := get[engine.Run](r, mustKey(classRun, 'r', c.UndoRun)); ok && !ended(undo.Status) { // it may ask whether to try again
+			by = c.UndoRun
+		}
+	})
+	return by
+}
+
+func beingTakenBack(by string) string {
+	return "a change that it made is being taken back by run " + by + ": restart it when that has ended, or answer what that asks"
 }
 
 // eachMade calls fn with the changes of a run whose steps its present generation
