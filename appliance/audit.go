@@ -135,13 +135,3 @@ func (a *Appliance) note(ctx context.Context, kind record.Kind, payload any) err
 	_, err := a.ledger.Append(ctx, 0, ledger.New{Kind: kind, Payload: record.Marshal(payload)})
 	return err
 }
-
-// Login implements ui.Recorder.
-func (a *Appliance) Login(ctx context.Context, who, how string) error {
-	return a.note(ctx, record.LoggedInKind, record.LoggedIn{Who: who, How: how})
-}
-
-// Logout implements ui.Recorder.
-func (a *Appliance) Logout(ctx context.Context, who string) error {
-	return a.note(ctx, record.LoggedOutKind, record.LoggedOut{Who: who})
-}

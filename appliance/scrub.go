@@ -96,7 +96,7 @@ func (x *scrubbing) files(inUse bool) error {
 func (x *scrubbing) damage(folder string, d store.Damage) {
 	name, _ := filepath.Rel(x.dir, d.File)
 	if folder == "cache" {
-		d.Means, d.Do = "the cache holds browser sessions and sign-in links alone", "nothing is lost: stop the appliance, delete the folder cache, and start it again; people sign in again"
+		d.Means, d.Do = "the cache holds when paired browsers were last used, and nothing that decides", "nothing is lost: stop the appliance, delete the folder cache, and start it again"
 	} else {
 		x.fatal = x.fatal || d.Fatal
 	}
@@ -358,5 +358,5 @@ func checkKeySum(path string) error {
 		return nil
 	}
 	return engine.Errorf(engine.Internal, "the box's key %q is not the one whose sum lies beside it", path).
-		WithHint("copy keys/box and keys/box.sum from a backup; or delete both: links in mails that are out stop working, people sign in again, nothing else is lost")
+		WithHint("copy keys/box and keys/box.sum from a backup; or delete both: links in mails that are out, and codes that were just sent, stop working; nothing else is lost")
 }

@@ -50,7 +50,7 @@ func (a *Appliance) openWeb(c *config.Config) (err error) {
 	}
 	a.server, err = ui.New(ui.Config{
 		URL: c.Box.URL, Reader: a.state, Decider: a.runner, Exporter: a.auditor, Rules: a.rules, Health: a, Rebuilds: a.rebuilder, Eraser: a.eraser, Scrubs: a.scrubber,
-		Hooks: a.hooks(), People: a, Cache: a.cache, Recorder: a, Tokens: a.tokens, Version: Version, Clock: a.clock,
+		Hooks: a.hooks(), People: a, Cache: a.cache, Tokens: a.tokens, Version: Version, Clock: a.clock,
 		Assignees: a.assignees, Name: func() string { return a.current().Name }, Zone: func() *time.Location { return a.current().Zone },
 	})
 	return err
@@ -125,6 +125,16 @@ func (a *Appliance) Person(name string) (engine.Person, bool) {
 	return p, ok
 }
 
+// Named implements ui.People.
+func (a *Appliance) Named(typed string) (string, bool) {
+	for _, name := range sortedKeys(a.current().People) {
+		if email := a.current().People[name].Email; strings.EqualFold(name, typed) || email != "" && strings.EqualFold(email, typed) {
+			return name, true
+		}
+	}
+	return "", false
+}
+
 // Teams implements ui.People.
 func (a *Appliance) Teams(name string) []string {
 	var teams []string
@@ -167,6 +177,9 @@ func (l links) URL(handle engine.Secret) (string, error) {
 	}
 	return l.a.link("a/" + engine.LinkToken(l.a.linkKey, question, person, revision)), nil
 }
+
+// Code implements builtins.Links.
+func (l links) Code(token string) string { return engine.SignInCode(l.a.linkKey, token) }
 
 // openDoor opens the door to the world with the connections of a configuration,
 // and closes the one before.

@@ -26,7 +26,7 @@ func (d *Door) prepare(b reach.Builtin, c *engine.Call) (call *engine.Call, toke
 	if call.Connection, err = d.connection(b, call.Connection); err != nil {
 		return call, nil, engine.WrapError(engine.Invalid, err, c.Name)
 	}
-	e := expander{door: d, keep: b.Handles}
+	e := expander{door: d, keep: b.Handles, internal: b.Internal}
 	call.Args = make(map[string]engine.Value, len(c.Args))
 	for name, v := range c.Args {
 		out, err := e.value(v, 0)
@@ -90,9 +90,10 @@ func suggestName(given string, names []string, section string) string {
 
 // expander replaces handles of secrets, deeply.
 type expander struct {
-	door   *Door
-	keep   bool
-	tokens []string
+	door     *Door
+	keep     bool
+	internal bool // only our own scripts call the builtin
+	tokens   []string
 }
 
 func (e *expander) value(v engine.Value, depth int) (engine.Value, error) {
@@ -155,6 +156,9 @@ func (e *expander) fields(m map[string]engine.Value, depth int) (map[string]engi
 }
 
 func (e *expander) secret(s engine.Secret) (engine.Value, error) {
+	if token, ok := engine.ParseCodeSecret(s.Name); ok {
+		return e.code(token)
+	}
 	if !engine.IsLink(s.Name) {
 		return e.door.vault.Get(s.Name)
 	}
@@ -170,6 +174,16 @@ func (e *expander) secret(s engine.Secret) (engine.Value, error) {
 		e.tokens = append(e.tokens, path.Base(u.Path))
 	}
 	return link, nil
+}
+
+// code expands the handle of a sign-in code, for our own outbox alone.
+func (e *expander) code(token string) (engine.Value, error) {
+	if e.door.links == nil || !e.internal {
+		return nil, engine.Errorf(engine.Denied, "a sign-in code goes nowhere but into its own mail")
+	}
+	code := e.door.links.Code(token)
+	e.tokens = append(e.tokens, code)
+	return code, nil
 }
 
 // minTokenBytes tells a link's token from a short part of its path.

@@ -25,9 +25,12 @@ const (
 	callsAtOnce    = 8
 )
 
-// Links expands the handle of a link ("link:q0-7:1:dave") to its address.
+// Links expands the handle of a link ("link:q0-7:1:dave") to its address, and that
+// of a code ("code:SUM").
 type Links interface {
 	URL(link engine.Secret) (string, error)
+	// Code returns the code of a sign-in by the hash of its token.
+	Code(token string) string
 }
 
 // Egress are the lists of `egress` in box.yaml: networks, addresses or hosts.
@@ -279,6 +282,9 @@ func (d *Door) enter(ctx context.Context, b reach.Builtin, c *engine.Call) (rele
 		return func() {}, nil
 	}
 	key := b.Connection + "/" + c.Connection
+	if b.Lane != nil {
+		key += "/" + b.Lane(c)
+	}
 	d.mu.Lock()
 	slot := d.slots[key]
 	if slot == nil {

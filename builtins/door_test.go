@@ -31,6 +31,7 @@ type links struct{}
 const token = "abcdefghijklmnopqrstuvwxyz234567"
 
 func (links) URL(s engine.Secret) (string, error) { return "https://soar.example.org/a/" + token, nil }
+func (links) Code(string) string                  { return "ABCD-EFGH" }
 
 // with opens a door and replaces one builtin by do, so that the door alone is
 // under test.

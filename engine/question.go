@@ -32,6 +32,8 @@ type Reply struct {
 	// By is who answers: a key of people, or an address alone.
 	By  Addressee
 	How string // link, page, api, command
+	// Proof is what proves who answers, Device the paired browser that it comes from.
+	Proof, Device string
 }
 
 // Upload is a file that a person hands in.

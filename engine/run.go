@@ -296,6 +296,9 @@ type Answer struct {
 	// Seat is the place in To of who gave it, from 1: of an answer that counts
 	// towards a quorum.
 	Seat int `json:"seat,omitempty"`
+	// Proof is what proved who answered, Device the paired browser that it came from.
+	Proof  string `json:"proof,omitempty"`
+	Device string `json:"device,omitempty"`
 }
 
 // Statuses of a change.

@@ -27,7 +27,7 @@ const address = "https://soar.example.org/larkspur/"
 
 func TestNewRefuses(t *testing.T) {
 	w := uitest.New(t, address)
-	whole := ui.Config{URL: address, Reader: w, Decider: w, Exporter: w, Rules: w, Health: w, Rebuilds: w, Eraser: w, Scrubs: w, Hooks: http.NotFoundHandler(), People: w, Cache: w, Recorder: w}
+	whole := ui.Config{URL: address, Reader: w, Decider: w, Exporter: w, Rules: w, Health: w, Rebuilds: w, Eraser: w, Scrubs: w, Hooks: http.NotFoundHandler(), People: w, Cache: w}
 	for _, tt := range []struct {
 		change func(*ui.Config)
 		want   string
@@ -190,7 +190,7 @@ func TestControlSocketIsAdministrator(t *testing.T) {
 	if rec := do("POST", "/api/v1/questions/q0-7/answer", `{"choice": "Block"}`); rec.Code != 200 {
 		t.Errorf("got %d %s, want 200", rec.Code, rec.Body)
 	}
-	if got, want := w.Logged(), `answer q0-7 "Block" by administrator how command reason "" fields `; got != want {
+	if got, want := w.Logged(), `answer q0-7 "Block" by administrator how command command reason "" fields `; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	if rec := do("GET", "/", ""); rec.Code != 404 {
@@ -247,7 +247,7 @@ func (broken) Export(_ context.Context, w io.Writer, _ engine.AuditFilter, _ str
 
 func TestHalfAnExportIsCut(t *testing.T) {
 	w := uitest.Sample(t, address)
-	s, err := ui.New(ui.Config{URL: address, Reader: w, Decider: w, Exporter: broken{w}, Rules: w, Health: w, Rebuilds: w, Eraser: w, Scrubs: w, Hooks: http.NotFoundHandler(), People: w, Cache: w, Recorder: w})
+	s, err := ui.New(ui.Config{URL: address, Reader: w, Decider: w, Exporter: broken{w}, Rules: w, Health: w, Rebuilds: w, Eraser: w, Scrubs: w, Hooks: http.NotFoundHandler(), People: w, Cache: w})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,7 +38,6 @@ type (
 	Check     = desk.Check
 	Cache     = login.Cache
 	People    = login.People
-	Recorder  = login.Recorder
 )
 
 // Config is what a Server needs; all but Name, Zone, Tokens, Trusted, Version
@@ -55,10 +54,9 @@ type Config struct {
 	Eraser   Eraser
 	Scrubs   Scrubber
 	// Hooks takes POST /hooks/NAME; it sees that path without the base path.
-	Hooks    http.Handler
-	People   People
-	Cache    Cache
-	Recorder Recorder
+	Hooks  http.Handler
+	People People
+	Cache  Cache
 	// Assignees returns whom incidents can be assigned to at this moment; nil: nobody.
 	Assignees func() (people, teams []string)
 	// Tokens returns the bearer tokens of this moment.
@@ -107,15 +105,16 @@ func New(c Config) (*Server, error) {
 	}
 	s := &Server{url: u, base: strings.TrimSuffix(u.Path, "/"), hooks: c.Hooks}
 	s.access = &login.Access{
-		Sessions: &login.Sessions{
-			Cache: c.Cache, People: c.People, Recorder: c.Recorder, Clock: c.Clock,
+		Devices: &login.Devices{
+			Reader: c.Reader, Decider: c.Decider, Cache: c.Cache, People: c.People, Clock: c.Clock,
 			Path: s.base + "/", Secure: u.Scheme == "https",
 		},
-		Tokens: c.Tokens, Limiter: login.NewLimiter(c.Clock), Trusted: c.Trusted,
+		Tokens: c.Tokens, Limiter: login.NewLimiter(c.Clock), Codes: login.NewCodes(c.Clock), Trusted: c.Trusted,
 	}
 	d := &desk.Desk{
 		Reader: c.Reader, Decider: c.Decider, Exporter: c.Exporter, Rules: c.Rules,
 		Health: c.Health, Rebuilds: c.Rebuilds, Eraser: c.Eraser, Scrubs: c.Scrubs, Clock: c.Clock, Zone: c.Zone, Assignees: c.Assignees,
+		Devices: s.access.Devices,
 	}
 	s.api = &api.API{Desk: d, Access: s.access, URL: u, Version: c.Version}
 	if s.pages, err = page.New(page.Config{Desk: d, Access: s.access, URL: u, Name: c.Name}); err != nil {
@@ -136,7 +135,7 @@ func (c *Config) complete() error {
 	}{
 		{"Reader", c.Reader != nil}, {"Decider", c.Decider != nil}, {"Exporter", c.Exporter != nil},
 		{"Rules", c.Rules != nil}, {"Health", c.Health != nil}, {"Rebuilds", c.Rebuilds != nil}, {"Eraser", c.Eraser != nil}, {"Scrubs", c.Scrubs != nil}, {"Hooks", c.Hooks != nil},
-		{"People", c.People != nil}, {"Cache", c.Cache != nil}, {"Recorder", c.Recorder != nil},
+		{"People", c.People != nil}, {"Cache", c.Cache != nil},
 	}
 	for _, r := range required {
 		if !r.has {
@@ -200,7 +199,7 @@ func (s *Server) Handler(asAdmin bool) http.Handler {
 // SignInLink makes a one-time sign-in link for a person of people, as `larkspur
 // login` prints it.
 func (s *Server) SignInLink(person string) (link string, expires time.Time, err error) {
-	l, err := s.api.SignInLink(person)
+	l, err := s.api.SignInLink(context.Background(), person, "Larkspur")
 	return l.URL, l.Expires, err
 }
 

@@ -290,6 +290,22 @@ func showChanges(w io.Writer, p page[engine.Change]) {
 	}
 }
 
+func runDevices(c *call) error {
+	return c.client([]ask{
+		{"list", "", func(q *question) error { return get(q, "devices"+q.query(), showDevices) }},
+		{"revoke", "ID", func(q *question) error {
+			return post(q, "devices/"+q.id()+"/revoke", map[string]string{"reason": q.opts.reason}, decided)
+		}},
+	})
+}
+
+func showDevices(w io.Writer, p page[engine.Device]) {
+	fmt.Fprintln(w, "ID\tOF\tBROWSER\tPAIRED\tLAST USED\tUNTIL\tREVOKED")
+	for _, d := range p.Items {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", d.ID, cmp.Or(d.Owner(), "-"), d.Name, stamp(d.Paired), stamp(d.Used), stamp(d.Expires), stamp(d.Revoked))
+	}
+}
+
 func runRules(c *call) error {
 	return c.client([]ask{{"list", "", func(q *question) error { return get(q, "rules", showRules) }}})
 }

@@ -59,6 +59,7 @@ func commands() []command {
 		{"clock", "[show | accept]", "whether timers wait because the clock jumped; accept takes what it says for the time, --reason TEXT", runClock},
 		{"questions", "[list | show ID | answer ID CHOICE]", "what people are asked", runQuestions},
 		{"changes", "[list | undo ID]", "changes in force", runChanges},
+		{"devices", "[list | revoke ID]", "paired browsers: who may answer from where; --reason TEXT", runDevices},
 		{"rules", "[list]", "rules, their hits and errors", runRules},
 		{"audit", "export | verify FILE --key KEY | key | rotate-key | checkpoint", "the ledger for auditors; verify needs no appliance", runAudit},
 		{"erase", "list | incident ID --because TEXT | person ADDRESS --because TEXT", "what is held of an incident or a person, for ever; --dry-run tells what would go", runErase},

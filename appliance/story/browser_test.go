@@ -180,7 +180,7 @@ func (v *visitor) playDemo(guide string) {
 	v.see("question", "Living-room TV is watching Netflix. What now?", "takes Living-room TV off the network for 2m", "If nobody does, Allow is taken")
 	v.open(guide + "/controller/")
 	v.see("controller", "Living-room TV", "online")
-	v.open(link)
+	v.pair(guide, link)
 	v.do(chromedp.Click(chromedp.CSS("button[value='Block']")), chromedp.WaitVisible(chromedp.CSS(".outcome")))
 	v.see("answered", "Thank you, your answer is recorded", "Block by dave")
 	v.open(link)
@@ -190,6 +190,23 @@ func (v *visitor) playDemo(guide string) {
 	v.see("guide-blocked", "Living-room TV", "taken back by itself in")
 	v.open(guide + "/controller/")
 	v.see("controller-blocked", "blocked", "block-sta")
+}
+
+// pair has a code mailed and types it.
+func (v *visitor) pair(guide, link string) {
+	v.t.Helper()
+	v.open(link)
+	v.do(chromedp.Click(chromedp.CSS("form[action$='/code'] button")), chromedp.WaitVisible(chromedp.CSS("#code")))
+	v.see("code", "It was sent to d…@example.org", "once, in this browser")
+	v.open(guide + "/inbox/")
+	v.do(chromedp.WaitVisible(chromedp.CSS("li:nth-child(2)"))) // the page follows by itself
+	v.open(v.target("li:has(a[href*='mail/']) a"))
+	v.see("codemail", "Your sign-in code", "Type this code on the page that asked for it")
+	code, err := chromedp.Run(v.ctx, chromedp.Text(chromedp.CSS(".body h2")))
+	must(v.t, err)
+	v.open(link)
+	v.do(chromedp.SendKeys(chromedp.CSS("#code"), code), chromedp.Click(chromedp.CSS("form[action$='/pair'] button")), chromedp.WaitVisible(chromedp.CSS("button[value='Block']")))
+	v.see("paired", "with whom this browser is paired")
 }
 
 // signIn opens Larkspur as the guide's button does.

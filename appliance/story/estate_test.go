@@ -25,6 +25,7 @@ import (
 // box is reached. All are real but for systemd, whose commands are scripts that
 // really stop and start that web server.
 type estate struct {
+	paired bool // the phone is, with dave
 	*box
 	a     *appliance.Appliance
 	dir   string // of the web server
@@ -286,6 +287,18 @@ func (e *estate) mail(t *testing.T, subject string) (text string) {
 	return text
 }
 
+// pair has a code mailed and types it on the phone, the first time.
+func (e *estate) pair(t *testing.T) {
+	t.Helper()
+	if e.paired {
+		return
+	}
+	e.phone.do(chromedp.Click(chromedp.CSS("form[action$='/code'] button")), chromedp.WaitVisible(chromedp.CSS("#code")))
+	code := strings.TrimSpace(codeInMail.FindString(e.mails.next(t, e.ctx, codeInMail)))
+	e.phone.do(chromedp.SendKeys(chromedp.CSS("#code"), code), chromedp.Click(chromedp.CSS("form[action$='/pair'] button")), chromedp.WaitVisible(chromedp.CSS(".ask .choice[value]")))
+	e.paired = true
+}
+
 // decide opens the link of a mail on the phone, looks, and presses a choice.
 func (e *estate) decide(t *testing.T, mail, choice string, says ...string) {
 	t.Helper()
@@ -296,7 +309,7 @@ func (e *estate) decide(t *testing.T, mail, choice string, says ...string) {
 	e.phone.t = t
 	e.phone.open(link)
 	e.phone.see("asked", says...)
+	e.pair(t)
 	e.phone.do(chromedp.Click(chromedp.CSS("button[value='"+choice+"']")), chromedp.WaitVisible(chromedp.CSS(".outcome")))
 	e.phone.see("answered", choice+" by dave")
 }
-

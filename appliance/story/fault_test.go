@@ -132,7 +132,7 @@ func TestMailIsTriedAgain(t *testing.T) {
 			b.clock.advance(time.Minute)
 			mails, err := b.mailbox.Wait(b.ctx, 1)
 			must(t, err)
-			status, _, err := answer(b.ctx, mails[0].Text, "Allow")
+			status, _, err := b.client().answer(b.ctx, mails[0].Text, "Allow")
 			must(t, err)
 			if status != http.StatusOK {
 				t.Errorf("the link of the late mail: got %d", status)
@@ -179,7 +179,9 @@ func TestLinksThatLeadNowhere(t *testing.T) {
 	mails, err := b.mailbox.Wait(b.ctx, 1)
 	must(t, err)
 	link := linkInMail.FindString(mails[0].Text)
-	_, page, err = visit(b.ctx, "GET", link, nil)
+	theirs, err := b.client().paired(b.ctx, "dave")
+	must(t, err)
+	_, page, err = visitBy(b.ctx, theirs, "GET", link, nil)
 	must(t, err)
 	form := url.Values{"form_token": {formToken.FindStringSubmatch(page)[1]}, "choice": {"Block"}}
 	status, page, err = visit(b.ctx, "POST", link, url.Values{"choice": {"Block"}})

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/cookiejar"
 	"net/netip"
 	"net/url"
 	"os"
@@ -250,6 +251,11 @@ var (
 
 // visit opens a page as a browser without JavaScript does.
 func visit(ctx context.Context, method, address string, form url.Values) (status int, page string, err error) {
+	return visitBy(ctx, browser, method, address, form)
+}
+
+// visitBy is visit by somebody's own browser.
+func visitBy(ctx context.Context, browser *http.Client, method, address string, form url.Values) (status int, page string, err error) {
 	req, err := http.NewRequestWithContext(ctx, method, address, strings.NewReader(form.Encode()))
 	if err != nil {
 		return 0, "", err
@@ -266,14 +272,49 @@ func visit(ctx context.Context, method, address string, form url.Values) (status
 	return resp.StatusCode, string(text), err
 }
 
-// answer opens the link of a mail and presses a choice: 200, or 409 when the
-// question had an answer already.
-func answer(ctx context.Context, mail, choice string) (status int, page string, err error) {
+// paired returns a browser that is paired with somebody, by a link that an
+// administrator made.
+func (c client) paired(ctx context.Context, person string) (*http.Client, error) {
+	var link struct{ URL string }
+	no, err := c.call(ctx, "POST", "/api/v1/login", map[string]string{"person": person}, &link)
+	if err == nil && no != nil {
+		err = &no.Error
+	}
+	if err != nil {
+		return nil, err
+	}
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		return nil, err
+	}
+	theirs := &http.Client{Jar: jar, Transport: browser.Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	_, page, err := visitBy(ctx, theirs, "GET", link.URL, nil)
+	if err != nil {
+		return nil, err
+	}
+	token := formToken.FindStringSubmatch(page)
+	if token == nil {
+		return nil, fmt.Errorf("there is no form on the page: %s", page)
+	}
+	status, page, err := visitBy(ctx, theirs, "POST", link.URL, url.Values{"form_token": {token[1]}})
+	if err == nil && status != http.StatusSeeOther {
+		err = fmt.Errorf("signing in: %d: %s", status, page)
+	}
+	return theirs, err
+}
+
+// answer opens the link of a mail in dave's browser and presses a choice: 200, or
+// 409 when the question had an answer already.
+func (c client) answer(ctx context.Context, mail, choice string) (status int, page string, err error) {
 	link := linkInMail.FindString(mail)
 	if link == "" {
 		return 0, "", fmt.Errorf("there is no link in the mail: %s", mail)
 	}
-	status, page, err = visit(ctx, "GET", link, nil)
+	theirs, err := c.paired(ctx, "dave")
+	if err != nil {
+		return 0, "", err
+	}
+	status, page, err = visitBy(ctx, theirs, "GET", link, nil)
 	if err != nil || status != http.StatusOK {
 		return status, page, err
 	}
@@ -281,7 +322,7 @@ func answer(ctx context.Context, mail, choice string) (status int, page string, 
 	if token == nil {
 		return status, page, fmt.Errorf("there is no form on the page: %s", page)
 	}
-	return visit(ctx, "POST", link, url.Values{"form_token": {token[1]}, "choice": {choice}})
+	return visitBy(ctx, theirs, "POST", link, url.Values{"form_token": {token[1]}, "choice": {choice}})
 }
 
 // bell wakes who waits for something that it may announce.

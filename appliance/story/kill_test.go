@@ -113,7 +113,7 @@ func (s *tale) answer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	status, page, err := answer(ctx, mails[len(mails)-1].Text, "Block")
+	status, page, err := s.client().answer(ctx, mails[len(mails)-1].Text, "Block")
 	if err == nil && status != http.StatusOK && status != http.StatusConflict {
 		err = fmt.Errorf("answering: %d: %s", status, page)
 	}

@@ -59,12 +59,15 @@ func (b *closedBox) ended(t *testing.T) {
 	must(t, err)
 	purposes := map[string]int{}
 	for _, r := range runs {
+		if r.Purpose == state.PurposeOutbox && r.Question == "" {
+			continue // a sign-in code
+		}
 		purposes[r.Purpose]++
 		if r.Status != engine.RunDone {
 			t.Errorf("run %s, %s: got %s (%v), want done", r.ID, r.Purpose, r.Status, r.Error)
 		}
 	}
-	if len(runs) != 3 || purposes["playbook"] != 1 || purposes["outbox"] != 1 || purposes["undo"] != 1 {
+	if len(purposes) != 3 || purposes["playbook"] != 1 || purposes["outbox"] != 1 || purposes["undo"] != 1 {
 		t.Errorf("got runs %v, want one each of playbook, outbox and undo", purposes)
 	}
 	changes, _, err := b.state.Changes(engine.ChangeFilter{}, "", 10)

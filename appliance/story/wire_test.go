@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/cookiejar"
 	"net/url"
 	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -50,9 +52,9 @@ sensors:
 	for _, l := range lookups(t) {
 		span.send(t, l.QueryFrame(), l.ResponseFrame())
 	}
-	link := linkInMail.FindString(mails.next(t, p.alive))
+	link := linkInMail.FindString(mails.next(t, p.alive, linkInMail))
 	h.lookAt(t, p.alive, link)
-	h.press(t, p.alive, link)
+	h.press(t, p.alive, mails, link)
 	must(t, eventually(p.alive, func() bool {
 		i, err := h.client().story(p.alive)
 		return err == nil && i.over()
@@ -171,17 +173,21 @@ func (m smtpd) run(t *testing.T, cmd *exec.Cmd) {
 	}))
 }
 
-// next waits for the first mail and returns it with its lines whole.
-func (m smtpd) next(t *testing.T, ctx context.Context) string {
+// next waits for a mail in which something stands and returns it with its lines whole.
+func (m smtpd) next(t *testing.T, ctx context.Context, with *regexp.Regexp) (text string) {
 	t.Helper()
-	var files []string
 	must(t, eventually(ctx, func() bool {
-		files, _ = filepath.Glob(filepath.Join(m.mail, "new", "*"))
-		return len(files) > 0
+		files, _ := filepath.Glob(filepath.Join(m.mail, "new", "*"))
+		for _, file := range files {
+			raw, err := os.ReadFile(file)
+			text = strings.NewReplacer("=\r\n", "", "=\n", "").Replace(string(raw)) // quoted-printable folds lines
+			if err == nil && with.MatchString(text) {
+				return true
+			}
+		}
+		return false
 	}))
-	raw, err := os.ReadFile(files[0])
-	must(t, err)
-	return strings.NewReplacer("=\r\n", "", "=\n", "").Replace(string(raw)) // quoted-printable folds lines
+	return text
 }
 
 // lookAt follows the link as a scanner of mails does: nothing is decided.
@@ -201,19 +207,37 @@ func (h *house) lookAt(t *testing.T, ctx context.Context, link string) {
 	}
 }
 
-// press answers by the link, twice: the second press finds what came of the
-// first.
-func (h *house) press(t *testing.T, ctx context.Context, link string) {
+// codeInMail is a sign-in code.
+var codeInMail = regexp.MustCompile(`(?m)^[2-9BCDFGHJKMNPQRSTVWXYZ]{4}-[2-9BCDFGHJKMNPQRSTVWXYZ]{4}\r?$`)
+
+// press pairs a browser by the code that is mailed, and answers by the link, twice:
+// the second press finds what came of the first.
+func (h *house) press(t *testing.T, ctx context.Context, mails smtpd, link string) {
 	t.Helper()
+	jar, err := cookiejar.New(nil)
+	must(t, err)
+	phone := &http.Client{Jar: jar, Transport: browser.Transport}
+	form := func(page string) url.Values { return url.Values{"form_token": {formToken.FindStringSubmatch(page)[1]}} }
+	visit := func(ctx context.Context, method, address string, form url.Values) (int, string, error) {
+		return visitBy(ctx, phone, method, address, form)
+	}
 	_, page, err := visit(ctx, "GET", link, nil)
 	must(t, err)
-	form := url.Values{"form_token": {formToken.FindStringSubmatch(page)[1]}, "choice": {"Block"}, "reason": {"homework first"}}
-	status, page, err := visit(ctx, "POST", link, form)
+	_, page, err = visit(ctx, "POST", link+"/code", form(page))
+	must(t, err)
+	code := form(page)
+	code.Set("code", strings.TrimSpace(codeInMail.FindString(mails.next(t, ctx, codeInMail))))
+	_, page, err = visit(ctx, "POST", link+"/pair", code)
+	must(t, err)
+	answer := form(page)
+	answer.Set("choice", "Block")
+	answer.Set("reason", "homework first")
+	status, page, err := visit(ctx, "POST", link, answer)
 	must(t, err)
 	if status != http.StatusOK || !strings.Contains(page, "your answer is recorded") {
 		t.Errorf("got %d: %s", status, page)
 	}
-	status, page, err = visit(ctx, "POST", link, form)
+	status, page, err = visit(ctx, "POST", link, answer)
 	must(t, err)
 	if status != http.StatusConflict || !strings.Contains(page, "You have answered this already") {
 		t.Errorf("pressed again: got %d: %s", status, page)

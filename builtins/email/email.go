@@ -183,6 +183,14 @@ func (m *module) builtins() []reach.Builtin {
 		{Builtin: engine.Builtin{Signature: reply, Do: m.reply}, AtOnce: -1, Handles: true},
 		{Builtin: engine.Builtin{Signature: send, Do: m.send}, AtOnce: -1, Handles: true},
 		{Builtin: engine.Builtin{Signature: deliver, Do: m.deliver},
-			Timeout: maxTimeout, MaxTimeout: maxTimeout, AtOnce: callsAtOnce},
+			Timeout: maxTimeout, MaxTimeout: maxTimeout, AtOnce: callsAtOnce, Lane: laneOf},
 	}
+}
+
+// laneOf lets somebody who wants to sign in not wait behind large mails.
+func laneOf(c *engine.Call) string {
+	if mail, ok := fieldsOf(c.Args["mail"]); ok && mail["urgent"] == true {
+		return "urgent"
+	}
+	return ""
 }

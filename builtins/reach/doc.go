@@ -48,6 +48,9 @@ type Builtin struct {
 	// module) run at a time; the others wait, within their timeout. Negative is
 	// no limit, for a builtin that reaches nothing.
 	AtOnce int
+	// Lane names a queue of its own for calls that must not wait behind others of
+	// their connection; nil, and "", are the common one.
+	Lane func(*engine.Call) string
 	// Bare lets a call without a name use no connection. Else the door fills in
 	// the name where there is one connection, or one called "default".
 	Bare bool

@@ -361,7 +361,8 @@ func (p *planner) owners(r ledger.Record) (list []string) {
 	}
 	o := outcomeOf(r)
 	switch r.Header.Kind {
-	case record.LoggedInKind, record.LoggedOutKind, record.ExportedKind, record.KeyRotatedKind, record.RebuiltKind:
+	case record.LoggedInKind, record.LoggedOutKind, record.ExportedKind, record.KeyRotatedKind, record.RebuiltKind,
+		record.SignInOfferedKind, record.DevicePairedKind, record.DeviceRevokedKind:
 		return nil
 	case record.EventSeenKind:
 		add(o.Event)

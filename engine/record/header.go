@@ -232,6 +232,10 @@ const (
 
 	BrakeSetKind  Kind = 80
 	ClockHeldKind Kind = 81
+
+	DevicePairedKind  Kind = 90
+	DeviceRevokedKind Kind = 91
+	SignInOfferedKind Kind = 92
 )
 
 var kindNames = map[Kind]string{
@@ -247,6 +251,7 @@ var kindNames = map[Kind]string{
 	MetricSetKind:   "metric_set",
 	DeadlineSetKind: "deadline_set", DeadlineBreachedKind: "deadline_breached",
 	ExpectSetKind: "expect_set", EventExpectedKind: "event_expected",
+	DevicePairedKind: "device_paired", DeviceRevokedKind: "device_revoked", SignInOfferedKind: "sign_in_offered",
 }
 
 // String returns the kind's name as pages and exports write it.

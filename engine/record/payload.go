@@ -378,11 +378,13 @@ type Link struct {
 type QuestionAnswered struct {
 	By     string      `json:"by"`
 	Choice string      `json:"choice,omitempty"`
-	Email  string      `json:"email,omitempty"` // of who gave it
+	Device string      `json:"device,omitempty"` // that it came from
+	Email  string      `json:"email,omitempty"`  // of who gave it
 	Fields engine.Data `json:"fields,omitempty"`
 	// Files were handed in with it: their contents are blobs.
 	Files    []engine.Attachment `json:"files,omitempty"`
 	How      string              `json:"how"`
+	Proof    string              `json:"proof,omitempty"` // that was given
 	Question string              `json:"question"`
 	Reason   string              `json:"reason,omitempty"`
 }
@@ -619,6 +621,42 @@ type MetricSet struct {
 	Value      float64           `json:"value"`
 }
 
+// SignInOffered offers somebody a way to sign in: a code, which a run mails to their
+// address, or a link, for which By asked.
+type SignInOffered struct {
+	Bundle  string    `json:"bundle,omitempty"` // of the run that mails the code
+	By      string    `json:"by,omitempty"`
+	Code    string    `json:"code,omitempty"` // its keyed hash
+	Commit  string    `json:"commit,omitempty"`
+	Email   string    `json:"email,omitempty"`
+	Expires time.Time `json:"expires"`
+	How     string    `json:"how"`
+	Person  string    `json:"person,omitempty"`
+	Token   string    `json:"token,omitempty"` // hex SHA-256
+}
+
+// DevicePaired offers to pair a browser with the person to whom a sign-in was
+// offered. A wrong code has an effect, too: it counts.
+type DevicePaired struct {
+	Code     string    `json:"code,omitempty"` // the keyed hash of what was typed
+	Email    string    `json:"email,omitempty"`
+	Expires  time.Time `json:"expires"`
+	How      string    `json:"how"`
+	Key      string    `json:"key,omitempty"` // hex SHA-256 of the device's token
+	Name     string    `json:"name,omitempty"`
+	Person   string    `json:"person,omitempty"`
+	Replaces string    `json:"replaces,omitempty"`
+	Token    string    `json:"token,omitempty"` // of the sign-in
+}
+
+// DeviceRevoked offers to end a pairing before its time.
+type DeviceRevoked struct {
+	By     string `json:"by"`
+	Device string `json:"device"`
+	How    string `json:"how"`
+	Why    string `json:"why,omitempty"`
+}
+
 // Outcome is what became of a record: applied, or no effect and why, and what
 // it made. It is computed once and recorded.
 type Outcome struct {
@@ -628,6 +666,7 @@ type Outcome struct {
 	Change    string   `json:"change,omitempty"`
 	Changes   []string `json:"changes,omitempty"` // to be taken back, the newest first
 	Counts    bool     `json:"counts,omitempty"`  // a deadline runs, and wants to be told when it is over
+	Device    string   `json:"device,omitempty"`
 	Event     string   `json:"event,omitempty"`
 	Incident  string   `json:"incident,omitempty"`
 	Locks     []string `json:"locks,omitempty"`  // of which another shard is to be told

@@ -21,6 +21,7 @@ var payloads = []any{
 	record.UndoRequested{}, record.IncidentAct{}, record.Outcome{}, record.Question{}, record.Link{},
 	record.Change{}, record.Start{}, record.StateSet{}, record.BrakeSet{}, record.ClockHeld{}, record.Lock{}, record.LockChanged{}, record.Expected{}, record.ExpectSet{}, record.EventExpected{},
 	record.Limit{}, record.DeadlineSet{}, record.DeadlineBreached{},
+	record.SignInOffered{}, record.DevicePaired{}, record.DeviceRevoked{},
 }
 
 func TestFieldsOfPayloadsStandInTheOrderOfTheirKeys(t *testing.T) {

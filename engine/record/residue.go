@@ -99,6 +99,12 @@ func residues(k Kind) (r residue, known bool) {
 		return of(func(p BrakeSet) BrakeSet { return BrakeSet{On: p.On} }, func(p *BrakeSet, s string) { p.By = s }), true
 	case ClockHeldKind:
 		return of(leftOfClock, func(p *ClockHeld, s string) { p.Why = s }), true
+	case DevicePairedKind: // without its key it is nobody's
+		return of(func(p DevicePaired) DevicePaired { return DevicePaired{Expires: p.Expires, How: p.How} }, func(p *DevicePaired, s string) { p.Person = s }), true
+	case DeviceRevokedKind:
+		return of(func(p DeviceRevoked) DeviceRevoked { return DeviceRevoked{Device: p.Device, How: p.How} }, func(p *DeviceRevoked, s string) { p.By = s }), true
+	case SignInOfferedKind:
+		return of(leftOfSignIn, func(p *SignInOffered, s string) { p.Person = s }), true
 	case IncidentOpenedKind:
 		return of(leftOfOpened, func(p *IncidentOpened, s string) { p.Title = s }), true
 	case IncidentChangedKind:
@@ -136,6 +142,11 @@ func Say(k Kind, left []byte, sentence string) ([]byte, error) {
 
 func leftOfClock(p ClockHeld) ClockHeld {
 	return ClockHeld{From: p.From, How: p.How, On: p.On, To: p.To}
+}
+
+// leftOfSignIn keeps what the run that mails its code began with.
+func leftOfSignIn(p SignInOffered) SignInOffered {
+	return SignInOffered{Bundle: p.Bundle, Commit: p.Commit, Expires: p.Expires, How: p.How}
 }
 
 func leftOfExported(p Exported) Exported {
@@ -272,7 +283,7 @@ func leftOfRestarted(p RunRestarted) RunRestarted {
 }
 
 func leftOfAnswer(p QuestionAnswered) QuestionAnswered {
-	return QuestionAnswered{How: p.How, Question: p.Question}
+	return QuestionAnswered{Device: p.Device, How: p.How, Proof: p.Proof, Question: p.Question}
 }
 
 func leftOfUndo(p UndoRequested) UndoRequested {

@@ -26,6 +26,7 @@ var kinds = map[record.Kind]any{
 	record.IncidentOpenedKind: record.IncidentOpened{}, record.StateSetKind: record.StateSet{}, record.BrakeSetKind: record.BrakeSet{}, record.ClockHeldKind: record.ClockHeld{}, record.LockChangedKind: record.LockChanged{},
 	record.MetricSetKind: record.MetricSet{}, record.DeadlineSetKind: record.DeadlineSet{}, record.DeadlineBreachedKind: record.DeadlineBreached{},
 	record.ExpectSetKind: record.ExpectSet{}, record.EventExpectedKind: record.EventExpected{},
+	record.DevicePairedKind: record.DevicePaired{}, record.DeviceRevokedKind: record.DeviceRevoked{}, record.SignInOfferedKind: record.SignInOffered{},
 }
 
 // stays names every text of a payload that an erasure leaves, by its path; of
@@ -47,8 +48,8 @@ var stays = map[record.Kind]string{
 	record.StepDoubtedKind:      "error.at error.cause error.kind path run",
 	record.StepResolvedKind:     "how outcome path run",
 	record.RunRestartedKind:     "bundle commit how path run",
-	record.QuestionAnsweredKind: "how question",
 	record.ButtonPressedKind:    "button how",
+	record.QuestionAnsweredKind: "device how proof question",
 	record.UndoRequestedKind:    "bundle change commit",
 	record.BrakeSetKind:         "",
 	record.ClockHeldKind:        "how",
@@ -58,6 +59,9 @@ var stays = map[record.Kind]string{
 	record.MetricSetKind:        "run",
 	record.ExpectSetKind:        "kind run step",
 	record.EventExpectedKind:    "event event_kind run source step",
+	record.DevicePairedKind:     "how",
+	record.DeviceRevokedKind:    "device how",
+	record.SignInOfferedKind:    "bundle commit how",
 }
 
 // fill sets every field of a payload, texts to their marker.

@@ -25,7 +25,7 @@ func (r *Runner) Answer(ctx context.Context, question string, reply engine.Reply
 		return engine.Decision{}, problems
 	}
 	p := record.QuestionAnswered{
-		Question: question, By: a.By, Email: a.Email, Choice: a.Choice, Fields: a.Fields, Reason: a.Reason, How: a.How,
+		Question: question, By: a.By, Email: a.Email, Choice: a.Choice, Fields: a.Fields, Reason: a.Reason, How: a.How, Proof: reply.Proof, Device: reply.Device,
 	}
 	for _, f := range files {
 		sum, err := r.cfg.State.KeepBlob(f.Content)

@@ -156,7 +156,7 @@ func TestAPersonAnswersWhileTheClockIsHeld(t *testing.T) {
 	begun := b.clock.Now()
 	m.set(to2036, engine.SyncUnknown)
 	b.held(0, true)
-	if d := b.answer(q.ID, engine.Reply{Choice: "Allow", By: engine.Addressee{Name: "dave"}, How: "page"}); !d.Applied {
+	if d := b.answer(q.ID, engine.Reply{Choice: "Allow", By: engine.Addressee{Name: "dave"}, How: "page", Proof: engine.ProofToken}); !d.Applied {
 		t.Fatalf("got %+v", d)
 	}
 	r := b.status(run, engine.RunDone)

@@ -93,7 +93,7 @@ func TestGoldenStoreIsMade(t *testing.T) {
 func (b *box) answerNext(run string) {
 	b.t.Helper()
 	b.bell.until(b.t, "the question is there", func() bool { return b.run(run).Status == engine.RunWaiting })
-	b.answer(b.question().ID, engine.Reply{Choice: "Block", By: engine.Addressee{Name: "dave"}, How: "page"})
+	b.answer(b.question().ID, engine.Reply{Choice: "Block", By: engine.Addressee{Name: "dave"}, How: "page", Proof: engine.ProofToken})
 	b.bell.until(b.t, "the run sleeps", func() bool { return strings.HasPrefix(b.run(run).Waits, "until") })
 }
 

@@ -49,7 +49,7 @@ func TestAnAnswerWakesTheRun(t *testing.T) {
 		t.Errorf("got question %+v", q)
 	}
 	b.reopen()
-	d := b.answer(q.ID, engine.Reply{Choice: "Block", By: engine.Addressee{Name: "dave"}, Reason: "homework first", How: "page"})
+	d := b.answer(q.ID, engine.Reply{Choice: "Block", By: engine.Addressee{Name: "dave"}, Reason: "homework first", How: "page", Proof: engine.ProofToken})
 	if !d.Applied {
 		t.Fatalf("got %+v, want applied", d)
 	}

@@ -24,6 +24,7 @@ const (
 var (
 	quarantineHandler = engine.Handler{File: "@larkspur//outbox.star", Name: "quarantined"}
 	questionHandler   = engine.Handler{File: "@larkspur//outbox.star", Name: "question"}
+	codeHandler       = engine.Handler{File: "@larkspur//outbox.star", Name: "code"}
 	limitHandler      = engine.Handler{File: "@larkspur//limit.star", Name: "ask_first"}
 	undoHandler       = engine.Handler{File: "@larkspur//undo.star", Name: "take_back"}
 	undoAllHandler    = engine.Handler{File: "@larkspur//undo.star", Name: "take_all_back"}
@@ -528,6 +529,9 @@ func decideAnswer(t *tx, p record.QuestionAnswered) record.Outcome {
 	if q.Status != engine.QuestionOpen {
 		return refuse(NotOpen(q)) // an outcome names nobody: it is never erased
 	}
+	if why := t.unproven(q, p); why != "" {
+		return refuse(why)
+	}
 	o := record.Outcome{Applied: true, Question: q.ID, Woken: []string{q.Run}}
 	t.comesTrue(&o, q.Incident, AwaitTouched, AwaitAnswered)
 	t.responds(&o, q.Incident, true)
@@ -574,7 +578,7 @@ func (s *State) Late(why, id string) string {
 func applyAnswer(t *tx, p record.QuestionAnswered, o record.Outcome) {
 	q, _ := t.question(p.Question)
 	q.Status = engine.QuestionAnswered
-	q.Answer = &engine.Answer{Choice: p.Choice, By: p.By, Email: p.Email, At: t.now, Fields: p.Fields, Reason: p.Reason, How: p.How}
+	q.Answer = &engine.Answer{Choice: p.Choice, By: p.By, Email: p.Email, At: t.now, Fields: p.Fields, Reason: p.Reason, How: p.How, Proof: p.Proof, Device: p.Device}
 	if t.erased != nil {
 		q.Erased = t.erased
 	}

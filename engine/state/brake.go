@@ -38,10 +38,10 @@ func applyBrake(t *tx, p record.BrakeSet, _ record.Outcome) {
 }
 
 // heldBy says what holds a step that wants to begin, "" for nothing. What carries
-// a question to people goes on: the brake holds machines.
+// a question to people goes on, and what they sign in with: the brake holds machines.
 func (t *tx) heldBy(r engine.Run, p record.StepStarted, e stepEntry) string {
 	switch {
-	case !p.Effect || e.Via == viaReleased || r.Purpose == PurposeOutbox && r.Question != "":
+	case !p.Effect || e.Via == viaReleased || r.Purpose == PurposeOutbox && (r.Question != "" || r.Handler == codeHandler):
 		return ""
 	case t.brake().On:
 		return engine.HeldByBrake

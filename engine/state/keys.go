@@ -74,6 +74,8 @@ const (
 	classButtonOf   = ';' // shard, incident, button → nothing
 	classDeadline   = '8' // shard, i or q, incident or question, id → engine.Deadline
 	classCounting   = '9' // shard, w or h, id of a deadline that runs → nothing
+	classDevice     = '6' // shard, device → deviceEntry
+	classSignIn     = '7' // shard, s, hash of a token → engine.SignIn; x, end, hash → nothing; k, hash of a device's token → its number
 	classPace       = 'P' // shard, hash of rule → times of its last effects, and who is asked (max_changes)
 )
 
@@ -89,6 +91,7 @@ var classes = []byte{
 	classExpect, classExpecting,
 	classButton, classButtonOf,
 	classDeadline, classCounting,
+	classDevice, classSignIn,
 }
 
 func key(class byte, shard uint16) []byte {

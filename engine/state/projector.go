@@ -136,6 +136,12 @@ func verbs(k record.Kind) (verb, bool) {
 		return verbOf(decideBrake, applyBrake), true
 	case record.ClockHeldKind:
 		return verbOf(decideClock, applyClock), true
+	case record.SignInOfferedKind:
+		return verbOf(decideSignIn, applySignIn), true
+	case record.DevicePairedKind:
+		return verbOf(decidePaired, applyPaired), true
+	case record.DeviceRevokedKind:
+		return verbOf(decideRevoked, applyRevoked), true
 	}
 	return verb{}, false
 }

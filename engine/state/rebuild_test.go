@@ -68,6 +68,9 @@ func (w *workload) step() {
 		list = append(list, rec(record.ButtonPressedKind, record.ButtonPressed{Button: buttons[w.frames%len(buttons)], By: engine.ByLink, How: "link"}))
 	}
 	list = append(list, w.deadlines()...)
+	if w.shard == state.DeviceShard && w.frames%2 == 0 {
+		list = append(list, w.signIn())
+	}
 	for i, o := range w.b.append(w.shard, list...) {
 		w.learn(o)
 		if o.Applied {

@@ -304,6 +304,9 @@ func tellAnswer(p record.QuestionAnswered, e *engine.TimelineEntry) {
 	if p.Reason != "" {
 		e.Text += " (" + p.Reason + ")"
 	}
+	if how := engine.SayProof(p.Proof); how != "" {
+		e.Text += ", " + how
+	}
 }
 
 func tellTimer(r store.Reader, o record.Outcome, e *engine.TimelineEntry) {

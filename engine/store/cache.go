@@ -15,7 +15,7 @@ import (
 )
 
 // Cache is the store that may be deleted at any time, also while it is open:
-// browser sessions, feeds, quotas. It never decides an effect, and is not synced.
+// when browsers were last used, feeds, quotas. It never decides an effect, and is not synced.
 // When its folder is gone, or cannot be read when it is opened, it begins anew,
 // empty. Safe for concurrent use.
 type Cache struct {
@@ -34,7 +34,7 @@ func OpenCache(dir string) (*Cache, error) {
 	if err == nil || engine.NoRoom(err) || strings.Contains(err.Error(), "directory lock") {
 		return c, err
 	}
-	slog.Warn("the cache cannot be opened: it begins anew, and people sign in again", "dir", dir, "error", err)
+	slog.Warn("the cache cannot be opened: it begins anew", "dir", dir, "error", err)
 	if err := os.RemoveAll(dir); err != nil {
 		return nil, engine.WrapError(engine.Unavailable, err, "cache")
 	}
@@ -95,7 +95,7 @@ func (c *Cache) renew() error {
 	if c.intact() {
 		return nil // another did
 	}
-	slog.Warn("the folder of the cache was deleted: it begins anew, and people sign in again", "dir", c.dir)
+	slog.Warn("the folder of the cache was deleted: it begins anew", "dir", c.dir)
 	if c.store != nil {
 		// Badger writes its last tables before it closes, and waits until it can.
 		if err := os.MkdirAll(c.dir, 0o700); err != nil {

@@ -32,7 +32,7 @@ type Damage struct {
 // What people are told to do.
 const (
 	doRestore = "stop the appliance and restore the state folder from a backup; until then, do not delete anything in it"
-	doDelete  = "nothing is lost: stop the appliance, delete the folder, and start it again; people sign in again"
+	doDelete  = "nothing is lost: stop the appliance, delete the folder, and start it again"
 	doRestart = "stop the appliance in order and start it again: it holds in memory what the file should, and writes it into a table when it ends"
 )
 

@@ -195,7 +195,7 @@ func TestQuestionIsAnswered(t *testing.T) {
 	post(`{"fields": {"reason": "x", "who": {"a": 1}}}`).Want(400, "fields.who: got an object")
 	post(`{"fields": {"reason": "x", "who": "me", "bogus": "1"}}`).Want(422, "field.bogus: is not asked for")
 	post(`{"fields": {"reason": "x", "who": "me", "days": ["Sunday"], "people": 3, "how_long": "2h", "site": null}}`).Want(200)
-	want := `answer q0-9 "" by admin-token how api reason "" fields {"days":["Sunday"],"from":null,"how_long":{"$":"duration","v":7200000000000},"mail":null,"people":3,"reason":"x","site":null,"who":"me"}`
+	want := `answer q0-9 "" by admin-token how api token reason "" fields {"days":["Sunday"],"from":null,"how_long":{"$":"duration","v":7200000000000},"mail":null,"people":3,"reason":"x","site":null,"who":"me"}`
 	if got := w.Logged(); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

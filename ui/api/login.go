@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"time"
@@ -25,16 +26,17 @@ func (a *API) NewLink(c echo.Context) error {
 	if err := body(c, &b); err != nil {
 		return err
 	}
-	link, err := a.SignInLink(b.Person)
+	link, err := a.SignInLink(c.Request().Context(), b.Person, who(c).Name)
 	if err != nil {
 		return err
 	}
 	return write(c, http.StatusCreated, link)
 }
 
-// SignInLink makes a one-time sign-in link for a person of people.
-func (a *API) SignInLink(person string) (Link, error) {
-	token, expires, err := a.Access.Sessions.Issue(person)
+// SignInLink makes a one-time sign-in link for a person of people, or an address; by
+// wants it.
+func (a *API) SignInLink(ctx context.Context, person, by string) (Link, error) {
+	token, expires, err := a.Access.Devices.IssueLink(ctx, person, by)
 	if err != nil {
 		return Link{}, err
 	}

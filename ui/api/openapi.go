@@ -58,6 +58,8 @@ func Operations() []Operation {
 		{Method: "GET", Path: "/api/v1/changes", Summary: "List changes, newest first", Query: with("status", "incident"), Answer: List[engine.Change]{}},
 		{Method: "GET", Path: "/api/v1/changes/{id}", Summary: "One change", Answer: engine.Change{}},
 		{Method: "POST", Path: "/api/v1/changes/{id}/undo", Summary: "Take a change back", Body: UndoBody{}, Answer: engine.Decision{}},
+		{Method: "GET", Path: "/api/v1/devices", Summary: "Paired browsers, newest first: one's own, or, for administrators, all", Query: lists, Answer: List[engine.Device]{}},
+		{Method: "POST", Path: "/api/v1/devices/{id}/revoke", Summary: "End the pairing of a browser", Body: ReasonBody{}, Answer: engine.Decision{}},
 		{Method: "GET", Path: "/api/v1/rules", Summary: "What is live: rules and jobs, and problems of the newest files", Answer: Rules{}},
 		{Method: "GET", Path: "/api/v1/rules/{name}/hits", Summary: "What a rule matched, newest first", Query: lists, Answer: List[engine.Hit]{}},
 		{Method: "GET", Path: "/api/v1/stats", Summary: "What was counted: by=hour (35 days), day (of UTC) or all; group=rule, type or severity; the last 7 days by default",

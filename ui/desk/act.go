@@ -188,28 +188,89 @@ func (d *Desk) Answer(ctx context.Context, who login.Identity, id string, in Inp
 		return engine.Decision{}, engine.Errorf(engine.Denied, "question %s is put to %s", id, Addressees(q.To)).
 			WithHint("Only they, or an administrator, may answer it.")
 	}
-	return d.answer(ctx, q, in, engine.Addressee{Name: who.Name, Email: who.Email}, who.How)
-}
-
-// AnswerLink answers a question as the addressee whose link it is. signedIn is
-// whoever else is known of the visitor; a question with proof "login" asks for
-// it.
-func (d *Desk) AnswerLink(ctx context.Context, q engine.Question, to engine.Addressee, signedIn login.Identity, in Input) (engine.Decision, error) {
-	if q.Proof == ProofLogin && !signedIn.Is(to) {
-		return engine.Decision{}, engine.Errorf(engine.Denied, "this question has to be answered signed in").
-			WithHint("Sign in on this device first, then open the link again.")
+	proof, err := d.proofOf(q, who)
+	if err != nil {
+		return engine.Decision{}, err
 	}
-	return d.answer(ctx, q, in, to, "link")
+	r := in.reply(engine.Addressee{Name: who.Name, Email: who.Email}, who.How)
+	r.Proof, r.Device = proof, who.Device.ID
+	return d.answer(ctx, q, in, r)
 }
 
-func (d *Desk) answer(ctx context.Context, q engine.Question, in Input, by engine.Addressee, how string) (engine.Decision, error) {
+// proofOf is what proves somebody who is signed in, or a token's user, for a
+// question. Errors: denied, when it is not enough.
+func (d *Desk) proofOf(q engine.Question, who login.Identity) (string, error) {
+	switch {
+	case q.Proof == ProofTyped:
+		return ProofTyped, nil // CheckAnswer looks at what was typed
+	case who.How == "command":
+		return engine.ProofCommand, nil
+	case q.Proof == ProofLogin && !who.Device.Fresh(d.Clock.Now()):
+		return "", engine.Errorf(engine.Denied, "this question takes a sign-in of the last 15 minutes").
+			WithHint("Nothing was decided. Open its page in a browser and sign in again there.")
+	case q.Proof == ProofLogin:
+		return ProofLogin, nil
+	case who.Device.ID == "":
+		return engine.ProofToken, nil
+	}
+	return ProofDevice, nil
+}
+
+// AnswerLink answers a question as the addressee whose link it is. who is the
+// browser that it comes from: of nobody, if it is not paired.
+func (d *Desk) AnswerLink(ctx context.Context, q engine.Question, to engine.Addressee, who login.Identity, in Input) (engine.Decision, error) {
+	proof, err := d.proofOfLink(q, to, who)
+	if err != nil {
+		return engine.Decision{}, err
+	}
+	r := in.reply(to, "link")
+	if r.Proof = proof; engine.FromDevice(proof) {
+		r.Device = who.Device.ID
+	}
+	return d.answer(ctx, q, in, r)
+}
+
+// Lacks says what a visitor with an addressee's link has to do before they can answer:
+// "pair" this browser with the addressee, or sign in "again"; "" for nothing.
+func (d *Desk) Lacks(q engine.Question, to engine.Addressee, who login.Identity) string {
+	switch {
+	case q.Proof != ProofDevice && q.Proof != ProofLogin:
+		return ""
+	case !d.Devices.Belongs(who.Device, to):
+		return "pair"
+	case q.Proof == ProofLogin && !who.Device.Fresh(d.Clock.Now()):
+		return "again"
+	}
+	return ""
+}
+
+func (d *Desk) proofOfLink(q engine.Question, to engine.Addressee, who login.Identity) (string, error) {
+	switch d.Lacks(q, to, who) {
+	case "pair":
+		return "", engine.Errorf(engine.Denied, "this question takes a browser that is paired with %s", Addressees([]engine.Addressee{to})).
+			WithHint("Nothing was decided. Open the link again and have a code sent to you; then answer.")
+	case "again":
+		return "", engine.Errorf(engine.Denied, "this question takes a sign-in of the last 15 minutes").
+			WithHint("Nothing was decided. Open the link again and sign in again there; then answer.")
+	}
+	switch {
+	case q.Proof == ProofLogin, q.Proof == ProofTyped:
+		return q.Proof, nil
+	case d.Devices.Belongs(who.Device, to):
+		return ProofDevice, nil
+	}
+	return ProofLink, nil
+}
+
+// answer gives a reply, which has all of the input and of who gives it.
+func (d *Desk) answer(ctx context.Context, q engine.Question, in Input, r engine.Reply) (engine.Decision, error) {
 	if q.Status != engine.QuestionOpen {
 		return engine.Decision{Why: "the question is " + Status(q.Status)}, nil
 	}
 	if problems := CheckInput(q, in, d.Zone()); len(problems) > 0 {
 		return engine.Decision{}, problems
 	}
-	return d.Decider.Answer(ctx, q.ID, in.reply(by, how))
+	return d.Decider.Answer(ctx, q.ID, r)
 }
 
 // Addressees names who is asked, in a sentence.

@@ -13,10 +13,10 @@ import (
 
 // Proofs that a question may ask for.
 const (
-	ProofDevice = "device"
-	ProofLink   = "link"
-	ProofTyped  = "typed"
-	ProofLogin  = "login"
+	ProofDevice = engine.ProofDevice
+	ProofLink   = engine.ProofLink
+	ProofTyped  = engine.ProofTyped
+	ProofLogin  = engine.ProofLogin
 )
 
 // Input is what a person gave, before it is checked. The texts of one file field

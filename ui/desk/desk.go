@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"larkspur/engine"
+	"larkspur/ui/login"
 )
 
 // Reader answers queries from the projections. Lists are paged: an empty cursor
@@ -42,6 +43,10 @@ type Reader interface {
 	QuestionByToken(token string) (engine.Question, engine.Addressee, error)
 	Changes(f engine.ChangeFilter, cursor string, limit int) ([]engine.Change, string, error)
 	Change(id string) (engine.Change, error)
+	// Device, and Devices of a person or address, newest first; of all, for "".
+	login.Reader
+	Device(id string) (engine.Device, error)
+	Devices(of, cursor string, limit int) ([]engine.Device, string, error)
 	Counts() (engine.Counts, error)
 	// Brake is what holds every effect while it is on.
 	Brake() (engine.Brake, error)
@@ -79,6 +84,7 @@ type Reader interface {
 // Decision that was not applied says why, and is no error. When a method
 // returns, Reader sees what it did.
 type Decider interface {
+	login.Decider
 	// Answer gives somebody's answer to a question. It checks it whole: mistakes of
 	// the input are engine.Problems. That it counts towards a quorum and decides
 	// nothing yet is said in Why of a Decision that was applied.
@@ -236,6 +242,7 @@ type Desk struct {
 	Eraser   Eraser
 	Scrubs   Scrubber
 	Clock    engine.Clock
+	Devices  *login.Devices
 	// Assignees are whom incidents can be assigned to: people and teams, sorted.
 	Assignees func() (people, teams []string)
 	// Zone is the workspace's time zone of this moment.

@@ -11,26 +11,35 @@ import (
 
 // Access turns requests into identities. Safe for concurrent use.
 type Access struct {
-	Sessions *Sessions
+	Devices *Devices
 	// Tokens returns the API's tokens of this moment.
 	Tokens func() []Token
 	// Limiter slows guessing of every kind of token down.
 	Limiter *Limiter
+	// Codes bounds the codes that are mailed.
+	Codes *Codes
 	// Trusted are the reverse proxies whose X-Forwarded-For counts.
 	Trusted []netip.Prefix
 }
 
-// TooMany says that a client sent too many bad tokens.
-type TooMany struct{ Wait time.Duration }
+// TooMany says that a client sent too many bad tokens, or of something else too much.
+type TooMany struct {
+	Wait time.Duration
+	Why  string
+}
 
 func (e *TooMany) Error() string {
+	if e.Why != "" {
+		return e.Why
+	}
 	return "too many wrong tokens from this address; try again in a minute"
 }
 
 // Request is what Access found out about a request.
 type Request struct {
 	Identity
-	// Session is the session's token, "" without a session: forms are bound to it.
+	// Session is what the browser's cookie holds, "" for one that is not paired:
+	// forms are bound to it.
 	Session string
 	// Bearer is set when a token of the API was shown, good or bad.
 	Bearer bool
@@ -60,9 +69,9 @@ func From(ctx context.Context) Request {
 	return r
 }
 
-// Authenticate looks at a request's Authorization header, else at its session.
-// No credentials, or a session that is over, are nobody and no error. Errors:
-// *Unauthenticated for a wrong token, *TooMany, unavailable when the cache does not answer.
+// Authenticate looks at a request's Authorization header, else at its cookie. No
+// credentials, or a pairing that is over, are nobody and no error. Errors:
+// *Unauthenticated for a wrong token, *TooMany, what the ledger's reading gives.
 func (a *Access) Authenticate(r *http.Request) (Request, error) {
 	if header := r.Header.Get("Authorization"); header != "" {
 		return a.bearer(r, header)
@@ -71,11 +80,11 @@ func (a *Access) Authenticate(r *http.Request) (Request, error) {
 	if err != nil {
 		return Request{}, nil
 	}
-	who, ok, err := a.Sessions.Identity(cookie.Value)
+	device, ok, err := a.Devices.Device(cookie.Value)
 	if err != nil || !ok {
 		return Request{}, err
 	}
-	return Request{Identity: who, Session: cookie.Value}, nil
+	return Request{Identity: a.Devices.identity(device), Session: cookie.Value}, nil
 }
 
 func (a *Access) bearer(r *http.Request, header string) (Request, error) {

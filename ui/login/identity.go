@@ -1,10 +1,9 @@
-// Package login knows who is asking: browser sessions, one-time set-up links,
-// bearer tokens of the API, what each role may do, and the guards against
+// Package login knows who is asking: paired browsers, one-time codes and links that
+// pair them, bearer tokens of the API, what each role may do, and the guards against
 // forged requests and guessed tokens.
 //
-// Begin with Access, which turns a request into an Identity. Sessions and
-// set-up links live in the cache store: losing it signs everybody out and
-// decides nothing else.
+// Begin with Access, which turns a request into an Identity. Sign-ins and pairings
+// are records of the ledger; the cache store knows only when a browser was last seen.
 package login
 
 import (
@@ -20,6 +19,9 @@ type Identity struct {
 	Email string
 	Role  string
 	Teams []string
+	// Device is the paired browser that they came from. Without a Name it is of
+	// somebody who has no role: of an address alone.
+	Device engine.Device
 	// How they came: "page", "api" or "command"; it becomes Answer.How.
 	How string
 }

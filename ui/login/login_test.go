@@ -1,185 +1,159 @@
 package login_test
 
 import (
-	"context"
 	"errors"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"larkspur/engine"
 	"larkspur/ui/login"
+	"larkspur/ui/uitest"
 )
 
-// clock stands still until it is set.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
+// newDevices are the devices of a world.
+func newDevices(t *testing.T) (*login.Devices, *uitest.World) {
+	w := uitest.Sample(t, "https://soar.example.org/")
+	return &login.Devices{Reader: w, Decider: w, People: w, Cache: w, Clock: w, Path: "/"}, w
 }
 
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
+// pair signs somebody in by a link, and returns what their browser holds.
+func pair(t *testing.T, d *login.Devices, person, agent string, former engine.Device) string {
+	t.Helper()
+	token, _, err := d.IssueLink(t.Context(), person, "dave")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, _, state, err := d.Pair(t.Context(), token, engine.ViaLink, "", agent, former)
+	if err != nil || key == "" {
+		t.Fatalf("got %q, %q, %v, want a device", key, state, err)
+	}
+	return key
 }
 
-func (c *clock) add(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
-func (c *clock) Sleep(ctx context.Context, _ time.Duration) error { return ctx.Err() }
-
-type cache struct {
-	mu   sync.Mutex
-	kept map[string][]byte
-}
-
-func (c *cache) Get(key string) ([]byte, bool, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	v, ok := c.kept[key]
-	return v, ok, nil
-}
-
-func (c *cache) Set(key string, value []byte, _ time.Duration) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.kept[key] = value
-	return nil
-}
-
-func (c *cache) Delete(key string) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.kept, key)
-	return nil
-}
-
-type people map[string]engine.Person
-
-func (p people) Person(name string) (engine.Person, bool) { who, ok := p[name]; return who, ok }
-func (p people) Teams(string) []string                    { return []string{"family"} }
-
-type recorder struct {
-	mu  sync.Mutex
-	log []string
-}
-
-func (r *recorder) Login(_ context.Context, who, how string) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.log = append(r.log, "login "+who+" "+how)
-	return nil
-}
-
-func (r *recorder) Logout(_ context.Context, who string) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.log = append(r.log, "logout "+who)
-	return nil
-}
-
-func newSessions() (*login.Sessions, *clock, *cache, *recorder) {
-	c := &clock{now: time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC)}
-	k := &cache{kept: map[string][]byte{}}
-	r := &recorder{}
-	return &login.Sessions{
-		Cache: k, Recorder: r, Clock: c, Path: "/",
-		People: people{"dave": {Name: "dave", Email: "dave@example.org", Role: engine.RoleAdmin}},
-	}, c, k, r
-}
-
-func TestSetupLinkSignsInOnce(t *testing.T) {
-	s, _, k, rec := newSessions()
-	token, _, err := s.Issue("dave")
+func TestSignInLinkPairsOnce(t *testing.T) {
+	d, w := newDevices(t)
+	token, _, err := d.IssueLink(t.Context(), "dave", "ana")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 3 { // looking changes nothing
-		if who, state, err := s.Setup(token); who != "dave" || state != login.SetupFresh || err != nil {
-			t.Fatalf("got %q, %q, %v, want dave, fresh", who, state, err)
+		if s, state, err := d.Find(token, engine.ViaLink); s.Person != "dave" || state != login.Fresh || err != nil {
+			t.Fatalf("got %+v, %q, %v, want dave, fresh", s, state, err)
 		}
 	}
-	session, state, err := s.Consume(t.Context(), token)
-	if err != nil || state != login.SetupFresh {
-		t.Fatalf("got %q, %v, want fresh", state, err)
+	if _, state, _ := d.Find(token, engine.ViaCode); state != login.Unknown {
+		t.Errorf("a link passed for a code: %q", state)
 	}
-	who, ok, err := s.Identity(session)
-	if err != nil || !ok || who.Name != "dave" || who.Role != engine.RoleAdmin || !who.InTeam("family") {
-		t.Errorf("got %+v, %v, %v, want dave the admin", who, ok, err)
+	key, _, _, err := d.Pair(t.Context(), token, engine.ViaLink, "", "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0", engine.Device{})
+	if err != nil || key == "" {
+		t.Fatalf("got %q, %v, want a device", key, err)
 	}
-	if again, state, _ := s.Consume(t.Context(), token); again != "" || state != login.SetupUsed {
-		t.Errorf("used twice: got %q, %q, want no session, used", again, state)
+	device, ok, err := d.Device(key)
+	if err != nil || !ok || device.Person != "dave" || device.Name != "Firefox on Linux" || device.How != engine.ViaLink {
+		t.Errorf("got %+v, %v, %v, want dave's", device, ok, err)
 	}
-	for key, value := range k.kept {
-		if strings.Contains(key+string(value), session) || strings.Contains(key+string(value), token) {
-			t.Errorf("the cache holds a token in the clear under %q", key)
-		}
+	if again, _, state, _ := d.Pair(t.Context(), token, engine.ViaLink, "", "", engine.Device{}); again != "" || state != login.Used {
+		t.Errorf("used twice: got %q, %q, want no device, used", again, state)
 	}
-	if err := s.End(t.Context(), session, "dave"); err != nil {
-		t.Fatal(err)
+	if _, ok, _ := d.Device(key + "a"); ok {
+		t.Error("another token passed")
 	}
-	if _, ok, _ := s.Identity(session); ok {
-		t.Error("the session outlives its logout")
-	}
-	if got, want := strings.Join(rec.log, ", "), "login dave link, logout dave"; got != want {
-		t.Errorf("recorded: got %q, want %q", got, want)
+	w.Pass(engine.DeviceLife)
+	if _, ok, _ := d.Device(key); ok {
+		t.Error("the pairing outlives its time")
 	}
 }
 
-func TestSetupLinkIsUsedOnceByMany(t *testing.T) {
-	s, _, _, _ := newSessions()
-	token, _, _ := s.Issue("dave")
-	var wg sync.WaitGroup
-	var mu sync.Mutex
-	begun := 0
-	for range 20 {
-		wg.Go(func() {
-			session, _, err := s.Consume(t.Context(), token)
-			mu.Lock()
-			defer mu.Unlock()
-			if err == nil && session != "" {
-				begun++
-			}
-		})
+func TestSignInLinkStates(t *testing.T) {
+	d, w := newDevices(t)
+	for _, nobody := range []string{"nobody", "", "@example.org", "x y@example.org"} {
+		if _, _, err := d.IssueLink(t.Context(), nobody, "dave"); engine.KindOf(err) != engine.NotFound {
+			t.Errorf("a link for %q: got %v, want not_found", nobody, err)
+		}
 	}
-	wg.Wait()
-	if begun != 1 {
-		t.Errorf("got %d sessions of one link, want 1", begun)
-	}
-}
-
-func TestSetupLinkStates(t *testing.T) {
-	s, c, _, _ := newSessions()
-	if _, _, err := s.Issue("nobody"); engine.KindOf(err) != engine.NotFound {
-		t.Errorf("a link for nobody: got %v, want not_found", err)
-	}
-	token, _, _ := s.Issue("dave")
-	if _, state, _ := s.Setup("x" + token); state != login.SetupUnknown {
+	token, _, _ := d.IssueLink(t.Context(), "dave", "dave")
+	if _, state, _ := d.Find("x"+token, engine.ViaLink); state != login.Unknown {
 		t.Errorf("got %q, want unknown", state)
 	}
-	c.add(login.SetupLife)
-	if _, state, _ := s.Consume(t.Context(), token); state != login.SetupExpired {
-		t.Errorf("got %q, want expired", state)
+	w.Pass(engine.LinkLife)
+	if key, _, state, _ := d.Pair(t.Context(), token, engine.ViaLink, "", "", engine.Device{}); key != "" || state != login.Over {
+		t.Errorf("got %q, want over", state)
 	}
 }
 
-func TestSessionEnds(t *testing.T) {
-	s, c, _, _ := newSessions()
-	token, _ := s.Begin("dave")
-	c.add(login.SessionLife + time.Second)
-	if _, ok, _ := s.Identity(token); ok {
-		t.Error("a session outlives its time")
+func TestDeviceOfWhoIsGone(t *testing.T) {
+	d, w := newDevices(t)
+	key := pair(t, d, "ana", "", engine.Device{})
+	delete(w.Has.Persons, "ana")
+	if _, ok, _ := d.Device(key); ok {
+		t.Error("somebody who is not in people has a device")
 	}
-	gone, _ := s.Begin("eve")
-	if _, ok, _ := s.Identity(gone); ok {
-		t.Error("somebody who is not in people has a session")
+}
+
+func TestSigningInAnewReplacesTheDevice(t *testing.T) {
+	d, w := newDevices(t)
+	key := pair(t, d, "ana", "", engine.Device{})
+	former, _, _ := d.Device(key)
+	w.Pass(engine.LoginLife)
+	if former.Fresh(w.Now()) {
+		t.Error("a sign-in of 15 minutes ago counts as one of this moment")
+	}
+	now, _, _ := d.Device(pair(t, d, "ana", "", former))
+	if !now.Fresh(w.Now()) {
+		t.Error("the new one does not")
+	}
+	if _, ok, _ := d.Device(key); ok {
+		t.Error("the former one is still paired")
+	}
+}
+
+// TestWhoseDeviceItIs: a name counts only as a key of people. Whoever else calls
+// themselves like somebody is not them.
+func TestWhoseDeviceItIs(t *testing.T) {
+	d, _ := newDevices(t)
+	dave, _, _ := d.Device(pair(t, d, "dave", "", engine.Device{}))
+	carl, _, _ := d.Device(pair(t, d, "Carl@example.com", "", engine.Device{}))
+	for _, tt := range []struct {
+		device engine.Device
+		to     engine.Addressee
+		want   bool
+	}{
+		{dave, engine.Addressee{Name: "dave", Email: "dave@example.org"}, true},
+		{dave, engine.Addressee{Name: "dave", Email: "old@example.org"}, true}, // the address was another then
+		{dave, engine.Addressee{Email: "DAVE@example.org"}, true},
+		{dave, engine.Addressee{Name: "ana", Email: "dave@example.org"}, false},
+		{dave, engine.Addressee{}, false},
+		{carl, engine.Addressee{Name: "carl@example.com", Email: "carl@example.com"}, true},
+		{carl, engine.Addressee{Name: "Carl Cooper", Email: "carl@example.com"}, true},
+		{carl, engine.Addressee{Name: "Carl Cooper", Email: "other@example.com"}, false},
+		{carl, engine.Addressee{Name: "dave", Email: "carl@example.com"}, false}, // calls himself dave
+		{carl, engine.Addressee{Name: "Carl@example.com"}, false},
+		{engine.Device{}, engine.Addressee{}, false},
+		{engine.Device{}, engine.Addressee{Name: "dave"}, false},
+	} {
+		if got := d.Belongs(tt.device, tt.to); got != tt.want {
+			t.Errorf("%s for %+v: got %v, want %v", tt.device.Owner(), tt.to, got, tt.want)
+		}
+	}
+	if got, want := d.OwnerOf(engine.Addressee{Name: "dave", Email: "evil@example.com"}), (login.Owner{Person: "dave", Email: "dave@example.org"}); got != want {
+		t.Errorf("a code for dave goes to %+v, want %+v", got, want)
+	}
+}
+
+func TestBrowsersInWords(t *testing.T) {
+	d, _ := newDevices(t)
+	for agent, want := range map[string]string{
+		"Mozilla/5.0 (Linux; Android 14) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Mobile Safari/537.36":                          "Chrome on Android",
+		"Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.0 Mobile/15E148 Safari/604": "Safari on an iPhone",
+		"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36 Edg/142.0.0.0":         "Edge on Windows",
+		"curl/8.0": "a browser", "": "a browser",
+	} {
+		if device, _, _ := d.Device(pair(t, d, "dave", agent, engine.Device{})); device.Name != want {
+			t.Errorf("%q: got %q, want %q", agent, device.Name, want)
+		}
 	}
 }
 
@@ -215,12 +189,12 @@ func TestRights(t *testing.T) {
 }
 
 func TestBearerTokens(t *testing.T) {
-	s, c, _, _ := newSessions()
+	d, w := newDevices(t)
 	token, err := login.NewToken("ci", engine.RoleAdmin, "a-long-enough-secret")
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &login.Access{Sessions: s, Tokens: func() []login.Token { return []login.Token{token} }, Limiter: login.NewLimiter(c)}
+	a := &login.Access{Devices: d, Tokens: func() []login.Token { return []login.Token{token} }, Limiter: login.NewLimiter(w)}
 	try := func(from, header string) (login.Request, error) {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.RemoteAddr = from
@@ -244,7 +218,7 @@ func TestBearerTokens(t *testing.T) {
 	if _, err := try("192.0.2.8:1", "Bearer a-long-enough-secret"); err != nil {
 		t.Errorf("another client: got %v, want no error", err)
 	}
-	c.add(login.BadWindow)
+	w.Pass(login.BadWindow)
 	if _, err := try("192.0.2.7:2", "Bearer a-long-enough-secret"); err != nil {
 		t.Errorf("after the window: got %v, want no error", err)
 	}
@@ -267,7 +241,7 @@ func TestNewTokenRefuses(t *testing.T) {
 }
 
 func TestLimiterIsBounded(t *testing.T) {
-	l := login.NewLimiter(&clock{})
+	l := login.NewLimiter(uitest.New(t, "https://soar.example.org/"))
 	addr := netip.MustParseAddr("2001:db8::")
 	for i := range 20_000 {
 		b := addr.As16()
@@ -351,7 +325,7 @@ func FuzzClientAddr(f *testing.F) {
 	f.Add("192.0.2.7:1", "198.51.100.1, ::1", "token")
 	f.Add("[2001:db8::1%eth0]:1", ",,", "")
 	trusted := []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
-	l := login.NewLimiter(&clock{})
+	l := login.NewLimiter(uitest.New(f, "https://soar.example.org/"))
 	f.Fuzz(func(t *testing.T, peer, forwarded, token string) {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.RemoteAddr = peer

@@ -39,7 +39,7 @@ var assetFiles embed.FS
 // template, is refused at start.
 func names() []string {
 	return []string{
-		"audit", "brake", "button", "changes", "charts", "error", "incident", "incidents", "overview", "question", "questions",
+		"audit", "brake", "button", "changes", "charts", "devices", "error", "incident", "incidents", "overview", "question", "questions",
 		"restart", "rule", "rules", "run", "runs", "setup", "signin", "status",
 	}
 }
@@ -265,10 +265,19 @@ func (p *Pages) render(c echo.Context, status int, name string, view any) error 
 	return c.Blob(status, "text/html; charset=utf-8", b.Bytes())
 }
 
-// back answers a form with a redirect to one of our own pages.
-func (p *Pages) back(c echo.Context, to, done string) error {
+// back answers a form with a redirect to one of our own pages, with parameters.
+func (p *Pages) back(c echo.Context, to, done string, more ...string) error {
+	q := url.Values{}
+	for i := 0; i+1 < len(more); i += 2 {
+		if more[i+1] != "" {
+			q.Set(more[i], more[i+1])
+		}
+	}
 	if done != "" {
-		to += "?done=" + done
+		q.Set("done", done)
+	}
+	if len(q) > 0 {
+		to += "?" + q.Encode()
 	}
 	return c.Redirect(http.StatusSeeOther, p.base+to)
 }
@@ -294,5 +303,6 @@ func notice(done string) string {
 		"clock-accepted": "What the clock says is the time now. What fell due by then fires.",
 		"undoing":        "The change is being taken back.",
 		"signed-in":      "You are signed in on this device for 30 days.",
+		"revoked":        "That browser is paired no more.",
 	}[done]
 }

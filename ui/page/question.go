@@ -87,7 +87,8 @@ func fieldView(id string, f engine.Field, in desk.Input, problems desk.Problems)
 func (p *Pages) askSignedIn(f frame, q engine.Question, in desk.Input, problems desk.Problems) askView {
 	a := ask(f, q, in, problems)
 	a.Action, a.Token = p.base+"/questions/"+q.ID, f.FormToken
-	a.Here = desk.Asked(f.Who, q) && len(q.Fields) == 0 && !q.Why && q.Proof != desk.ProofTyped
+	again := q.Proof == desk.ProofLogin && !f.Who.Device.Fresh(f.Now)
+	a.Here = desk.Asked(f.Who, q) && len(q.Fields) == 0 && !q.Why && q.Proof != desk.ProofTyped && !again
 	a.Answers = f.Who.May(login.Answer) && desk.MayAnswer(f.Who, q) && q.Status == engine.QuestionOpen
 	return a
 }
@@ -100,7 +101,23 @@ type questionView struct {
 	Title   string // the incident's
 	Rule    string // whose playbook asks
 	Outcome *Outcome
-	Needs   string // "login" when the visitor has to sign in first
+	Needs   string // what the visitor has to do first: "pair" this browser, or sign in "again"
+	Code    codeView
+	Paired  string // whose browser it is, if it is paired
+	Seen    bool   // the visitor may see the incident
+}
+
+// Said says in a sentence what proves who answers.
+func (v questionView) Said() string {
+	switch {
+	case v.Ask.Proof == desk.ProofTyped:
+		return "You answer as " + v.By + ". Whoever has this link can, by typing the choice out: do not forward it."
+	case v.Ask.Proof == desk.ProofDevice:
+		return "You answer as " + v.By + ", with whom this browser is paired. The link alone answers nothing."
+	case v.Ask.Proof == desk.ProofLogin:
+		return "You answer as " + v.By + ", who signed in here less than 15 minutes ago. The link alone answers nothing."
+	}
+	return "You answer as " + v.By + ". Whoever has this link can: do not forward it."
 }
 
 // Outcome tells what became of a question.
@@ -147,19 +164,85 @@ func (p *Pages) unknownLink(c echo.Context) error {
 		WithHint("Links are long: it may have been cut off when it was copied, or the question is past its retention. Open the newest mail about it.")
 }
 
-// linkForm writes the form of a question for whoever has its link.
+// linkForm writes the form of a question for whoever has its link: or, before they can
+// answer, what they have to do first.
 func (p *Pages) linkForm(c echo.Context, status int, q engine.Question, to engine.Addressee, in desk.Input, problems desk.Problems) error {
+	return p.linkPage(c, status, q, to, in, problems, "")
+}
+
+func (p *Pages) linkPage(c echo.Context, status int, q engine.Question, to engine.Addressee, in desk.Input, problems desk.Problems, wrong string) error {
 	f := p.bare(c)
 	token := c.Param("token")
 	v := p.view(f, q, to)
 	v.Ask = ask(f, q, in, problems)
 	v.Ask.Action = p.base + "/a/" + token
 	v.Ask.Token = login.FormToken(token, formOf(q))
-	v.Ask.Answers = true
-	if q.Proof == desk.ProofLogin && !f.Who.Is(to) {
-		v.Needs, v.Ask.Answers = "login", false
+	v.Needs = p.Desk.Lacks(q, to, f.Who)
+	if v.Ask.Answers = v.Needs == ""; !v.Ask.Answers {
+		v.Paired = f.Who.Device.Owner()
+		v.Code = p.codeView(c, p.Access.Devices.OwnerOf(to), false)
+		v.Code.Send, v.Code.SendToken, v.Code.Problem = v.Ask.Action+"/code", login.FormToken(token, askForms), wrong
+		if v.Code.Enter != "" {
+			v.Code.Enter = v.Ask.Action + "/pair"
+		}
 	}
 	return p.render(c, status, "question", v)
+}
+
+// askForms is the purpose of the form that asks for a code.
+const askForms = "send a code"
+
+// SendLinkCode serves POST /a/:token/code: it mails a code to the addressee's own
+// address, never to one that the visitor names.
+func (p *Pages) SendLinkCode(c echo.Context) error {
+	q, to, err := p.byToken(c)
+	if err != nil {
+		return err
+	}
+	if err := login.SameOrigin(c.Request(), p.URL); err != nil {
+		return err
+	}
+	form, err := formValue(c, login.FormField)
+	if err != nil {
+		return err
+	}
+	if !login.ValidFormToken(form, c.Param("token"), askForms) {
+		return engine.Errorf(engine.Denied, "the form does not belong to this link").
+			WithHint("Nothing was sent. Open the link again and press the button there.")
+	}
+	if q.Status != engine.QuestionOpen {
+		return p.settled(c, q, to)
+	}
+	owner := p.Access.Devices.OwnerOf(to)
+	if owner.Email == "" {
+		return engine.Errorf(engine.Conflict, "no address is known of %s", addressee(to)).
+			WithHint("An administrator can make a link that signs this browser in: larkspur login %s", addressee(to))
+	}
+	if err := p.Access.MayAskForCode(c.Request(), c.Param("token"), owner); err != nil {
+		return err
+	}
+	if err := p.sendCode(c, owner); err != nil {
+		return err
+	}
+	return p.back(c, "/a/"+c.Param("token"), "")
+}
+
+// PairLink serves POST /a/:token/pair: the code that was mailed pairs this browser
+// with the addressee.
+func (p *Pages) PairLink(c echo.Context) error {
+	q, to, err := p.byToken(c)
+	if err != nil {
+		return err
+	}
+	owner := p.Access.Devices.OwnerOf(to)
+	problem, err := p.enterCode(c, &owner)
+	switch {
+	case err != nil:
+		return err
+	case problem != "" && q.Status == engine.QuestionOpen:
+		return p.linkPage(c, http.StatusBadRequest, q, to, desk.Input{}, nil, problem)
+	}
+	return p.back(c, "/a/"+c.Param("token"), "")
 }
 
 // formOf binds a form to its question's revision.
@@ -178,6 +261,8 @@ func (p *Pages) view(f frame, q engine.Question, to engine.Addressee) questionVi
 	if q.Incident != "" {
 		if i, err := p.Desk.Reader.Incident(q.Incident); err == nil {
 			v.Title, v.Rule = i.Title, i.Rule
+			_, unseen := p.Desk.Incident(f.Who, i.ID)
+			v.Seen = f.Who.May(login.See) && unseen == nil
 		}
 	}
 	return v
@@ -210,6 +295,8 @@ func (p *Pages) AnswerLink(c echo.Context) error {
 	switch {
 	case errors.As(err, &problems):
 		return p.linkForm(c, http.StatusUnprocessableEntity, q, to, in, problems)
+	case err != nil && engine.KindOf(err) == engine.Denied:
+		return p.linkForm(c, http.StatusForbidden, q, to, in, nil)
 	case err != nil:
 		return err
 	}
@@ -333,6 +420,9 @@ func (p *Pages) Question(c echo.Context) error {
 func (p *Pages) question(c echo.Context, status int, f frame, q engine.Question, in desk.Input, problems desk.Problems) error {
 	v := p.view(f, q, engine.Addressee{})
 	v.Ask = p.askSignedIn(f, q, in, problems)
+	if v.Ask.Answers && q.Proof == desk.ProofLogin && !f.Who.Device.Fresh(f.Now) {
+		v.Needs, v.Ask.Answers = "signin", false
+	}
 	if q.Status != engine.QuestionOpen {
 		v.Outcome = p.outcome(f, q, engine.Addressee{Name: f.Who.Name})
 	}

@@ -20,7 +20,7 @@ func TestLinkShowsTheQuestion(t *testing.T) {
 		v.Get(linkPath).Want(200,
 			"Netflix from 192.0.2.7", "netflix-while-away", "What now?", "Device: living room TV", "blocks the device for 8 hours",
 			"10:31 CET", "(in 1 hour)", "If nobody does, <b>Allow</b> is taken", "Asked of dave or ana",
-			"You answer as <b>dave</b>", "Anyone who has this link can answer; do not forward it").Lacks("Sign out", ">Runs<")
+			"To answer, pair this browser with <b>dave</b>", "Send me a code", "to d…@example.org").Lacks("Sign out", ">Runs<", `name="choice"`)
 		if p := v.Do(http.MethodHead, linkPath, "", ""); p.Status != 200 {
 			t.Errorf("HEAD: got %d, want 200", p.Status)
 		}
@@ -32,10 +32,10 @@ func TestLinkShowsTheQuestion(t *testing.T) {
 
 func TestLinkAnswers(t *testing.T) {
 	w := uitest.Sample(t, address)
-	v := w.Visit(t, "")
-	form := v.Get(linkPath).Form("choice", "Block", "reason", "homework first")
+	v := w.Visit(t, "").Pair(linkPath)
+	form := v.Get(linkPath).Want(200, "You answer as dave, with whom this browser is paired").Form("choice", "Block", "reason", "homework first")
 	v.Post(linkPath, form).Want(200, "Thank you, your answer is recorded", "Block", "by dave", "homework first", "The incident is still open.")
-	if got, want := w.Logged(), `answer q0-7 "Block" by dave how link reason "homework first" fields `; got != want {
+	if got, want := w.Logged(), `login dave code; answer q0-7 "Block" by dave how link device d0-1 reason "homework first" fields `; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	v.Post(linkPath, form).Want(409, "You have answered this already", "Block")
@@ -85,7 +85,7 @@ func TestLinkWhenSomebodyIsFirst(t *testing.T) {
 
 func TestLinkRefusesForgery(t *testing.T) {
 	w := uitest.Sample(t, address)
-	v := w.Visit(t, "")
+	v := w.Visit(t, "").Pair(linkPath)
 	form := v.Get(linkPath).Form("choice", "Block")
 	v.Post(linkPath, with(nil, "choice", "Block")).Want(409, "Open the link again")
 	other := v.Get(formPath).Form("choice", "Block")
@@ -98,7 +98,7 @@ func TestLinkRefusesForgery(t *testing.T) {
 	delete(v.Header, "Sec-Fetch-Site")
 	w.Has.Questions[1].Revision = 2
 	v.Post(linkPath, form).Want(409, "the question changed after this page was opened")
-	if got := w.Logged(); got != "" {
+	if got := w.Logged(); got != "login dave code" {
 		t.Errorf("a forged request decided something: %s", got)
 	}
 	v.Header["Origin"] = "null" // what browsers send under Referrer-Policy no-referrer
@@ -136,7 +136,7 @@ func TestLinkKeepsWhatWasTyped(t *testing.T) {
 	}
 	v.Post(formPath, with(form, "field.reason", "a film\r\nfor school", "field.how_long", "2 h", "field.who", "me", "field.site", "https://Example.org/x",
 		"field.people", "3", "field.from", "2026-11-23", "field.mail", "192.0.2.9")).Want(200, "Thank you", "a film", "3")
-	want := `answer q0-9 "" by viewer@example.org how link reason "" fields {"days":["Sunday"],"from":{"$":"time","v":"2026-11-22T23:00:00Z"},` +
+	want := `answer q0-9 "" by viewer@example.org how link link reason "" fields {"days":["Sunday"],"from":{"$":"time","v":"2026-11-22T23:00:00Z"},` +
 		`"how_long":{"$":"duration","v":7200000000000},"mail":"192.0.2.9","people":3,"reason":"a film\nfor school","site":"example.org","who":"me"}`
 	if got := w.Logged(); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
@@ -158,11 +158,23 @@ func TestLinkReasonAndTypedChoice(t *testing.T) {
 func TestLinkThatNeedsASignIn(t *testing.T) {
 	w := uitest.Sample(t, address)
 	w.Has.Questions[1].Proof = desk.ProofLogin
-	v := w.Visit(t, "")
-	p := v.Get(linkPath).Want(200, "has to be answered signed in", "larkspur login dave", "What now?").Lacks(`name="choice"`)
-	v.Post(linkPath, p.Form("choice", "Block")).Want(409)
-	dave := w.Visit(t, "dave")
-	dave.Post(linkPath, dave.Get(linkPath).Form("choice", "Block")).Want(200, "Thank you")
+	v := w.Visit(t, "").Pair(linkPath)
+	form := v.Get(linkPath).Want(200, "signed in here less than 15 minutes ago").Form("choice", "Block")
+	w.Pass(engine.LoginLife)
+	v.Get(linkPath).Want(200, "sign-in of the last 15 minutes: yours is older", "Send me a code").Lacks(`name="choice"`)
+	v.Post(linkPath, form).Want(403, "yours is older")
+	v.Pair(linkPath)
+	v.Post(linkPath, v.Get(linkPath).Form("choice", "Block")).Want(200, "Thank you")
+	if got, want := w.Logged(), `login dave code; login dave code; answer q0-7 "Block" by dave how link login d0-2 reason "" fields `; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	ana := w.Visit(t, "ana")
+	w.Has.Questions[1].Status = engine.QuestionOpen
+	path := "/larkspur/questions/" + uitest.OpenQ
+	form = ana.Get(path).Form("choice", "Allow")
+	w.Pass(engine.LoginLife)
+	ana.Get(path).Want(200, "Sign in again").Lacks(`name="choice"`)
+	ana.Post(path, form).Want(403, "sign-in of the last 15 minutes")
 }
 
 func TestQuestionForWhoIsSignedIn(t *testing.T) {
@@ -177,7 +189,7 @@ func TestQuestionForWhoIsSignedIn(t *testing.T) {
 	}
 	ana.Get(path).Want(200, "You have answered this already")
 	ana.Post(path, p.Form("choice", "Allow")).Want(409, "You have answered this already")
-	if got, want := w.Logged(), `login ana link; answer q0-7 "Block" by ana how page reason "" fields `; got != want {
+	if got, want := w.Logged(), `login ana link; answer q0-7 "Block" by ana how page device d0-1 reason "" fields `; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -11,7 +11,7 @@ import (
 
 type setupView struct {
 	frame
-	State  login.SetupState
+	State  login.State
 	Person string
 	Action string
 	Token  string
@@ -25,21 +25,21 @@ func (p *Pages) Setup(c echo.Context) error {
 	if err := p.Access.MayGuess(c.Request()); err != nil {
 		return err
 	}
-	person, state, err := p.Access.Sessions.Setup(c.Param("token"))
+	s, state, err := p.Access.Devices.Find(c.Param("token"), engine.ViaLink)
 	if err != nil {
 		return err
 	}
-	return p.setup(c, person, state)
+	return p.setup(c, s.Whose(), state)
 }
 
-func (p *Pages) setup(c echo.Context, person string, state login.SetupState) error {
+func (p *Pages) setup(c echo.Context, person string, state login.State) error {
 	token := c.Param("token")
 	v := setupView{frame: p.bare(c), State: state, Person: person, Action: p.base + "/setup/" + token}
 	status := http.StatusOK
 	switch state {
-	case login.SetupFresh:
+	case login.Fresh:
 		v.Token = login.FormToken(token, setupForm)
-	case login.SetupUnknown:
+	case login.Unknown:
 		p.Access.Guessed(c.Request())
 		status = http.StatusNotFound
 	default:
@@ -48,7 +48,7 @@ func (p *Pages) setup(c echo.Context, person string, state login.SetupState) err
 	return p.render(c, status, "setup", v)
 }
 
-// UseSetup serves POST /setup/:token: it signs the device in, once.
+// UseSetup serves POST /setup/:token: it pairs the browser, once.
 func (p *Pages) UseSetup(c echo.Context) error {
 	if err := p.Access.MayGuess(c.Request()); err != nil {
 		return err
@@ -64,13 +64,17 @@ func (p *Pages) UseSetup(c echo.Context) error {
 		return engine.Errorf(engine.Denied, "the form does not belong to this link").
 			WithHint("Open the sign-in link again and press the button there.")
 	}
-	session, state, err := p.Access.Sessions.Consume(c.Request().Context(), c.Param("token"))
+	r := c.Request()
+	key, s, state, err := p.Access.Devices.Pair(r.Context(), c.Param("token"), engine.ViaLink, "", r.UserAgent(), login.From(r.Context()).Device)
 	if err != nil {
 		return err
 	}
-	if session == "" {
-		return p.setup(c, "", state)
+	if key == "" {
+		return p.setup(c, s.Whose(), state)
 	}
-	c.SetCookie(p.Access.Sessions.Cookie(session))
+	c.SetCookie(p.Access.Devices.Cookie(key))
+	if s.Person == "" {
+		return p.render(c, http.StatusOK, "setup", setupView{frame: p.bare(c), State: "done", Person: s.Whose()})
+	}
 	return p.back(c, "/overview", "signed-in")
 }

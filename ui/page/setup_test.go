@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"larkspur/engine"
 	"larkspur/ui/login"
 	"larkspur/ui/uitest"
 )
@@ -48,7 +49,7 @@ func TestSetupLinkIsOverOrUnknown(t *testing.T) {
 	u, _ := url.Parse(link)
 	v := w.Visit(t, "")
 	form := v.Get(u.Path).Form()
-	w.Pass(login.SetupLife)
+	w.Pass(engine.LinkLife)
 	v.Get(u.Path).Want(410, "This link is over", "larkspur login ana")
 	v.Post(u.Path, form).Want(410)
 	v.Get("/larkspur/setup/cut-off").Want(404, "This link is not known", "larkspur login")

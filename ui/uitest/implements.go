@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"larkspur/engine"
@@ -250,8 +251,9 @@ func (w *World) Answer(_ context.Context, question string, r engine.Reply) (engi
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	a.At = w.now
-	d, err := w.decide("answer %s %q by %s how %s reason %q fields %s", question, a.Choice, a.By, a.How, a.Reason, a.Fields)
+	a.At, a.Proof, a.Device = w.now, r.Proof, r.Device
+	how := strings.TrimSpace(a.How + " " + r.Proof + " " + r.Device)
+	d, err := w.decide("answer %s %q by %s how %s reason %q fields %s", question, a.Choice, a.By, how, a.Reason, a.Fields)
 	for i := range w.Has.Questions {
 		if q := &w.Has.Questions[i]; q.ID == question && d.Applied {
 			q.Status, q.Answer = engine.QuestionAnswered, &a
@@ -453,27 +455,6 @@ func (w *World) Set(key string, value []byte, _ time.Duration) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.cache[key] = value
-	return nil
-}
-
-func (w *World) Delete(key string) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	delete(w.cache, key)
-	return nil
-}
-
-func (w *World) Login(_ context.Context, who, how string) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.log = append(w.log, "login "+who+" "+how)
-	return nil
-}
-
-func (w *World) Logout(_ context.Context, who string) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.log = append(w.log, "logout "+who)
 	return nil
 }
 

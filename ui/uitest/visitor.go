@@ -140,6 +140,21 @@ func (p Page) Form(pairs ...string) url.Values {
 	return form
 }
 
+// FormTo is Form for one of several forms of a page: the one that is sent to an
+// address that ends so.
+func (p Page) FormTo(action string, pairs ...string) url.Values {
+	p.t.Helper()
+	for form := range strings.SplitSeq(p.Body, "<form") {
+		head, rest, _ := strings.Cut(form, ">")
+		if strings.Contains(head, action+`"`) {
+			rest, _, _ = strings.Cut(rest, "</form>")
+			return Page{Body: rest}.Form(pairs...)
+		}
+	}
+	p.t.Fatalf("no form is sent to %s\n%s", action, p.text())
+	return nil
+}
+
 // Links returns every address that the page names.
 func (p Page) Links() []string {
 	var out []string

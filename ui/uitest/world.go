@@ -69,8 +69,15 @@ type World struct {
 	// Late, when set, is why decisions have no effect.
 	Late string
 
-	zone    *time.Location
+	zone *time.Location
+	// Mails are the codes that were mailed; NoMail: no mail server is configured.
+	Mails  []Mail
+	NoMail bool
+
 	cache   map[string][]byte
+	signIns map[string]engine.SignIn
+	devices []engine.Device
+	keys    map[string]string // the device of a token's hash
 	rebuild desk.Rebuild
 	scrub   desk.Scrub
 
@@ -90,7 +97,7 @@ const Token = "a-token-of-the-tests"
 func New(t testing.TB, url string) *World {
 	t.Helper()
 	w := &World{
-		now: Start(), cache: map[string][]byte{},
+		now: Start(), cache: map[string][]byte{}, signIns: map[string]engine.SignIn{}, keys: map[string]string{},
 		Has: Things{
 			Events: map[string]engine.Event{}, Stories: map[string][]engine.TimelineEntry{},
 			Journals: map[string][]engine.Step{}, Links: map[string]Link{}, Bundles: map[string]map[string]string{},
@@ -118,7 +125,7 @@ func New(t testing.TB, url string) *World {
 	}
 	w.Server, err = ui.New(ui.Config{
 		URL: url, Reader: w, Decider: w, Exporter: w, Rules: w, Health: w, Rebuilds: w, Eraser: w, Scrubs: w, Hooks: http.HandlerFunc(hook),
-		People: w, Cache: w, Recorder: w, Clock: w, Version: "1.0",
+		People: w, Cache: w, Clock: w, Version: "1.0",
 		Tokens:    func() []login.Token { return tokens },
 		Assignees: func() ([]string, []string) { return []string{"ana", "dave"}, []string{"family"} },
 		Name:      func() string { return "home" }, Zone: func() *time.Location { return zone },

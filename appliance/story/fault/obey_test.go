@@ -73,7 +73,7 @@ func (p *process) perform(ctx context.Context, c command) (any, error) {
 		p.clock.advance(c.To)
 		return nil, nil
 	case "answer":
-		return p.runner.Answer(ctx, c.What, engine.Reply{By: engine.Addressee{Name: by}, Choice: c.With, How: "page"})
+		return p.runner.Answer(ctx, c.What, engine.Reply{By: engine.Addressee{Name: by}, Choice: c.With, How: "page", Proof: engine.ProofToken})
 	case "undo":
 		return p.runner.UndoChange(ctx, c.What, by, "a person's wish", c.Pick%2 == 0)
 	case "restart":

@@ -165,6 +165,11 @@ func (c *caller) house() {
 	c.append(0, rec(record.LoggedInKind, record.LoggedIn{How: "login link", Who: "dave"}))
 	c.append(0, rec(record.LoggedOutKind, record.LoggedOut{Who: "dave"}), rec(record.ExportedKind, record.Exported{By: "dave", Since: c.clock.Now()}),
 		rec(record.KeyRotatedKind, record.KeyRotated{By: "dave", New: []string{"k2"}, Old: []string{"k1"}}))
+	at := c.clock.Now().Add(time.Hour)
+	token := sum(fmt.Appendf(nil, "%s %d", c.name, c.rng.Uint64()))
+	c.one(0, record.SignInOfferedKind, record.SignInOffered{Token: token, Person: "dave", How: engine.ViaLink, Expires: at})
+	o := c.one(0, record.DevicePairedKind, record.DevicePaired{Token: token, Person: "dave", How: engine.ViaLink, Key: token, Name: "Firefox", Expires: at})
+	c.one(0, record.DeviceRevokedKind, record.DeviceRevoked{Device: o.Device, By: "dave", How: "page"})
 	c.one(0, record.RebuiltKind, record.Rebuilt{By: "dave", Compared: 7, Equal: true, Records: 3})
 }
 
