@@ -30,12 +30,14 @@ type Run struct {
 	// Purpose: playbook, undo, outbox, attach, breach, button, job.
 	Purpose string `json:"purpose"`
 	// Change is what an undo run takes back; Question what an outbox run delivers.
-	Change   string    `json:"change,omitempty"`
-	Question string    `json:"question,omitempty"`
-	Parent   string    `json:"parent,omitempty"` // the run that started it
-	Mode     string    `json:"mode"`             // live or shadow
-	Started  time.Time `json:"started"`
-	Ended    time.Time `json:"ended,omitzero"`
+	Change   string `json:"change,omitempty"`
+	Question string `json:"question,omitempty"`
+	Parent   string `json:"parent,omitempty"` // the run that started it
+	// Unsent says why the mail of an outbox run is not wanted any more.
+	Unsent  string    `json:"unsent,omitempty"`
+	Mode    string    `json:"mode"` // live or shadow
+	Started time.Time `json:"started"`
+	Ended   time.Time `json:"ended,omitzero"`
 	// Waits says for what, while waiting: "question q0-7", "until 2026-…".
 	Waits string `json:"waits,omitempty"`
 	// Sleeps are the steps that it waits in besides questions, separated by

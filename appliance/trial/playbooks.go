@@ -203,7 +203,7 @@ func (p *player) nextReply() (*reply, error) {
 // next returns the next answer for a question from a place on, -1 for none.
 func (a *answers) next(q engine.Question, from int) int {
 	for i := from; i < len(a.left); i++ {
-		if asks(q, a.left[i].Who) {
+		if asks(q, a.left[i].Who) && !counted(q, a.left[i].Who) {
 			return i
 		}
 	}
@@ -212,6 +212,12 @@ func (a *answers) next(q engine.Question, from int) int {
 
 func asks(q engine.Question, who string) bool {
 	return slices.ContainsFunc(q.To, func(a engine.Addressee) bool { return who != "" && (a.Name == who || a.Email == who) })
+}
+
+// counted reports whether somebody's answer counts towards a quorum already: their
+// next one is for another question.
+func counted(q engine.Question, who string) bool {
+	return slices.ContainsFunc(q.Answers, func(a engine.Answer) bool { return a.By == who || a.Email == who })
 }
 
 // openQuestions returns all of them, the oldest first.

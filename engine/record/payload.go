@@ -232,6 +232,7 @@ type StepDone struct {
 	Hash       string        `json:"hash,omitempty"`
 	Incident   *IncidentAct  `json:"incident,omitempty"` // what it does to an incident
 	Link       *Link         `json:"link,omitempty"`
+	Mail       *Mail         `json:"mail,omitempty"` // what becomes of the run's mail
 	Number     int           `json:"n"`
 	Path       string        `json:"path,omitempty"`
 	// Probed is true when the result came from asking the world after a crash.
@@ -358,12 +359,25 @@ type Question struct {
 	HasDefault bool               `json:"has_default,omitempty"`
 	OnBreach   *engine.Handler    `json:"on_breach,omitempty"` // of SLA
 	Proof      string             `json:"proof,omitempty"`
+	Quorum     int                `json:"quorum,omitempty"`
+	Remind     time.Duration      `json:"remind,omitempty"`
 	SLA        time.Duration      `json:"sla,omitempty"` // in which it should be answered
 	Text       string             `json:"text"`
 	To         []engine.Addressee `json:"to"`
 	// Unmailed: no mail server was configured, so that nobody is written to.
 	Unmailed bool `json:"unmailed,omitempty"`
 	Why      bool `json:"why,omitempty"`
+}
+
+// Mail says of an outbox run's mail that it waits for its next try, or, if Unsent
+// is set, that it is not wanted any more.
+type Mail struct {
+	Error   string    `json:"error,omitempty"`
+	Next    time.Time `json:"next,omitzero"`
+	Subject string    `json:"subject,omitempty"`
+	To      []string  `json:"to,omitempty"`
+	Tries   int       `json:"tries,omitempty"`
+	Unsent  string    `json:"unsent,omitempty"`
 }
 
 // Link remembers, hashed, the token of a link to a question.
@@ -673,6 +687,7 @@ type Outcome struct {
 	Picked    int      `json:"picked,omitempty"` // of an assign: whom of Among, from 1
 	Question  string   `json:"question,omitempty"`
 	Questions []string `json:"questions,omitempty"` // withdrawn by it
+	Reminder  string   `json:"reminder,omitempty"`  // the timer of a question's next one
 	Run       string   `json:"run,omitempty"`
 	Runs      []string `json:"runs,omitempty"`  // started by it, besides Run
 	Steps     []string `json:"steps,omitempty"` // that waited, and do not any more

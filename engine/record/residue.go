@@ -185,7 +185,10 @@ func leftOfQuestion(p *Question) *Question {
 	if p == nil {
 		return nil
 	}
-	return &Question{Due: p.Due, HasDefault: p.HasDefault, OnBreach: p.OnBreach, Proof: p.Proof, SLA: p.SLA, To: []engine.Addressee{}, Why: p.Why}
+	return &Question{
+		Due: p.Due, HasDefault: p.HasDefault, OnBreach: p.OnBreach, Proof: p.Proof, Quorum: p.Quorum, Remind: p.Remind,
+		SLA: p.SLA, To: []engine.Addressee{}, Why: p.Why,
+	}
 }
 
 func sayStarted(p *StepStarted, sentence string) {
@@ -212,6 +215,12 @@ func leftOfDone(p StepDone) StepDone {
 	if l := p.Link; l != nil { // its hash says nothing, and finds the question's page
 		left.Link = &Link{Question: l.Question, Revision: l.Revision, Token: l.Token}
 	}
+	if m := p.Mail; m != nil {
+		left.Mail = &Mail{Next: m.Next, Tries: m.Tries}
+		if m.Unsent != "" {
+			left.Mail.Unsent = erasedText
+		}
+	}
 	if s := p.Settled; s != nil {
 		left.Settled = &Settled{Change: s.Change}
 		if s.Error != "" {
@@ -237,6 +246,9 @@ func sayDone(p *StepDone, sentence string) {
 	}
 	if p.Settled != nil && p.Settled.Error != "" {
 		p.Settled.Error = sentence
+	}
+	if p.Mail != nil && p.Mail.Unsent != "" {
+		p.Mail.Unsent = sentence
 	}
 	if p.Incident != nil {
 		sayAct(p.Incident, sentence)

@@ -37,3 +37,6 @@ func (r *Runner) Answer(ctx context.Context, question string, reply engine.Reply
 	}
 	return r.decide(ctx, 'q', question, record.QuestionAnsweredKind, p)
 }
+
+// othersFollow is what is said of an answer that counts towards a quorum.
+const othersFollow = "it counts; the question is decided when more of those who are asked say the same"

@@ -29,15 +29,17 @@ func performAsk(ctx context.Context, c *carrier, s *wire.Step, args map[string]e
 	q.Unmailed = c.r.cfg.Mails != nil && !c.r.cfg.Mails()
 	start := c.startOf(s)
 	start.Question = q
-	return c.wait(ctx, s, start, "an answer of "+addressees(q.To))
+	what := "an answer of "
+	if q.Quorum > 0 {
+		what = itoa(q.Quorum) + " equal answers of "
+	}
+	return c.wait(ctx, s, start, what+addressees(q.To))
 }
 
 func addressees(to []engine.Addressee) string {
 	list := make([]string, len(to))
 	for i, a := range to {
-		if list[i] = a.Name; a.Name == "" {
-			list[i] = a.Email
-		}
+		list[i] = a.String()
 	}
 	return strings.Join(list, ", ")
 }
@@ -74,6 +76,15 @@ func (c *carrier) question(args map[string]engine.Value) (*record.Question, erro
 	}
 	q.SLA, _ = args["sla"].(time.Duration)
 	q.OnBreach = handlerOf(args["on_breach"])
+	if q.Quorum, err = quorum(args["quorum"], q.To); err != nil {
+		return nil, err
+	}
+	if q.Remind, err = reminders(args["remind"]); err != nil {
+		return nil, err
+	}
+	if err := checkSize(q); err != nil {
+		return nil, err
+	}
 	return q, checkDefault(q)
 }
 
@@ -88,6 +99,51 @@ func checkDefault(q *record.Question) error {
 		}
 	}
 	return engine.Errorf(engine.Invalid, "ask: default: got %q, want one of the choices: %s", q.Default, strings.Join(names, ", "))
+}
+
+// quorum is how many people have to say the same; 0 for one alone.
+func quorum(v engine.Value, to []engine.Addressee) (int, error) {
+	n, ok := v.(int64)
+	switch {
+	case v == nil || n == 1:
+		return 0, nil
+	case !ok || n < 1:
+		return 0, engine.Errorf(engine.Invalid, "ask: quorum: got %s, want 1 or more people", display(v))
+	case n > int64(len(to)):
+		return 0, engine.Errorf(engine.Invalid, "ask: quorum: got %d, but only %d people are asked: %s", n, len(to), addressees(to)).
+			WithHint("somebody with two addresses is one person; ask more people, or fewer to agree")
+	}
+	return int(n), nil
+}
+
+// minRemind bounds how often people are reminded.
+const minRemind = time.Minute
+
+func reminders(v engine.Value) (time.Duration, error) {
+	every, _ := v.(time.Duration)
+	if every > 0 && every < minRemind {
+		return 0, engine.Errorf(engine.Invalid, "ask: remind: got %s, want at least %s", display(every), display(minRemind))
+	}
+	return every, nil
+}
+
+// maxMailedBytes bounds what a question puts into the mails to all whom it asks:
+// their runs begin in one transaction.
+const maxMailedBytes = 400 << 10
+
+func checkSize(q *record.Question) error {
+	each := len(q.Text) + len(q.Default)
+	for _, d := range q.Details {
+		each += len(d)
+	}
+	for _, c := range q.Choices {
+		each += len(c.Name) + len(c.Consequence)
+	}
+	if each*len(q.To) <= maxMailedBytes {
+		return nil
+	}
+	return engine.Errorf(engine.Invalid, "ask: %d bytes to %d people, at most %d KB together", each, len(q.To), maxMailedBytes>>10).
+		WithHint("shorten details, or put what is long on the incident: i.attach(…)")
 }
 
 func proof(v engine.Value, choices []engine.Choice) (string, error) {

@@ -5,6 +5,7 @@ import (
 
 	"larkspur/engine"
 	"larkspur/engine/record"
+	"larkspur/engine/state"
 )
 
 // decide offers a person's act to the ledger, whose order decides races.
@@ -18,7 +19,11 @@ func (r *Runner) decide(ctx context.Context, letter byte, id string, kind record
 		return engine.Decision{}, err
 	}
 	o, err := outcomeOf(rec)
-	return engine.Decision{Applied: o.Applied, Why: r.cfg.State.Late(o.Why, id)}, err
+	d := engine.Decision{Applied: o.Applied, Why: r.cfg.State.Late(o.Why, id)}
+	if o.Action == state.Counted {
+		d.Why = othersFollow
+	}
+	return d, err
 }
 
 // CloseIncident closes an incident from outside: its open questions are

@@ -402,7 +402,9 @@ func (b *box) opened() string {
 		must(b.t, err)
 		for _, e := range entries {
 			if e.Kind != "step_started" && !strings.Contains(e.Text, "opens incident") && !strings.Contains(e.Text, "finds incident") {
-				lines = append(lines, name+": "+strings.ReplaceAll(e.Text, "of "+i.ID+": ", ""))
+				said := strings.NewReplacer("of "+i.ID+": ", "",
+					"mail for dave@example.org is not sent any more: it was answered already", "mail handed to the mail server for dave@example.org")
+				lines = append(lines, name+": "+said.Replace(e.Text)) // the answer may be faster than the mail
 			}
 		}
 	}

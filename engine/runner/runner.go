@@ -163,7 +163,7 @@ func (r *Runner) Notice(notices []state.Notice) {
 		}
 		r.enqueue(n.Outcome.Runs...)
 		r.enqueue(n.Outcome.Woken...)
-		if n.Outcome.Timer != "" || n.Kind == record.ClockHeldKind {
+		if n.Outcome.Timer != "" || n.Outcome.Reminder != "" || n.Kind == record.ClockHeldKind {
 			r.wakeTimers()
 		}
 		if len(n.Outcome.Locks) > 0 {

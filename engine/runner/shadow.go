@@ -35,7 +35,11 @@ func shadowAnswer(q *record.Question, now time.Time) engine.Value {
 	for _, f := range q.Fields {
 		fields[f.Name] = field.Empty(f)
 	}
-	return engine.Struct{Type: "answer", Fields: map[string]engine.Value{
+	given := map[string]engine.Value{
 		"choice": choice, "by": engine.PersonRef{Name: "nobody"}, "at": now, "fields": fields, "reason": "", "timed_out": q.HasDefault,
-	}}
+	}
+	if q.Quorum > 0 {
+		given["answers"] = []engine.Value{}
+	}
+	return engine.Struct{Type: "answer", Fields: given}
 }

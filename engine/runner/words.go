@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"larkspur/engine"
@@ -46,7 +47,7 @@ func fallback(name, kind string, v engine.Value) engine.Param {
 
 // wordList is the one list of control words.
 func wordList() []word {
-	return append(append(incidentsWords(), timerWords()...), []word{
+	return append(slices.Concat(incidentsWords(), timerWords(), mailWords()), []word{
 		{sign("now", engine.Read, "The time, recorded; it never goes back."), performNow},
 		{internal(sign("parallel", engine.Read, "Begins branches that take turns.", required("branches", "int"), required("at_once", "int"))), performParallel},
 		{internal(sign("continue_as", engine.Repeatable, "Goes on in a new run, with a fresh journal.", required("fn", "any"), required("args", "dict"))), performContinue},
@@ -61,7 +62,7 @@ func wordList() []word {
 		{positional(2, sign("metric", engine.Repeatable, "Records a value: charted, and in /metrics.", required("name", "text"), required("value", "number|bool|duration"), p("labels", engine.KindKeywords))), performMetric},
 		{sign("ask", engine.Repeatable, "Asks people and waits for an answer.",
 			required("to", "person|list"), required("question", "text"), p("choices", "pairs"), p("fields", "list"), p("details", "list"),
-			p("timeout", "duration"), p("default", "text"), fallback("why", "bool", false), p("proof", "text"),
+			p("timeout", "duration"), p("default", "text"), p("remind", "duration"), p("quorum", "int"), fallback("why", "bool", false), p("proof", "text"),
 			p("sla", "duration"), p("on_breach", "breach")), performAsk},
 		{sign("sleep", engine.Repeatable, "Waits, without memory.", p("duration", "duration"), p("until", "time")), performSleep},
 		{sign("lock", engine.Repeatable, "Waits until nobody else holds the lock, and holds it until release() or the run's end.", required("name", "text"), p("timeout", "duration")), performLock},

@@ -110,8 +110,12 @@ func decideStarted(t *tx, p record.StepStarted) record.Outcome {
 		o.Question, o.Counts = t.nextID('q'), p.Question.SLA > 0
 		o.Runs = t.ids('r', len(reachable(p.Question)))
 	}
+	timers := t.ids('t', 2)
 	if !p.Until.IsZero() || p.Question != nil && !p.Question.Due.IsZero() {
-		o.Timer = t.nextID('t')
+		o.Timer, timers = timers[0], timers[1:]
+	}
+	if !remindsFirst(p.Question, t.now).IsZero() {
+		o.Reminder = timers[0]
 	}
 	return o
 }
@@ -209,7 +213,7 @@ func (t *tx) openQuestion(r engine.Run, step string, p *record.Question, o recor
 	q := engine.Question{
 		ID: o.Question, Status: engine.QuestionOpen, Run: r.ID, Incident: r.Incident, Step: step,
 		To: p.To, Text: p.Text, Choices: p.Choices, Fields: p.Fields, Details: p.Details, Default: p.Default,
-		HasDefault: p.HasDefault, Why: p.Why, Proof: p.Proof, Revision: r.Generation, Asked: t.now, Due: p.Due, Erased: t.erased,
+		HasDefault: p.HasDefault, Why: p.Why, Proof: p.Proof, Quorum: p.Quorum, Remind: p.Remind, Revision: r.Generation, Asked: t.now, Due: p.Due, Erased: t.erased,
 	}
 	t.putQuestion(q, "")
 	_, n, _ := engine.ParseID('q', q.ID)
@@ -220,19 +224,10 @@ func (t *tx) openQuestion(r engine.Run, step string, p *record.Question, o recor
 		t.setTimer(engine.Timer{ID: o.Timer, Due: q.Due, For: "question", Target: q.ID})
 	}
 	t.limitOf(q, r, p)
-	to := reachable(p)
-	for k, id := range o.Runs {
-		var args engine.Data
-		if k < len(to) { // an erased question knows not whom it was put to
-			args = engine.MustEncode(map[string]engine.Value{
-				"person": map[string]engine.Value{"name": to[k].Name, "email": to[k].Email}, "question": questionValue(q),
-			})
-		}
-		t.startRun(engine.Run{
-			ID: id, Incident: r.Incident, Handler: questionHandler, Args: args, Bundle: r.Bundle,
-			Commit: r.Commit, Purpose: PurposeOutbox, Question: q.ID, Parent: r.ID, Rule: r.Rule, Mode: r.Mode, Erased: t.erased,
-		})
+	if o.Reminder != "" {
+		t.setTimer(engine.Timer{ID: o.Reminder, Due: t.now.Add(q.Remind), For: remindTimer, Target: q.ID, Step: remindTimer})
 	}
+	t.mailQuestion(r, q, reachable(p), o.Runs, questionHandler)
 }
 
 // questionValue is what the outbox playbook gets of a question.
@@ -339,6 +334,9 @@ func applyDone(t *tx, p record.StepDone, o record.Outcome) {
 	if p.Link != nil {
 		t.keepLink(p.Link.Token, link{Question: p.Link.Question, Person: p.Link.Person, Revision: p.Link.Revision})
 	}
+	if p.Mail != nil {
+		t.noteMail(r, *p.Mail)
+	}
 	if p.Incident != nil {
 		t.actOn(*p.Incident, o, r.ID)
 		if p.Incident.Incident != r.Incident {
@@ -363,6 +361,9 @@ func (t *tx) succeed(next *engine.Run, r engine.Run) {
 // worthTelling keeps an incident's story short: what was changed, decided or
 // went wrong. Reads and deliveries are on the run's page.
 func worthTelling(r engine.Run, e stepEntry, p record.StepDone) bool {
+	if p.Mail != nil {
+		return p.Mail.Tries == 1
+	}
 	effect := e.Started != 0 && respondsTo(r.Purpose)
 	failed := p.Error != nil && r.Purpose != PurposeOutbox // its end says so
 	return effect || failed || p.Settled != nil || p.Change != nil || p.Button != nil || p.Incident != nil || p.Builtin == openBuiltin
@@ -473,6 +474,7 @@ func (t *tx) endRun(r engine.Run, status string, failure *engine.Error, o record
 		r.Ended = t.now
 	}
 	t.putRun(r, before)
+	t.dropMail(r)
 	t.tallyRun(r)
 	t.follow(r)
 	if (!respondsTo(r.Purpose) || status != engine.RunDone) && !t.hasTaken(r) {
@@ -532,6 +534,9 @@ func decideAnswer(t *tx, p record.QuestionAnswered) record.Outcome {
 	if why := t.unproven(q, p); why != "" {
 		return refuse(why)
 	}
+	if q.Quorum > 0 {
+		return t.decideVote(q, p)
+	}
 	o := record.Outcome{Applied: true, Question: q.ID, Woken: []string{q.Run}}
 	t.comesTrue(&o, q.Incident, AwaitTouched, AwaitAnswered)
 	t.responds(&o, q.Incident, true)
@@ -577,8 +582,12 @@ func (s *State) Late(why, id string) string {
 
 func applyAnswer(t *tx, p record.QuestionAnswered, o record.Outcome) {
 	q, _ := t.question(p.Question)
-	q.Status = engine.QuestionAnswered
-	q.Answer = &engine.Answer{Choice: p.Choice, By: p.By, Email: p.Email, At: t.now, Fields: p.Fields, Reason: p.Reason, How: p.How, Proof: p.Proof, Device: p.Device}
+	if q.Quorum > 0 {
+		t.applyVote(q, p, o)
+		return
+	}
+	a := answerOf(p, t.now)
+	q.Status, q.Answer = engine.QuestionAnswered, &a
 	if t.erased != nil {
 		q.Erased = t.erased
 	}
@@ -603,6 +612,7 @@ func (t *tx) endQuestion(q engine.Question, via byte) {
 	t.putQuestion(q, engine.QuestionOpen)
 	t.clearTimer(q.ID, "")
 	t.endLimitOf(q)
+	t.clearTimer(q.ID, remindTimer)
 	t.endStep(q.Run, q.Step, via)
 	t.tell(q.Incident)
 }
@@ -625,6 +635,8 @@ func decideTimer(t *tx, p record.TimerFired) record.Outcome {
 		o.Question, o.Woken = q.ID, []string{q.Run}
 	case "sleep", waitTimer:
 		o.Woken = []string{tm.Target}
+	case remindTimer:
+		t.decideRemind(tm, &o)
 	case keptTimer:
 		return o // its time is over
 	case "change":
@@ -643,9 +655,10 @@ func applyTimer(t *tx, p record.TimerFired, o record.Outcome) {
 	switch tm.For {
 	case "question":
 		q, _ := t.question(tm.Target)
-		q.Status = engine.QuestionTimedOut
-		q.Answer = &engine.Answer{Choice: q.Default, By: "nobody", At: t.now, TimedOut: true}
+		q.Status, q.Answer = engine.QuestionTimedOut, lateAnswer(q, t.now)
 		t.endQuestion(q, viaTimer)
+	case remindTimer:
+		t.applyRemind(tm, o)
 	case "sleep", waitTimer:
 		t.endStep(tm.Target, tm.Step, viaTimer)
 	case keptTimer:

@@ -76,6 +76,7 @@ const (
 	classCounting   = '9' // shard, w or h, id of a deadline that runs → nothing
 	classDevice     = '6' // shard, device → deviceEntry
 	classSignIn     = '7' // shard, s, hash of a token → engine.SignIn; x, end, hash → nothing; k, hash of a device's token → its number
+	classMail       = '5' // shard, run → engine.Mail, while it waits for the mail server
 	classPace       = 'P' // shard, hash of rule → times of its last effects, and who is asked (max_changes)
 )
 
@@ -89,6 +90,7 @@ var classes = []byte{
 	classLock, classLockQueue, classHeld,
 	classMetric, classEvidence,
 	classExpect, classExpecting,
+	classMail,
 	classButton, classButtonOf,
 	classDeadline, classCounting,
 	classDevice, classSignIn,

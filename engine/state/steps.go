@@ -2,6 +2,7 @@ package state
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"larkspur/engine"
@@ -162,7 +163,11 @@ func fillResult(r store.Reader, blobs *store.Blobs, shard uint16, e stepEntry, s
 		step.Status = engine.StepFailed
 		step.Error = &engine.Error{Kind: engine.Closed, Message: "the incident was closed"}
 	case viaTimer:
-		return fillTimeout(started, step)
+		all, err := votes(r, rec, started)
+		if err != nil {
+			return err
+		}
+		return fillTimeout(started, step, all)
 	case viaCame:
 		return fillCame(started, step)
 	case viaEvent:
@@ -182,8 +187,11 @@ func fillResult(r store.Reader, blobs *store.Blobs, shard uint16, e stepEntry, s
 		if err != nil {
 			return err
 		}
-		a := engine.Answer{Choice: p.Choice, By: p.By, Email: p.Email, At: rec.Header.Time, Fields: p.Fields, Reason: p.Reason}
-		step.Result, err = answerResult(a)
+		all, err := votes(r, rec, started)
+		if err != nil {
+			return err
+		}
+		step.Result, err = answerResult(answerOf(p, rec.Header.Time), all)
 		return err
 	}
 	return nil
@@ -223,7 +231,7 @@ func fillDone(r store.Reader, blobs *store.Blobs, shard uint16, e stepEntry, ste
 }
 
 // fillTimeout gives a sleep its end, and a question its default or its error.
-func fillTimeout(started *record.StepStarted, step *engine.Step) (err error) {
+func fillTimeout(started *record.StepStarted, step *engine.Step, all []engine.Answer) (err error) {
 	q := started.Question
 	if q == nil && started.Limited {
 		step.Status = engine.StepFailed
@@ -236,9 +244,12 @@ func fillTimeout(started *record.StepStarted, step *engine.Step) (err error) {
 	if !q.HasDefault {
 		step.Status = engine.StepFailed
 		step.Error = &engine.Error{Kind: engine.Timeout, Message: "ask: nobody answered in time"}
+		if q.Quorum > 0 {
+			step.Error.Message = fmt.Sprintf("ask: no answer had %d people behind it", q.Quorum)
+		}
 		return nil
 	}
-	step.Result, err = answerResult(engine.Answer{Choice: q.Default, By: "nobody", At: step.Ended, TimedOut: true})
+	step.Result, err = answerResult(engine.Answer{Choice: q.Default, By: "nobody", At: step.Ended, TimedOut: true}, all)
 	return err
 }
 
@@ -282,19 +293,34 @@ func fillCycle(rec ledger.Record, started *record.StepStarted, step *engine.Step
 	return err
 }
 
-// answerResult is what ask returns.
-func answerResult(a engine.Answer) (engine.Data, error) {
-	fields, err := a.Fields.Value()
+// answerResult is what ask returns. all are the answers of a question with a
+// quorum, nil for others.
+func answerResult(a engine.Answer, all []engine.Answer) (engine.Data, error) {
+	v, err := answerValue(a)
 	if err != nil {
 		return nil, err
 	}
+	if all != nil {
+		list := make([]engine.Value, len(all))
+		for n, one := range all {
+			if list[n], err = answerValue(one); err != nil {
+				return nil, err
+			}
+		}
+		v.Fields["answers"] = list
+	}
+	return engine.Encode(v)
+}
+
+func answerValue(a engine.Answer) (v engine.Struct, err error) {
+	fields, err := a.Fields.Value()
 	if fields == nil {
 		fields = map[string]engine.Value{}
 	}
-	return engine.Encode(engine.Struct{Type: "answer", Fields: map[string]engine.Value{
+	return engine.Struct{Type: "answer", Fields: map[string]engine.Value{
 		"choice": a.Choice, "by": engine.PersonRef{Name: a.By, Email: a.Email}, "at": a.At, "fields": fields,
 		"reason": a.Reason, "timed_out": a.TimedOut,
-	}})
+	}}, err
 }
 
 func fillTimes(r store.Reader, shard uint16, e stepEntry, step *engine.Step) error {

@@ -67,4 +67,5 @@ func (t *tx) withdraw(id string) {
 	t.putQuestion(q, engine.QuestionOpen)
 	t.clearTimer(q.ID, "")
 	t.endLimitOf(q)
+	t.clearTimer(q.ID, remindTimer)
 }

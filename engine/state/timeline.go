@@ -69,7 +69,7 @@ func describe(r store.Reader, rec ledger.Record, e *engine.TimelineEntry) error 
 	case record.StepResolvedKind:
 		return tell(rec, e, func(p record.StepResolved) { tellResolved(p, e) })
 	case record.QuestionAnsweredKind:
-		return tell(rec, e, func(p record.QuestionAnswered) { tellAnswer(p, e) })
+		return tell(rec, e, func(p record.QuestionAnswered) { tellAnswer(p, o, e) })
 	case record.ButtonPressedKind:
 		return tell(rec, e, func(p record.ButtonPressed) { tellPressed(r, p, o, e) })
 	case record.TimerFiredKind:
@@ -187,6 +187,9 @@ func tellDone(r store.Reader, p record.StepDone, o record.Outcome, e *engine.Tim
 	switch {
 	case p.Error != nil:
 		e.Text = name + " did not work: " + p.Error.Message
+	case p.Mail != nil:
+		e.Until = p.Mail.Next.UTC()
+		e.Text = "mail for " + strings.Join(p.Mail.To, ", ") + " waits, " + p.Mail.Error + "; next try " + e.Until.Format(engine.UntilLayout)
 	case p.Settled != nil && p.Settled.Error != "":
 		e.Text = p.Settled.Error
 	case p.Settled != nil:
@@ -242,6 +245,8 @@ func tellEnded(r store.Reader, p record.RunEnded, o record.Outcome, e *engine.Ti
 	switch {
 	case run.Purpose == PurposeUndo && p.Status == engine.RunDone:
 		e.Text = "taken back: " + changeTitle(r, run.Change)
+	case run.Unsent != "" && p.Status == engine.RunDone:
+		e.Text = "mail" + mailedTo(run) + " is not sent any more: " + run.Unsent
 	case run.Purpose == PurposeOutbox && p.Status == engine.RunDone:
 		e.Text = "mail handed to the mail server" + mailedTo(run)
 	case run.Purpose == PurposeOutbox && p.Error != nil:
@@ -285,7 +290,7 @@ func mailedTo(run engine.Run) string {
 	return fmt.Sprintf(" for %v", to[0])
 }
 
-func tellAnswer(p record.QuestionAnswered, e *engine.TimelineEntry) {
+func tellAnswer(p record.QuestionAnswered, o record.Outcome, e *engine.TimelineEntry) {
 	e.By = p.By
 	e.Text = "answers"
 	if p.Choice != "" {
@@ -298,7 +303,9 @@ func tellAnswer(p record.QuestionAnswered, e *engine.TimelineEntry) {
 		}
 		slices.Sort(keys)
 		for _, k := range keys {
-			e.Text += fmt.Sprintf("; %s: %v", k, fields[k])
+			if said := sayGiven(fields[k]); said != "" {
+				e.Text += "; " + k + ": " + said
+			}
 		}
 	}
 	if p.Reason != "" {
@@ -307,12 +314,39 @@ func tellAnswer(p record.QuestionAnswered, e *engine.TimelineEntry) {
 	if how := engine.SayProof(p.Proof); how != "" {
 		e.Text += ", " + how
 	}
+	switch o.Action {
+	case Counted:
+		e.Text += "; others have to say the same"
+	case split:
+		e.Text += "; all have answered, and they do not agree"
+	}
+}
+
+// sayGiven writes what was given for a field.
+func sayGiven(v engine.Value) string {
+	switch v := v.(type) {
+	case nil:
+		return ""
+	case engine.Struct: // a file
+		return fmt.Sprint(v.Fields["name"])
+	case []engine.Value:
+		words := make([]string, len(v))
+		for n, one := range v {
+			words[n] = fmt.Sprint(one)
+		}
+		return strings.Join(words, ", ")
+	}
+	return fmt.Sprint(v)
 }
 
 func tellTimer(r store.Reader, o record.Outcome, e *engine.TimelineEntry) {
 	e.By = "timer"
 	q, ok := get[engine.Question](r, mustKey(classQuestion, 'q', o.Question))
 	switch {
+	case ok && len(o.Runs) > 0:
+		e.Text = "reminds " + remindedOf(r, o.Runs)
+	case ok && (o.Reminder != "" || len(o.Woken) == 0):
+		e.Text = "reminds nobody: all have answered"
 	case ok && q.HasDefault:
 		e.Text = "nobody answered in time: " + q.Default
 	case ok:
@@ -320,6 +354,20 @@ func tellTimer(r store.Reader, o record.Outcome, e *engine.TimelineEntry) {
 	case o.Change != "":
 		e.Run, e.Text = o.Run, "time is over: "+changeTitle(r, o.Change)
 	}
+}
+
+// remindedOf names whom runs of the outbox write to.
+func remindedOf(r store.Reader, runs []string) string {
+	var to []string
+	for _, id := range runs {
+		run, _ := get[engine.Run](r, mustKey(classRun, 'r', id))
+		args, _ := decoded(run.Args).(map[string]engine.Value)
+		person, _ := args["person"].(map[string]engine.Value)
+		if name, _ := person["name"].(string); name != "" {
+			to = append(to, name)
+		}
+	}
+	return strings.Join(to, ", ")
 }
 
 func changeTitle(r store.Reader, id string) string {

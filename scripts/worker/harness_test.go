@@ -33,6 +33,11 @@ func testHello() wire.Hello {
 	settled.Internal, minders.Internal = true, true
 	link := sign("question.link", engine.Read, 3, need("question", "text"), need("person", "text"), need("revision", "int"))
 	link.Internal = true
+	waits := sign("question.waits", engine.Read, 2, need("question", "text"), need("person", "text"))
+	mailWaits := sign("mail.waits", engine.Repeatable, 5, need("to", "list"), need("subject", "text"), need("error", "text"), need("tries", "int"), need("next", "time"))
+	unsent := sign("mail.unsent", engine.Repeatable, 1, need("why", "text"))
+	opened := sign("incidents.open", engine.Repeatable, 1, need("title", "text"), need("severity", "text"), need("type", "text"), need("dedup", "any"), need("fields", "pairs"))
+	waits.Internal, mailWaits.Internal, unsent.Internal, opened.Internal = true, true, true, true
 	made := sign("change.made", engine.Repeatable, 0)
 	made.Internal = true
 	undo := sign("change.undo", engine.Repeatable, 0)
@@ -43,6 +48,7 @@ func testHello() wire.Hello {
 		Signatures: []engine.Signature{
 			sign("state.get", engine.Read, 2, need("key", "text"), engine.Param{Name: "default", Kind: "any"}),
 			sign("state.set", engine.Repeatable, 3, need("key", "text"), need("value", "any"), engine.Param{Name: "expires", Kind: "duration|time"}),
+			waits, mailWaits, unsent, opened,
 			sign("parallel", engine.Read, 0), sign("now", engine.Read, 0), sign("print", engine.Read, 1, need("text", "text")),
 			sign("sleep", engine.Repeatable, 1, engine.Param{Name: "duration", Kind: "duration"}, engine.Param{Name: "until", Kind: "time"}),
 			sign("expect", engine.Repeatable, 1, need("trigger", "trigger")),

@@ -188,6 +188,10 @@ func (d *Desk) Answer(ctx context.Context, who login.Identity, id string, in Inp
 		return engine.Decision{}, engine.Errorf(engine.Denied, "question %s is put to %s", id, Addressees(q.To)).
 			WithHint("Only they, or an administrator, may answer it.")
 	}
+	if q.Quorum > 0 && !Asked(who, q) {
+		return engine.Decision{}, engine.Errorf(engine.Denied, "question %s wants %d of %s to say the same", id, q.Quorum, Addressees(q.To)).
+			WithHint("Nobody answers for others there: they could be counted twice. Close the incident to withdraw it.")
+	}
 	proof, err := d.proofOf(q, who)
 	if err != nil {
 		return engine.Decision{}, err
