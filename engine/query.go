@@ -99,6 +99,25 @@ type RuleStatus struct {
 	LastError string    `json:"last_error,omitempty"`
 }
 
+// JobStatus is a job with what it did, and what it will do.
+type JobStatus struct {
+	Job
+	// Zone is that of its schedule, and Next are its next firings, in UTC.
+	Zone string      `json:"zone"`
+	Next []time.Time `json:"next"`
+	// LastFired is the last instant of its schedule, LastRun the last run, whoever
+	// started it.
+	LastFired time.Time `json:"last_fired,omitzero"`
+	LastRun   string    `json:"last_run,omitempty"`
+	LastError string    `json:"last_error,omitempty"`
+}
+
+// JobStart is what became of the wish that a job runs now.
+type JobStart struct {
+	Decision
+	Run string `json:"run,omitempty"`
+}
+
 // Snapshot is what the box runs at this moment: the live bundle, what it
 // declares, and the problems of the newest files on disk. Problems with errors
 // mean that the live bundle is an older one. Immutable.

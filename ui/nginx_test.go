@@ -139,7 +139,7 @@ func crawl(t *testing.T, w *uitest.World, site string) {
 }
 
 // onlyPosted are the last parts of addresses that take no GET.
-var onlyPosted = []string{"close", "note", "assign", "escalate", "set", "accept", "reopen", "undo", "erase", "logout", "export", "resolve", "on", "off", "press", "revoke", "code", "pair"}
+var onlyPosted = []string{"close", "note", "assign", "escalate", "set", "accept", "reopen", "undo", "erase", "logout", "export", "resolve", "on", "off", "press", "run", "revoke", "code", "pair"}
 
 func get(t *testing.T, c *http.Client, address string) uitest.Page {
 	t.Helper()

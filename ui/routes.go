@@ -67,6 +67,7 @@ func (s *Server) routes() []route {
 		{"POST", "/clock/accept", pageOf, login.Govern, formBody, p.AcceptClock},
 		{"GET", "/rules", pageOf, login.See, noBody, p.Rules},
 		{"GET", "/rules/:name", pageOf, login.See, noBody, p.Rule},
+		{"POST", "/jobs/:name/run", pageOf, login.Steer, formBody, p.RunJob},
 		{"GET", "/questions", pageOf, login.See, noBody, p.Questions},
 		{"GET", "/questions/:id", pageOf, login.See, noBody, p.Question},
 		{"POST", "/questions/:id", pageOf, login.Answer, formBody, p.AnswerQuestion},
@@ -124,6 +125,7 @@ func (s *Server) routes() []route {
 		{"POST", "/api/v1/devices/:id/revoke", jsonOf, login.SignedIn, jsonBody, a.RevokeDevice},
 		{"GET", "/api/v1/rules", jsonOf, login.See, noBody, a.Rules},
 		{"GET", "/api/v1/rules/:name/hits", jsonOf, login.See, noBody, a.RuleHits},
+		{"POST", "/api/v1/jobs/:name/run", jsonOf, login.Steer, jsonBody, a.RunJob},
 		{"GET", "/api/v1/stats", jsonOf, login.See, noBody, a.Stats},
 		{"GET", "/api/v1/metrics", jsonOf, login.See, noBody, a.Series},
 		{"GET", "/api/v1/audit", jsonOf, login.Audit, noBody, a.Audit},
@@ -141,7 +143,6 @@ func (s *Server) routes() []route {
 		{"GET", "/healthz", jsonOf, login.Anyone, noBody, a.Health},
 		{"GET", "/readyz", jsonOf, login.Anyone, noBody, a.Ready},
 		{"POST", "/api/v1/rules/:name/mode", laterOf, login.See, jsonBody, later},
-		{"POST", "/api/v1/jobs/:name/run", laterOf, login.See, jsonBody, later},
 		{"POST", "/api/v1/forms/:name", laterOf, login.See, jsonBody, later},
 		{"GET", "/api/v1/events/stream", laterOf, login.See, noBody, later},
 

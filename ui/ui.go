@@ -49,6 +49,7 @@ type Config struct {
 	Decider  Decider
 	Exporter Exporter
 	Rules    Rules
+	Jobs     desk.Jobs
 	Health   Health
 	Rebuilds Rebuilder
 	Eraser   Eraser
@@ -112,7 +113,7 @@ func New(c Config) (*Server, error) {
 		Tokens: c.Tokens, Limiter: login.NewLimiter(c.Clock), Codes: login.NewCodes(c.Clock), Trusted: c.Trusted,
 	}
 	d := &desk.Desk{
-		Reader: c.Reader, Decider: c.Decider, Exporter: c.Exporter, Rules: c.Rules,
+		Reader: c.Reader, Decider: c.Decider, Exporter: c.Exporter, Rules: c.Rules, Jobs: c.Jobs,
 		Health: c.Health, Rebuilds: c.Rebuilds, Eraser: c.Eraser, Scrubs: c.Scrubs, Clock: c.Clock, Zone: c.Zone, Assignees: c.Assignees,
 		Devices: s.access.Devices,
 	}

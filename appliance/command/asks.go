@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"larkspur/engine"
+	"larkspur/engine/calendar"
 )
 
 func stamp(t time.Time) string {
@@ -307,13 +308,38 @@ func showDevices(w io.Writer, p page[engine.Device]) {
 }
 
 func runRules(c *call) error {
-	return c.client([]ask{{"list", "", func(q *question) error { return get(q, "rules", showRules) }}})
+	return c.client([]ask{
+		{"list", "", func(q *question) error { return get(q, "rules", showRules) }},
+		{"run", "JOB", func(q *question) error { return post(q, "jobs/"+q.id()+"/run", struct{}{}, showStarted) }},
+	})
 }
 
 // rulesAnswer is what GET rules answers.
 type rulesAnswer struct {
 	page[engine.RuleStatus]
-	Problems []engine.Problem `json:"problems"`
+	Jobs     []engine.JobStatus `json:"jobs"`
+	Problems []engine.Problem   `json:"problems"`
+}
+
+func showStarted(w io.Writer, s engine.JobStart) { fmt.Fprintln(w, "started as run", s.Run) }
+
+// showJobs writes the next firings in the zone of each schedule.
+func showJobs(w io.Writer, jobs []engine.JobStatus) {
+	if len(jobs) == 0 {
+		return
+	}
+	fmt.Fprintln(w, "\nJOB\tMODE\tLAST RUN\tZONE\tNEXT\tLAST ERROR")
+	for _, j := range jobs {
+		zone, err := calendar.Zone(j.Zone)
+		if err != nil {
+			zone = time.UTC
+		}
+		next := make([]string, len(j.Next))
+		for n, at := range j.Next {
+			next[n] = at.In(zone).Format("Mon 2 Jan 15:04:05 MST")
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", j.Name, j.Mode, cmp.Or(j.LastRun, "-"), j.Zone, strings.Join(next, ", "), j.LastError)
+	}
 }
 
 func showRules(w io.Writer, r rulesAnswer) {
@@ -321,6 +347,7 @@ func showRules(w io.Writer, r rulesAnswer) {
 	for _, rule := range r.Items {
 		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\n", rule.Name, rule.Mode, rule.Hits, stamp(rule.LastHit), rule.At, rule.LastError)
 	}
+	showJobs(w, r.Jobs)
 	for _, p := range r.Problems {
 		printProblem(w, "", p)
 	}

@@ -373,7 +373,7 @@ func (p *planner) owners(r ledger.Record) (list []string) {
 	case record.IncidentOpenedKind: // not the run's that opened it
 		add(o.Incident)
 		return list
-	case record.JobFiredKind:
+	case record.JobFiredKind, record.JobStartedKind:
 		add(p.ofRun(o.Run))
 		return list
 	}

@@ -89,15 +89,17 @@ func (s *Schedule) look(ctx context.Context, jobs *Jobs, job engine.Job, from ma
 	}
 	instant := schedule.Next(last)
 	due := instant.Add(jitter(job, instant))
-	if due.After(now) {
+	if instant.IsZero() || due.After(now) {
 		from[job.Name] = last
 		return due, nil
 	}
+	instant = latest(job, schedule, instant, now)
 	if err := s.fire(ctx, jobs, job, instant); err != nil {
 		return time.Time{}, err
 	}
-	from[job.Name] = latest(schedule, instant, now)
-	return schedule.Next(from[job.Name]), nil
+	from[job.Name] = instant
+	instant = schedule.Next(instant)
+	return instant.Add(jitter(job, instant)), nil
 }
 
 func scheduleOf(job engine.Job, zone *time.Location) (calendar.Schedule, error) {
@@ -111,22 +113,33 @@ func scheduleOf(job engine.Job, zone *time.Location) (calendar.Schedule, error) 
 	return calendar.NewSchedule(job.Every, job.Cron, zone)
 }
 
-// begin is the moment after which a job that was not looked at before fires.
+// begin is the moment after which the instants of a job fire that was not looked at
+// before: those are that were put off by its jitter, and with catch_up all since the
+// last one.
 func (s *Schedule) begin(job engine.Job, now time.Time) (time.Time, error) {
-	fired, err := s.cfg.State.LastFiring(job.Name, s.cfg.Ledger.ShardOf("job", job.Name))
-	if err != nil || !job.CatchUp || fired.IsZero() {
+	fired, _, err := s.cfg.State.LastFiring(job.Name, s.cfg.Ledger.ShardOf("job", job.Name))
+	switch {
+	case err != nil || fired.IsZero():
 		return now, err
+	case job.CatchUp:
+		return fired, nil
+	}
+	if put := now.Add(-job.Jitter); put.After(fired) {
+		return put, nil
 	}
 	return fired, nil
 }
 
-// latest skips the instants that passed between one and now: they are fired
-// once, not one after the other.
-func latest(s calendar.Schedule, instant, now time.Time) time.Time {
-	for next := s.Next(instant); !next.IsZero() && !next.After(now); next = s.Next(instant) {
+// latest is the last of the instants that fell due since one: they are fired once,
+// not one after the other.
+func latest(job engine.Job, s calendar.Schedule, instant, now time.Time) time.Time {
+	for {
+		next := s.Next(instant)
+		if next.IsZero() || next.Add(jitter(job, next)).After(now) {
+			return instant
+		}
 		instant = next
 	}
-	return instant
 }
 
 // jitter spreads the firings of a job by up to its jitter, always alike.

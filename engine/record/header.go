@@ -200,6 +200,8 @@ const (
 	EventMatchedKind Kind = 11
 	EventRoutedKind  Kind = 12
 	JobFiredKind     Kind = 13
+	// JobStartedKind is a person's wish that a job runs now.
+	JobStartedKind Kind = 14
 
 	StepStartedKind Kind = 20
 	StepDoneKind    Kind = 21
@@ -241,7 +243,7 @@ const (
 var kindNames = map[Kind]string{
 	EpochOpenedKind: "epoch_opened", BundleActivatedKind: "bundle_activated",
 	LoggedInKind: "logged_in", LoggedOutKind: "logged_out", ExportedKind: "exported", KeyRotatedKind: "key_rotated", RebuiltKind: "rebuilt", ErasedKind: "erased",
-	EventSeenKind: "event_seen", EventMatchedKind: "event_matched", EventRoutedKind: "event_routed", JobFiredKind: "job_fired",
+	EventSeenKind: "event_seen", EventMatchedKind: "event_matched", EventRoutedKind: "event_routed", JobFiredKind: "job_fired", JobStartedKind: "job_started",
 	StepStartedKind: "step_started", StepDoneKind: "step_done", RunParkedKind: "run_parked",
 	RunEndedKind: "run_ended", WorkerDiedKind: "worker_died", StepDoubtedKind: "step_doubted", StepResolvedKind: "step_resolved", RunRestartedKind: "run_restarted",
 	QuestionAnsweredKind: "question_answered",

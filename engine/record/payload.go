@@ -186,6 +186,19 @@ type JobFired struct {
 	Overlap bool           `json:"overlap,omitempty"`
 }
 
+// JobStarted offers a person's wish that a job runs now, whatever its schedule.
+type JobStarted struct {
+	Args    engine.Data    `json:"args,omitempty"` // a dict
+	Bundle  string         `json:"bundle"`
+	By      string         `json:"by"`
+	Commit  string         `json:"commit,omitempty"`
+	Do      engine.Handler `json:"do"`
+	How     string         `json:"how"` // page, api, command
+	Job     string         `json:"job"`
+	Mode    string         `json:"mode"`
+	Overlap bool           `json:"overlap,omitempty"`
+}
+
 // StepStarted says that a step is about to touch the world, or waits.
 type StepStarted struct {
 	Args engine.Data `json:"args,omitempty"`

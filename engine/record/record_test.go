@@ -20,7 +20,7 @@ var payloads = []any{
 	record.RunParked{}, record.RunEnded{}, record.WorkerDied{}, record.QuestionAnswered{}, record.TimerFired{},
 	record.UndoRequested{}, record.IncidentAct{}, record.Outcome{}, record.Question{}, record.Link{},
 	record.Change{}, record.Start{}, record.StateSet{}, record.BrakeSet{}, record.ClockHeld{}, record.Lock{}, record.LockChanged{}, record.Expected{}, record.ExpectSet{}, record.EventExpected{},
-	record.Limit{}, record.DeadlineSet{}, record.DeadlineBreached{},
+	record.JobStarted{}, record.Limit{}, record.DeadlineSet{}, record.DeadlineBreached{},
 	record.SignInOffered{}, record.DevicePaired{}, record.DeviceRevoked{},
 }
 

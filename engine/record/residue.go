@@ -65,6 +65,8 @@ func residues(k Kind) (r residue, known bool) {
 		return of(leftOfMatch, func(p *EventMatched, s string) { p.Title = s }), true
 	case JobFiredKind:
 		return of(leftOfJob, nil), true
+	case JobStartedKind:
+		return of(leftOfJobStarted, func(p *JobStarted, s string) { p.By = s }), true
 	case StepStartedKind:
 		return of(leftOfStarted, sayStarted), true
 	case StepDoneKind:
@@ -172,6 +174,10 @@ func leftOfJob(p JobFired) JobFired {
 	return JobFired{
 		Bundle: p.Bundle, Commit: p.Commit, Do: p.Do, Instant: p.Instant, Job: p.Job, Mode: p.Mode, Offer: p.Offer, Overlap: p.Overlap,
 	}
+}
+
+func leftOfJobStarted(p JobStarted) JobStarted {
+	return JobStarted{Bundle: p.Bundle, Commit: p.Commit, Do: p.Do, How: p.How, Job: p.Job, Mode: p.Mode, Overlap: p.Overlap}
 }
 
 func leftOfStarted(p StepStarted) StepStarted {

@@ -24,7 +24,7 @@ var kinds = map[record.Kind]any{
 	record.RunRestartedKind: record.RunRestarted{}, record.StepDoubtedKind: record.StepDoubted{}, record.StepResolvedKind: record.StepResolved{},
 	record.ButtonPressedKind: record.ButtonPressed{}, record.TimerFiredKind: record.TimerFired{}, record.UndoRequestedKind: record.UndoRequested{}, record.IncidentChangedKind: record.IncidentAct{},
 	record.IncidentOpenedKind: record.IncidentOpened{}, record.StateSetKind: record.StateSet{}, record.BrakeSetKind: record.BrakeSet{}, record.ClockHeldKind: record.ClockHeld{}, record.LockChangedKind: record.LockChanged{},
-	record.MetricSetKind: record.MetricSet{}, record.DeadlineSetKind: record.DeadlineSet{}, record.DeadlineBreachedKind: record.DeadlineBreached{},
+	record.JobStartedKind: record.JobStarted{}, record.MetricSetKind: record.MetricSet{}, record.DeadlineSetKind: record.DeadlineSet{}, record.DeadlineBreachedKind: record.DeadlineBreached{},
 	record.ExpectSetKind: record.ExpectSet{}, record.EventExpectedKind: record.EventExpected{},
 	record.DevicePairedKind: record.DevicePaired{}, record.DeviceRevokedKind: record.DeviceRevoked{}, record.SignInOfferedKind: record.SignInOffered{},
 }
@@ -39,6 +39,7 @@ var stays = map[record.Kind]string{
 	record.RebuiltKind:          "differs",
 	record.EventSeenKind:        "cursor kind logsource.category logsource.product logsource.service source",
 	record.EventMatchedKind:     "bundle commit do.file do.name event event_kind hours mode on_attach.file on_attach.name on_breach.file on_breach.name on_failure rule severity sla.name source team type visible",
+	record.JobStartedKind:       "bundle commit do.file do.name how job mode",
 	record.JobFiredKind:         "bundle commit do.file do.name job mode offer",
 	record.StepStartedKind:      "at await builtin class expect.step lock.name path question.on_breach.file question.on_breach.name question.proof run",
 	record.StepDoneKind:         "at builtin button.do.file button.do.name button.token change.inverse change.undo.file change.undo.name class error.at error.cause error.kind incident.act incident.incident incident.severity incident.team link.question link.token path run settled.change starts.handler.file starts.handler.name starts.purpose undo",

@@ -178,7 +178,7 @@ func (r *Runner) Notice(notices []state.Notice) {
 // startsRun tells outcomes whose Run is new from those that only name one.
 func startsRun(k record.Kind) bool {
 	switch k {
-	case record.EventMatchedKind, record.IncidentOpenedKind, record.JobFiredKind, record.UndoRequestedKind, record.TimerFiredKind, record.ButtonPressedKind, record.DeadlineBreachedKind:
+	case record.EventMatchedKind, record.IncidentOpenedKind, record.JobFiredKind, record.UndoRequestedKind, record.TimerFiredKind, record.ButtonPressedKind, record.JobStartedKind, record.DeadlineBreachedKind:
 		return true
 	}
 	return false

@@ -24,10 +24,31 @@ func decideJob(t *tx, p record.JobFired) record.Outcome {
 	if fired && !last.Instant.Before(p.Instant) {
 		return refuse("a later firing is here already")
 	}
-	if r, ok := t.run(last.Run); ok && !p.Overlap && !ended(r.Status) {
+	return t.mayRun(last, p.Overlap)
+}
+
+// mayRun lets a job have a run, unless the one before goes on.
+func (t *tx) mayRun(last firing, overlap bool) record.Outcome {
+	if r, ok := t.run(last.Run); ok && !overlap && !ended(r.Status) {
 		return refuse("the run before, " + r.ID + ", is " + r.Status)
 	}
 	return record.Outcome{Applied: true, Run: t.nextID('r')}
+}
+
+func decideJobStarted(t *tx, p record.JobStarted) record.Outcome {
+	last, _ := get[firing](t, hashKey(classJob, t.shard, p.Job))
+	return t.mayRun(last, p.Overlap)
+}
+
+// applyJobStarted leaves the schedule as it is: the next firing is no other.
+func applyJobStarted(t *tx, p record.JobStarted, o record.Outcome) {
+	k := hashKey(classJob, t.shard, p.Job)
+	last, _ := get[firing](t, k)
+	t.put(k, firing{last.Instant, o.Run})
+	t.startRun(engine.Run{
+		ID: o.Run, Rule: p.Job, Handler: p.Do, Args: p.Args, Bundle: p.Bundle, Commit: p.Commit,
+		Purpose: PurposeJob, Mode: p.Mode, Erased: t.erased,
+	})
 }
 
 func ended(status string) bool {
@@ -47,11 +68,12 @@ func applyJob(t *tx, p record.JobFired, o record.Outcome) {
 	})
 }
 
-// LastFiring returns the instant of a job's last firing; zero for none.
-func (s *State) LastFiring(job string, shard uint16) (_ time.Time, err error) {
+// LastFiring returns the instant of a job's last firing, zero for none, and its
+// last run, whoever started it.
+func (s *State) LastFiring(job string, shard uint16) (_ time.Time, run string, err error) {
 	defer guard(&err)
 	view := s.view()
 	defer view.Close()
 	f, _ := get[firing](view, hashKey(classJob, shard, job))
-	return f.Instant, nil
+	return f.Instant, f.Run, nil
 }

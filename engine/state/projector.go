@@ -90,6 +90,8 @@ func verbs(k record.Kind) (verb, bool) {
 		return verbOf(decideRouted, applyRouted), true
 	case record.JobFiredKind:
 		return verbOf(decideJob, applyJob), true
+	case record.JobStartedKind:
+		return verbOf(decideJobStarted, applyJobStarted), true
 	case record.StepStartedKind:
 		return verbOf(decideStarted, applyStarted), true
 	case record.StepDoneKind:

@@ -329,6 +329,9 @@ func (w *workload) deadlines() (list []ledger.New) {
 		}
 		list = append(list, rec(record.DeadlineSetKind, d))
 	}
+	if w.frames%40 == 0 {
+		list = append(list, rec(record.JobStartedKind, record.JobStarted{Job: "by hand", By: "dave", How: "page", Do: engine.Handler{File: "a.star", Name: "g"}, Bundle: "b1", Mode: "live", Overlap: true}))
+	}
 	counted, err := w.b.state.Uncounted(w.shard, w.frames%50 == 0)
 	must(w.b.t, err)
 	for _, d := range counted[:min(len(counted), 5)] {
@@ -606,7 +609,7 @@ func (b *box) checkDeadlines(i engine.Incident) (breached int) {
 		if !d.Due.IsZero() && (due.IsZero() || d.Due.Before(due)) {
 			due = d.Due
 		}
-		if d.Ends() && i.Status == engine.IncidentClosed {
+		if d.Ends() && i.Status == engine.IncidentClosed && d.Of != engine.DeadlineOfQuestion { // what takes changes back may ask
 			b.t.Errorf("incident %s is closed, and %s is %s", i.ID, d.ID, d.Status)
 		}
 	}

@@ -62,6 +62,7 @@ func Operations() []Operation {
 		{Method: "POST", Path: "/api/v1/devices/{id}/revoke", Summary: "End the pairing of a browser", Body: ReasonBody{}, Answer: engine.Decision{}},
 		{Method: "GET", Path: "/api/v1/rules", Summary: "What is live: rules and jobs, and problems of the newest files", Answer: Rules{}},
 		{Method: "GET", Path: "/api/v1/rules/{name}/hits", Summary: "What a rule matched, newest first", Query: lists, Answer: List[engine.Hit]{}},
+		{Method: "POST", Path: "/api/v1/jobs/{name}/run", Summary: "Start a job by hand, whatever its schedule", Answer: engine.JobStart{}},
 		{Method: "GET", Path: "/api/v1/stats", Summary: "What was counted: by=hour (35 days), day (of UTC) or all; group=rule, type or severity; the last 7 days by default",
 			Query: []string{"by", "since", "until", "rule", "type", "severity", "group"}, Answer: List[engine.TallyRow]{}},
 		{Method: "GET", Path: "/api/v1/metrics", Summary: "What scripts recorded with metric: each series with its newest value; by=5m (two days) or hour (90 days) adds points",

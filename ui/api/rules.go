@@ -14,7 +14,7 @@ import (
 type Rules struct {
 	Items    []engine.RuleStatus `json:"items"`
 	Next     string              `json:"next"` // always "": the list is whole
-	Jobs     []engine.Job        `json:"jobs"`
+	Jobs     []engine.JobStatus  `json:"jobs"`
 	Bundle   string              `json:"bundle"`
 	Commit   string              `json:"commit"`
 	Since    string              `json:"since"`
@@ -28,7 +28,7 @@ func (a *API) Rules(c echo.Context) error {
 	}
 	s := a.Desk.Rules.Snapshot()
 	out := Rules{
-		Items: orEmpty(a.Desk.Rules.RuleStatuses()), Jobs: append([]engine.Job{}, s.Declarations.Jobs...),
+		Items: orEmpty(a.Desk.Rules.RuleStatuses()), Jobs: append([]engine.JobStatus{}, a.Desk.Jobs.Statuses()...),
 		Bundle: s.Hash, Commit: s.Commit, Problems: orEmpty(s.Problems),
 	}
 	if !s.Since.IsZero() {
@@ -42,6 +42,21 @@ func (a *API) Rules(c echo.Context) error {
 		out.Items[i].Rule = plainRule(out.Items[i].Rule)
 	}
 	return write(c, http.StatusOK, out)
+}
+
+// RunJob serves POST jobs/:name/run.
+func (a *API) RunJob(c echo.Context) error {
+	if err := body(c, &struct{}{}); err != nil {
+		return err
+	}
+	started, err := a.Desk.StartJob(c.Request().Context(), who(c), c.Param("name"))
+	switch {
+	case err != nil:
+		return err
+	case !started.Applied:
+		return desk.NotApplied(started.Decision)
+	}
+	return write(c, http.StatusOK, started)
 }
 
 func plainRule(r engine.Rule) engine.Rule {

@@ -128,6 +128,14 @@ type Rules interface {
 	RuleStatuses() []engine.RuleStatus
 }
 
+// Jobs are what the schedule starts.
+type Jobs interface {
+	// Statuses tells of each when it fires next.
+	Statuses() []engine.JobStatus
+	// StartJob has one run now; not_found where there is none.
+	StartJob(ctx context.Context, name, by, how string) (engine.JobStart, error)
+}
+
 // Statuses of a Check.
 const (
 	HealthOK   = "ok"
@@ -237,6 +245,7 @@ type Desk struct {
 	Decider  Decider
 	Exporter Exporter
 	Rules    Rules
+	Jobs     Jobs
 	Health   Health
 	Rebuilds Rebuilder
 	Eraser   Eraser

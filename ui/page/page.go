@@ -289,6 +289,7 @@ func notice(done string) string {
 		"closed":         "The incident is closed.",
 		"reopened":       "The incident is open again.",
 		"erasing":        "It is being erased. Pages show it in a moment.",
+		"started":        "The job runs.",
 		"noted":          "Your note is on the incident.",
 		"pressed":        "The button is pressed; its run is below.",
 		"assigned":       "The incident is assigned.",

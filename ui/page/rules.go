@@ -9,6 +9,8 @@ import (
 
 	"larkspur/engine"
 	"larkspur/engine/calendar"
+	"larkspur/ui/desk"
+	"larkspur/ui/login"
 )
 
 type rulesView struct {
@@ -30,9 +32,11 @@ type ruleView struct {
 }
 
 type jobView struct {
-	engine.Job
+	engine.JobStatus
 	Position string
 	When     string
+	Next     []Moment // in the zone of its schedule
+	Last     Moment
 }
 
 // Rules serves GET /rules.
@@ -48,10 +52,38 @@ func (p *Pages) Rules(c echo.Context) error {
 	for _, r := range p.Desk.Rules.RuleStatuses() {
 		v.Items = append(v.Items, ruleView{RuleStatus: r, Position: position(r.At), When: triggers(r.When), Limits: limits(r.Rule)})
 	}
-	for _, j := range v.Snapshot.Declarations.Jobs {
-		v.Jobs = append(v.Jobs, jobView{Job: j, Position: position(j.At), When: schedule(j)})
+	for _, j := range p.Desk.Jobs.Statuses() {
+		v.Jobs = append(v.Jobs, v.job(j))
 	}
 	return p.render(c, http.StatusOK, "rules", v)
+}
+
+// job shows when a job fires, in the zone of its schedule.
+func (v rulesView) job(j engine.JobStatus) jobView {
+	view := jobView{JobStatus: j, Position: position(j.At), When: schedule(j.Job), Last: v.When(j.LastFired)}
+	f := v.frame
+	if zone, err := calendar.Zone(j.Zone); err == nil {
+		f.Zone = zone
+	}
+	for _, at := range j.Next {
+		view.Next = append(view.Next, f.When(at))
+	}
+	return view
+}
+
+// Spread is the time over which its firings are spread.
+func (j jobView) Spread() string { return calendar.FormatDuration(j.Jitter) }
+
+// RunJob serves POST /jobs/:name/run.
+func (p *Pages) RunJob(c echo.Context) error {
+	started, err := p.Desk.StartJob(c.Request().Context(), login.From(c.Request().Context()).Identity, c.Param("name"))
+	switch {
+	case err != nil:
+		return err
+	case !started.Applied:
+		return desk.NotApplied(started.Decision)
+	}
+	return p.back(c, "/runs/"+started.Run, "started")
 }
 
 func position(p engine.Position) string {
@@ -95,9 +127,6 @@ func limits(r engine.Rule) []string {
 func schedule(j engine.Job) string {
 	if j.Cron == "" {
 		return "every " + calendar.FormatDuration(j.Every)
-	}
-	if j.Zone != "" {
-		return "cron " + j.Cron + " (" + j.Zone + ")"
 	}
 	return "cron " + j.Cron
 }

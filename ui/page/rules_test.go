@@ -31,3 +31,20 @@ func TestRulesWhenThereIsNone(t *testing.T) {
 	w := uitest.New(t, address)
 	w.Visit(t, "vic").Get("/larkspur/rules").Want(200, "No rules yet", `on.webhook("hello")`)
 }
+
+// TestJobsAreShownAndStarted: when they fire next, in their own zone, and a run by
+// hand.
+func TestJobsAreShownAndStarted(t *testing.T) {
+	w := uitest.Sample(t, address)
+	w.Visit(t, "eng").Get("/larkspur/rules").Want(200, "every 5m", "spread over 30s", "Next, in Europe/Berlin:", "22 Nov, 09:05 CET", "cron 0 8 * * mon-fri", "catches up", "Next, in Europe/London:", "08:00 GMT", "no run yet", "Run now")
+	eng := w.Visit(t, "eng")
+	form := eng.Get("/larkspur/rules").Form()
+	if to := eng.Post("/larkspur/jobs/server-check/run", form).Want(303).Header.Get("Location"); to != "/larkspur/runs/r0-9?done=started" {
+		t.Errorf("got a redirect to %q, want the run", to)
+	}
+	eng.Post("/larkspur/jobs/none/run", form).Want(404)
+	w.Visit(t, "vic").Get("/larkspur/rules").Want(200, "Next, in Europe/London:").Lacks("Run now")
+	if !strings.Contains(w.Logged(), "run job server-check by eng how page") {
+		t.Errorf("got %s", w.Logged())
+	}
+}

@@ -430,8 +430,24 @@ func (w *World) Scrubbing() desk.Scrub {
 
 func (w *World) Snapshot() engine.Snapshot         { return w.Has.Live }
 func (w *World) RuleStatuses() []engine.RuleStatus { return w.Has.Statuses }
-func (w *World) Report() desk.Check                { return w.Has.Health }
-func (w *World) Ready() error                      { return w.Trouble }
+
+// Statuses and StartJob are those of Has.Jobs.
+func (w *World) Statuses() []engine.JobStatus { return w.Has.Jobs }
+
+func (w *World) StartJob(_ context.Context, name, by, how string) (engine.JobStart, error) {
+	for _, j := range w.Has.Jobs {
+		if j.Name == name {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			d, err := w.decide("run job %s by %s how %s", name, by, how)
+			return engine.JobStart{Decision: d, Run: "r0-9"}, err
+		}
+	}
+	return engine.JobStart{}, engine.Errorf(engine.NotFound, "job %q: there is none", name)
+}
+
+func (w *World) Report() desk.Check { return w.Has.Health }
+func (w *World) Ready() error       { return w.Trouble }
 func (w *World) Teams(name string) []string {
 	if name == "dave" || name == "ana" {
 		return []string{"family"}

@@ -58,6 +58,7 @@ func Sample(t testing.TB, url string) *World {
 	sampleQuestions(w, now)
 	sampleButtons(w, now)
 	sampleDeadlines(w, now)
+	sampleJobs(w, now)
 	sampleChanges(w, now)
 	sampleRules(w, now)
 	sampleTallies(w, now)
@@ -176,6 +177,19 @@ func sampleButtons(w *World, now time.Time) {
 	pressed := b
 	pressed.ID, pressed.Label, pressed.Pressed, pressed.By, pressed.How, pressed.Pressing = "b0-2", "It is not solved", now.Add(-5*time.Minute), engine.ByLink, "link", RunID
 	w.Has.Buttons = map[string]engine.Button{ButtonLink: b, PressedLink: pressed}
+}
+
+func sampleJobs(w *World, now time.Time) {
+	w.Has.Jobs = []engine.JobStatus{
+		{
+			Job:  engine.Job{Name: "server-check", Every: 5 * time.Minute, Do: engine.Handler{File: "web.star", Name: "check"}, Jitter: 30 * time.Second, Mode: "live"},
+			Zone: "Europe/Berlin", Next: []time.Time{now.Add(5 * time.Minute), now.Add(10 * time.Minute), now.Add(15 * time.Minute)}, LastFired: now, LastRun: RunID,
+		},
+		{
+			Job:  engine.Job{Name: "daily-queue", Cron: "0 8 * * mon-fri", Zone: "Europe/London", Do: engine.Handler{File: "web.star", Name: "report"}, CatchUp: true, Mode: "live"},
+			Zone: "Europe/London", Next: []time.Time{now.Add(24 * time.Hour), now.Add(48 * time.Hour)},
+		},
+	}
 }
 
 func sampleDeadlines(w *World, now time.Time) {

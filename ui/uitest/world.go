@@ -39,6 +39,7 @@ type Things struct {
 	Bundles     map[string]map[string]string
 	Live        engine.Snapshot
 	Statuses    []engine.RuleStatus
+	Jobs        []engine.JobStatus
 	Health      desk.Check
 	Tallies     map[string][]engine.TallyRow // by span
 	Hits        map[string][]engine.Hit      // by rule
@@ -124,7 +125,7 @@ func New(t testing.TB, url string) *World {
 		tokens = append(tokens, token)
 	}
 	w.Server, err = ui.New(ui.Config{
-		URL: url, Reader: w, Decider: w, Exporter: w, Rules: w, Health: w, Rebuilds: w, Eraser: w, Scrubs: w, Hooks: http.HandlerFunc(hook),
+		URL: url, Reader: w, Decider: w, Exporter: w, Rules: w, Jobs: w, Health: w, Rebuilds: w, Eraser: w, Scrubs: w, Hooks: http.HandlerFunc(hook),
 		People: w, Cache: w, Clock: w, Version: "1.0",
 		Tokens:    func() []login.Token { return tokens },
 		Assignees: func() ([]string, []string) { return []string{"ana", "dave"}, []string{"family"} },

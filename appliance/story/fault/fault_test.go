@@ -91,7 +91,7 @@ func withoutRace(t *testing.T) string {
 // deals with runs here: engine/ledger/fault kills at them.
 var elsewhere = map[record.Kind]bool{
 	record.LoggedInKind: true, record.LoggedOutKind: true, record.ExportedKind: true, record.ErasedKind: true, record.KeyRotatedKind: true, record.RebuiltKind: true,
-	record.ClockHeldKind: true, record.DevicePairedKind: true, record.DeviceRevokedKind: true, record.SignInOfferedKind: true,
+	record.ClockHeldKind: true, record.JobStartedKind: true, record.DevicePairedKind: true, record.DeviceRevokedKind: true, record.SignInOfferedKind: true,
 }
 
 // met lists the kinds that runs make, and those who deal with them.

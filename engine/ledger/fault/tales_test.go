@@ -147,6 +147,9 @@ func (c *caller) job() {
 		Args: c.data(), Bundle: "b1", Do: engine.Handler{File: "night.star", Name: "sweep"}, Instant: instant, Job: name,
 		Mode: "live", Offer: name + "/" + instant.Format(time.RFC3339Nano), Overlap: c.chance(2),
 	})
+	if c.chance(2) {
+		c.one(shard, record.JobStartedKind, record.JobStarted{Args: c.data(), Bundle: "b1", By: "dave", Do: engine.Handler{File: "night.star", Name: "sweep"}, How: "page", Job: name, Mode: "live", Overlap: true})
+	}
 	if o.Run == "" {
 		return
 	}
