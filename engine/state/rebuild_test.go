@@ -341,8 +341,11 @@ func (w *workload) deadlines() (list []ledger.New) {
 	due, err := w.b.state.DueTimers(w.shard, w.b.clock.now, 5)
 	must(w.b.t, err)
 	for _, tm := range due {
-		if tm.For == state.DeadlineTimer {
+		switch {
+		case tm.For == state.DeadlineTimer:
 			list = append(list, rec(record.DeadlineBreachedKind, record.DeadlineBreached{Deadline: tm.Target, Timer: tm.ID}))
+		case w.frames%8 == 0:
+			list = append(list, rec(record.TimerFiredKind, record.TimerFired{Timer: tm.ID}))
 		}
 	}
 	return list
