@@ -27,7 +27,7 @@ def f(i):
 
 func (b *box) says(id, who, email, choice, reason string) engine.Decision {
 	b.t.Helper()
-	return b.answer(id, engine.Reply{Choice: choice, Reason: reason, By: engine.Addressee{Name: who, Email: email}, How: "page"})
+	return b.answer(id, engine.Reply{Choice: choice, Reason: reason, By: engine.Addressee{Name: who, Email: email}, How: "page", Proof: "device"})
 }
 
 func TestAQuorumOfDifferentPeople(t *testing.T) {
@@ -60,7 +60,7 @@ func TestAQuorumOfDifferentPeople(t *testing.T) {
 	if d := b.says(q.ID, "dave", "dave@example.org", "No", ""); d.Applied || d.Why != "it was answered by ana: Yes" {
 		t.Errorf("afterwards: got %+v", d)
 	}
-	contains(t, "story", b.story(incident), "dave | answers: Yes (first); others have to say the same", "ana | answers: Yes (thought again)")
+	contains(t, "story", b.story(incident), "dave | answers: Yes (first)", "; others have to say the same", "ana | answers: Yes (thought again)")
 	b.rebuilds()
 }
 
