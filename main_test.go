@@ -40,6 +40,7 @@ var rooms = map[string][]string{
 	"ui":                        {"engine", "engine/state", "engine/calendar", "engine/field", "ui"},
 	"appliance/demo/controller": {"engine"},
 	"appliance/demo/mailbox":    {"engine"},
+	"appliance/demo/shop":       {"engine"},
 	"appliance":                 {"*"},
 	// The worker's program for tests, built without the race detector.
 	"engine/sandbox/sandboxtest": {"engine/sandbox", "scripts/worker"},

@@ -1,6 +1,7 @@
-// Package demo serves the story of use case U2 with nothing to set up: a shipped
-// workspace, recorded DNS, and simulated devices that the real clients reach
-// over real sockets. A guide page leads through it and says what is simulated.
+// Package demo serves the stories of use cases U2 and U1 with nothing to set up: a
+// shipped workspace, recorded DNS, and simulated devices and hosts that the real
+// clients reach over real sockets. A guide page leads through each and says what is
+// simulated.
 package demo
 
 import (
@@ -21,6 +22,7 @@ import (
 	"larkspur/appliance"
 	"larkspur/appliance/demo/controller"
 	"larkspur/appliance/demo/mailbox"
+	"larkspur/appliance/demo/shop"
 	"larkspur/appliance/demo/workspace"
 	"larkspur/engine"
 	"larkspur/engine/capture"
@@ -56,6 +58,7 @@ type Demo struct {
 	clock      engine.Clock
 	controller *controller.Controller
 	mailbox    *mailbox.Mailbox
+	shop       *shop.Shop
 	appliance  *appliance.Appliance
 	tape       *tape
 	guide      *guide
@@ -114,7 +117,10 @@ func (d *Demo) openDevices() (err error) {
 	if err != nil {
 		return err
 	}
-	d.mailbox, err = mailbox.Open(mailbox.Options{User: "larkspur", Password: d.mailPassword, Clock: d.clock})
+	if d.mailbox, err = mailbox.Open(mailbox.Options{User: "larkspur", Password: d.mailPassword, Clock: d.clock}); err != nil {
+		return err
+	}
+	d.shop, err = shop.Open(d.clock)
 	return err
 }
 
@@ -124,6 +130,7 @@ func (d *Demo) writeWorkspace(listen string) error {
 		Listen: listen, URL: "http://" + listen,
 		UnifiURL: d.controller.URL(), UnifiFingerprint: d.controller.Fingerprint(), UnifiUser: "larkspur", UnifiPassword: d.unifiPassword,
 		MailHost: host, MailPort: port, MailFingerprint: d.mailbox.Fingerprint(), MailUser: "larkspur", MailPassword: d.mailPassword,
+		ShopURL: d.shop.URL(), ShopPort: d.shop.Port(), ShopUser: shop.User, ShopKey: d.shop.Key(), ShopKnown: d.shop.Known(),
 	})
 }
 
@@ -132,10 +139,11 @@ func (d *Demo) URL() string { return d.guide.url() }
 
 // Run serves until ctx ends.
 func (d *Demo) Run(ctx context.Context) error {
-	fmt.Fprintf(d.out, "Larkspur's demo is at %s\n\nIt is one story in two minutes. Controller, mail server and DNS are simulated;\neverything else is the real thing. Ctrl-C ends it and leaves nothing behind.\n", d.URL())
+	fmt.Fprintf(d.out, "Larkspur's demo is at %s\n\nTwo stories of two minutes. Controller, mail server, DNS and a shop's server are\nsimulated; everything else is the real thing. Ctrl-C ends it and leaves nothing behind.\n", d.URL())
 	work, ctx := errgroup.WithContext(ctx)
 	work.Go(func() error { return d.controller.Run(ctx) })
 	work.Go(func() error { return d.mailbox.Run(ctx) })
+	work.Go(func() error { return d.shop.Run(ctx) })
 	work.Go(func() error { return d.appliance.Run(ctx) })
 	work.Go(func() error { return d.guide.Run(ctx) })
 	if err := work.Wait(); err != nil && !errors.Is(err, context.Canceled) {
@@ -158,6 +166,9 @@ func (d *Demo) Close() error {
 	}
 	if d.mailbox != nil {
 		errs = append(errs, ignoreClosed(d.mailbox.Close()))
+	}
+	if d.shop != nil {
+		errs = append(errs, d.shop.Close())
 	}
 	if d.dir != "" {
 		errs = append(errs, os.RemoveAll(d.dir))

@@ -2,7 +2,7 @@ package demo
 
 import (
 	"context"
-	_ "embed"
+	"embed"
 	"errors"
 	"html/template"
 	"net"
@@ -13,23 +13,38 @@ import (
 	"larkspur/engine"
 )
 
-// guide is the page that leads a newcomer through the story. It needs no
-// JavaScript: it shows how far the story has come, and looks again by itself.
+// guide is the pages that lead a newcomer through the stories, one each. They need
+// no JavaScript: each shows how far its story has come, and looks again by itself.
 type guide struct {
 	demo     *Demo
 	listener net.Listener
 	page     *template.Template
 }
 
-//go:embed guide.html
-var guideHTML string
+//go:embed guide.html netflix.html shop.html
+var pages embed.FS
+
+// chapter is one story of the guide.
+type chapter struct {
+	Path, Title string
+	page        string // its template
+	tell        func(*Demo, *story) error
+}
+
+// chapters is the one list of stories.
+func chapters() []chapter {
+	return []chapter{
+		{"/", "Netflix while I am away", "netflix", (*Demo).tellNetflix},
+		{"/shop/", "The shop is down", "shop", (*Demo).tellShop},
+	}
+}
 
 func openGuide(d *Demo, address string) (*guide, error) {
 	l, err := listen(address)
 	if err != nil {
 		return nil, err
 	}
-	return &guide{demo: d, listener: l, page: template.Must(template.New("guide").Parse(guideHTML))}, nil
+	return &guide{demo: d, listener: l, page: template.Must(template.ParseFS(pages, "*.html"))}, nil
 }
 
 func (g *guide) url() string { return "http://" + g.listener.Addr().String() + "/" }
@@ -47,21 +62,27 @@ func (g *guide) Run(ctx context.Context) error {
 
 func (g *guide) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", g.show)
+	for _, c := range chapters() {
+		mux.HandleFunc("GET "+c.Path+"{$}", g.show(c))
+	}
 	mux.HandleFunc("GET /larkspur", g.signIn)
 	mux.Handle("GET /inbox/", http.StripPrefix("/inbox", g.demo.mailbox.Handler()))
 	mux.Handle("GET /controller/", http.StripPrefix("/controller", g.demo.controller.Page()))
-	mux.HandleFunc("POST /play", g.act(g.demo.tape.Play))
-	mux.HandleFunc("POST /home", g.act(func() { g.demo.controller.SetOnline(workspace.OwnerPhone, true) }))
-	mux.HandleFunc("POST /away", g.act(func() { g.demo.controller.SetOnline(workspace.OwnerPhone, false) }))
+	mux.Handle("GET /host/", http.StripPrefix("/host", g.demo.shop.Page()))
+	mux.HandleFunc("POST /play", g.act("/", g.demo.tape.Play))
+	mux.HandleFunc("POST /home", g.act("/", func() { g.demo.controller.SetOnline(workspace.OwnerPhone, true) }))
+	mux.HandleFunc("POST /away", g.act("/", func() { g.demo.controller.SetOnline(workspace.OwnerPhone, false) }))
+	mux.HandleFunc("POST /shop/crash", g.act("/shop/", g.demo.shop.Crash))
+	mux.HandleFunc("POST /shop/wedge", g.act("/shop/", g.demo.shop.Wedge))
+	mux.HandleFunc("POST /shop/mend", g.act("/shop/", g.demo.shop.Mend))
 	return http.NewCrossOriginProtection().Handler(mux)
 }
 
-// act does something in the simulated house and shows the guide again.
-func (g *guide) act(do func()) http.HandlerFunc {
+// act does something in the simulated house and shows its story again.
+func (g *guide) act(story string, do func()) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		do()
-		http.Redirect(w, r, "/", http.StatusSeeOther)
+		http.Redirect(w, r, story, http.StatusSeeOther)
 	}
 }
 
@@ -76,73 +97,90 @@ func (g *guide) signIn(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, link, http.StatusSeeOther)
 }
 
-// story is how far it has come.
+// story is how far one of them has come.
 type story struct {
+	chapter
+	Chapters []chapter
 	Larkspur string // its address
-	AtHome   bool
 	Ready    bool
 	Incident *engine.Incident
 	Question *engine.Question
 	Mails    int
-	Change   *engine.Change
-	Left     int // seconds until the change ends
 	Step     int // the step that comes next, from 1
+	// Of Netflix.
+	AtHome bool
+	Change *engine.Change
+	Left   int // seconds until the change ends
+	// Of the shop.
+	Healthy, Critical bool
 }
 
 // quietBetween is how often the page looks again.
 const quietBetween = "2"
 
-func (g *guide) show(w http.ResponseWriter, _ *http.Request) {
-	s, err := g.story()
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
-		return
-	}
-	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Cache-Control", "no-store")
-	h.Set("Refresh", quietBetween)
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
-	g.page.Execute(w, s)
-}
-
-func (g *guide) story() (*story, error) {
-	d := g.demo
-	s := &story{Larkspur: d.appliance.URL(), Ready: d.appliance.Ready() == nil, Mails: len(d.mailbox.Mails()), Step: 1}
-	for _, c := range d.controller.Clients() {
-		if c.MAC == workspace.OwnerPhone {
-			s.AtHome = c.Online
+func (g *guide) show(c chapter) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		d := g.demo
+		s := &story{chapter: c, Chapters: chapters(), Larkspur: d.appliance.URL(), Ready: d.appliance.Ready() == nil, Mails: len(d.mailbox.Mails()), Step: 1}
+		if err := c.tell(d, s); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
 		}
+		h := w.Header()
+		h.Set("Content-Type", "text/html; charset=utf-8")
+		h.Set("Cache-Control", "no-store")
+		h.Set("Refresh", quietBetween)
+		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+		g.page.ExecuteTemplate(w, c.page, s)
 	}
-	return s, d.tell(s)
 }
 
-// tell reads the newest incident's story.
-func (d *Demo) tell(s *story) error {
-	incidents, _, err := d.appliance.State().Incidents(engine.IncidentFilter{}, "", 1)
+// tellNewest reads the newest incident of a story, and what it asked.
+func (d *Demo) tellNewest(s *story, of engine.IncidentFilter) error {
+	incidents, _, err := d.appliance.State().Incidents(of, "", 1)
 	if err != nil || len(incidents) == 0 {
 		return err
 	}
 	s.Incident, s.Step = &incidents[0], 2
 	questions, _, err := d.appliance.State().Questions(engine.QuestionFilter{Incident: s.Incident.ID}, "", 1)
-	if err != nil {
+	if err != nil || len(questions) == 0 {
 		return err
 	}
-	if len(questions) > 0 {
-		s.Question, s.Step = &questions[0], 3
-		if s.Question.Status != engine.QuestionOpen {
-			s.Step = 4
+	s.Question, s.Step = &questions[0], 3
+	if s.Question.Status != engine.QuestionOpen {
+		s.Step = 4
+	}
+	return nil
+}
+
+func (d *Demo) tellNetflix(s *story) error {
+	for _, c := range d.controller.Clients() {
+		if c.MAC == workspace.OwnerPhone {
+			s.AtHome = c.Online
 		}
+	}
+	if err := d.tellNewest(s, engine.IncidentFilter{Type: "streaming"}); err != nil || s.Incident == nil {
+		return err
 	}
 	changes, _, err := d.appliance.State().Changes(engine.ChangeFilter{Incident: s.Incident.ID}, "", 1)
-	if err != nil {
+	if err != nil || len(changes) == 0 {
 		return err
 	}
-	if len(changes) > 0 {
-		s.Change, s.Left = &changes[0], max(0, secondsLeft(changes[0].Expires, d.clock.Now()))
-		if s.Change.Status == engine.ChangeUndone {
-			s.Step = 5
-		}
+	s.Change, s.Left = &changes[0], max(0, secondsLeft(changes[0].Expires, d.clock.Now()))
+	if s.Change.Status == engine.ChangeUndone {
+		s.Step = 5
+	}
+	return nil
+}
+
+func (d *Demo) tellShop(s *story) error {
+	s.Healthy = d.shop.Healthy()
+	if err := d.tellNewest(s, engine.IncidentFilter{Type: "outage"}); err != nil || s.Incident == nil {
+		return err
+	}
+	s.Critical = s.Incident.Severity == "critical"
+	if s.Incident.Status == engine.IncidentClosed {
+		s.Step = 5
 	}
 	return nil
 }

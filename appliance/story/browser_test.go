@@ -161,6 +161,64 @@ func TestDemoInABrowser(t *testing.T) {
 	}
 }
 
+// TestShopOfTheDemoInABrowser plays the second story: a restart that helps, then one
+// that does not and a reboot.
+func TestShopOfTheDemoInABrowser(t *testing.T) {
+	v := newVisitor(t)
+	t.Setenv("TMPDIR", t.TempDir())
+	clock := newClock()
+	d, err := demo.Open(demo.Config{Out: new(bytes.Buffer), Listen: "127.0.0.1:0", Worker: sandboxtest.Binary(t), Clock: clock})
+	must(t, err)
+	t.Cleanup(func() { must(t, d.Close()) })
+	background(t, d.Run)
+	guide := strings.TrimSuffix(d.URL(), "/")
+	v.open(guide)
+	v.do(chromedp.WaitVisible(chromedp.CSS("form[action='/play']")), chromedp.Click(chromedp.CSS("nav a[href='/shop/']")), chromedp.WaitVisible(chromedp.CSS("form[action='/shop/crash']")))
+	v.see("shop", "The shop is down", "every 5 seconds; in real life, every 5 minutes", "The page answers: welcome.")
+
+	v.breakShop(guide, "/shop/crash", "Restart")
+	v.open(guide + "/shop/")
+	v.do(chromedp.WaitVisible(chromedp.CSS("li:nth-child(5).next")))
+	v.see("shop-mended", "shop: status 500: closed, “Restart by dave”.", "Dave answered: Restart", "The page answers: welcome.")
+	v.open(guide + "/host/")
+	v.see("host", "sudo systemctl restart nginx", "journalctl --no-pager -n20 -u nginx", "200, welcome")
+
+	v.breakShop(guide, "/shop/wedge", "Restart")
+	v.open(guide + "/shop/")
+	v.do(chromedp.WaitVisible(chromedp.CSS("form[action='/shop/mend']")), chromedp.WaitVisible(chromedp.CSS("#critical")))
+	v.see("shop-critical", "still in trouble")
+	v.do(chromedp.Click(chromedp.CSS("form[action='/shop/mend'] button")), chromedp.WaitVisible(chromedp.CSS("li:nth-child(5).next")))
+	v.see("shop-healthy", "closed, “healthy again”")
+
+	v.breakShop(guide, "/shop/wedge", "Reboot")
+	v.open(guide + "/shop/")
+	v.do(chromedp.WaitVisible(chromedp.CSS("li:nth-child(5).next")))
+	v.see("shop-rebooted", "“Reboot by dave”")
+	v.signIn(guide)
+	v.open(v.address() + "charts")
+	v.see("shop-charts", "outages", "seconds_to_approve", "seconds_to_fix", "up", "server shop")
+}
+
+// breakShop breaks the page and answers what comes of it.
+func (v *visitor) breakShop(guide, how, choice string) {
+	v.t.Helper()
+	v.open(guide + "/shop/")
+	v.do(chromedp.WaitVisible(chromedp.CSS("form[action='"+how+"']")), chromedp.Click(chromedp.CSS("form[action='"+how+"'] button")),
+		chromedp.WaitVisible(chromedp.CSS("li.next a[href='/inbox/']")))
+	v.see("shop-broken", "shop: status 500: open", "internal server error")
+	v.open(v.target("a[href='/inbox/']"))
+	v.see("shop-inbox", "shop: status 500. What now?")
+	v.open(v.target("a[href*='mail/']"))
+	link := v.target("a[href*='/a/']")
+	v.open(link)
+	v.see("shop-question", "shop: status 500. What now?", "restarts nginx on shop")
+	if how == "/shop/crash" { // the first time
+		v.pair(guide, link, choice)
+	}
+	v.do(chromedp.Click(chromedp.CSS("button[value='"+choice+"']")), chromedp.WaitVisible(chromedp.CSS(".outcome")))
+	v.see("shop-answered", choice+" by dave")
+}
+
 // playDemo goes from the guide to the answer.
 func (v *visitor) playDemo(guide string) {
 	v.t.Helper()
@@ -180,7 +238,7 @@ func (v *visitor) playDemo(guide string) {
 	v.see("question", "Living-room TV is watching Netflix. What now?", "takes Living-room TV off the network for 2m", "If nobody does, Allow is taken")
 	v.open(guide + "/controller/")
 	v.see("controller", "Living-room TV", "online")
-	v.pair(guide, link)
+	v.pair(guide, link, "Block")
 	v.do(chromedp.Click(chromedp.CSS("button[value='Block']")), chromedp.WaitVisible(chromedp.CSS(".outcome")))
 	v.see("answered", "Thank you, your answer is recorded", "Block by dave")
 	v.open(link)
@@ -192,8 +250,8 @@ func (v *visitor) playDemo(guide string) {
 	v.see("controller-blocked", "blocked", "block-sta")
 }
 
-// pair has a code mailed and types it.
-func (v *visitor) pair(guide, link string) {
+// pair has a code mailed, types it, and sees the choices.
+func (v *visitor) pair(guide, link, choice string) {
 	v.t.Helper()
 	v.open(link)
 	v.do(chromedp.Click(chromedp.CSS("form[action$='/code'] button")), chromedp.WaitVisible(chromedp.CSS("#code")))
@@ -205,7 +263,7 @@ func (v *visitor) pair(guide, link string) {
 	code, err := chromedp.Run(v.ctx, chromedp.Text(chromedp.CSS(".body h2")))
 	must(v.t, err)
 	v.open(link)
-	v.do(chromedp.SendKeys(chromedp.CSS("#code"), code), chromedp.Click(chromedp.CSS("form[action$='/pair'] button")), chromedp.WaitVisible(chromedp.CSS("button[value='Block']")))
+	v.do(chromedp.SendKeys(chromedp.CSS("#code"), code), chromedp.Click(chromedp.CSS("form[action$='/pair'] button")), chromedp.WaitVisible(chromedp.CSS("button[value='"+choice+"']")))
 	v.see("paired", "with whom this browser is paired")
 }
 

@@ -1,5 +1,6 @@
 // Package workspace holds the files of the workspace that `larkspur demo`
-// serves: Netflix while I am away, on a simulated controller and mail server.
+// serves: Netflix while I am away, on a simulated controller and mail server; and a
+// shop whose page breaks, on a simulated host.
 package workspace
 
 import (
@@ -36,13 +37,21 @@ type Values struct {
 	MailPort                   int
 	MailFingerprint            string
 	MailUser, MailPassword     string
+	// Shop is the web server that breaks, and its host; without an URL there is none.
+	ShopURL, ShopUser  string
+	ShopPort           int
+	ShopKey, ShopKnown string
 }
 
 // Write writes the workspace into dir, over what an earlier demo wrote there;
 // the state beside it stays.
 func Write(dir string, v Values) error {
-	for name, value := range map[string]string{"unifi": v.UnifiPassword, "smtp": v.MailPassword} {
-		if err := place(filepath.Join(dir, "secrets", name), value+"\n"); err != nil {
+	made := map[string]string{"secrets/unifi": v.UnifiPassword + "\n", "secrets/smtp": v.MailPassword + "\n"}
+	if v.ShopURL != "" {
+		made["secrets/shop_key"], made["known_hosts"] = v.ShopKey, v.ShopKnown
+	}
+	for name, text := range made {
+		if err := place(filepath.Join(dir, name), text); err != nil {
 			return err
 		}
 	}

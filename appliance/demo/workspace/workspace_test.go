@@ -49,8 +49,10 @@ func pool(t *testing.T) *sandbox.Pool {
 
 func TestWrittenWorkspaceIsGood(t *testing.T) {
 	dir, p := t.TempDir(), pool(t)
-	for _, when := range []string{"first", "again"} {
-		if err := Write(dir, values); err != nil {
+	shop := values
+	shop.ShopURL, shop.ShopPort, shop.ShopUser, shop.ShopKey, shop.ShopKnown = "http://127.0.0.1:8081/", 2222, "larkspur", "a key", ""
+	for when, v := range map[string]Values{"alone": values, "with the shop": shop} {
+		if err := Write(dir, v); err != nil {
 			t.Fatal(err)
 		}
 		problems, err := config.Check(t.Context(), dir, library.Files(), p)
