@@ -106,7 +106,7 @@ func crawl(t *testing.T, w *uitest.World, site string) {
 		t.Fatal(err)
 	}
 	press(t, c, link, "", "Incidents")
-	press(t, c, site+"/larkspur/a/"+uitest.OpenLink, "Block", "Thank you")
+	pairAndAnswer(t, w, site+"/larkspur/a/"+uitest.OpenLink)
 	seen := map[string]bool{}
 	queue := []string{site + "/larkspur/"}
 	for len(queue) > 0 {
@@ -135,6 +135,39 @@ func crawl(t *testing.T, w *uitest.World, site string) {
 	}
 	if len(seen) < 15 {
 		t.Errorf("got only %d addresses, want every page", len(seen))
+	}
+}
+
+// pairAndAnswer has a code mailed to whoever has a link, behind a proxy that says where
+// it was asked, wrongly, and answers.
+func pairAndAnswer(t *testing.T, w *uitest.World, link string) {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &http.Client{Jar: jar}
+	send := func(address string, form url.Values) uitest.Page {
+		r, err := http.NewRequest("POST", address, strings.NewReader(form.Encode()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("X-Forwarded-Host", "evil.example.org")
+		answer, err := c.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := read(t, answer)
+		if p.Status != 200 || strings.Contains(p.Body, "evil.example.org") {
+			t.Fatalf("%s: got %d\n%s", address, p.Status, p.Body)
+		}
+		return p
+	}
+	p := send(link+"/code", get(t, c, link).FormTo("/code"))
+	p = send(link+"/pair", p.FormTo("/pair", "code", w.LastCode()))
+	if p = send(link, p.FormTo(path.Base(link), "choice", "Block")); !strings.Contains(p.Body, "Thank you") {
+		t.Errorf("the answer is not taken:\n%s", p.Body)
 	}
 }
 

@@ -17,7 +17,7 @@ const (
 	CodesPerOwner  = 10
 	CodesPerClient = 20
 	CodesInAll     = 300
-	codeSpan       = 30 * time.Minute
+	CodeWindow     = 30 * time.Minute
 )
 
 // Codes bounds the codes that are mailed: a scanner that presses every button must
@@ -56,7 +56,7 @@ func (c *Codes) take(limits ...limit) time.Duration {
 	var found []*asked
 	for _, l := range limits {
 		a := c.find(l.key, now)
-		if left := codeSpan - now.Sub(a.since); a.times >= l.most && left > 0 {
+		if left := CodeWindow - now.Sub(a.since); a.times >= l.most && left > 0 {
 			return left
 		}
 		found = append(found, a)
@@ -78,7 +78,7 @@ func (c *Codes) find(key string, now time.Time) *asked {
 	}
 	c.recent.MoveToFront(e)
 	a := e.Value.(*asked)
-	if now.Sub(a.since) >= codeSpan {
+	if now.Sub(a.since) >= CodeWindow {
 		a.since, a.times = now, 0
 	}
 	return a

@@ -239,7 +239,7 @@ func (p *Pages) PairLink(c echo.Context) error {
 	switch {
 	case err != nil:
 		return err
-	case problem != "" && q.Status == engine.QuestionOpen:
+	case problem != "" && q.Status == engine.QuestionOpen && p.Desk.Lacks(q, to, login.From(c.Request().Context()).Identity) != "":
 		return p.linkPage(c, http.StatusBadRequest, q, to, desk.Input{}, nil, problem)
 	}
 	return p.back(c, "/a/"+c.Param("token"), "")
