@@ -28,7 +28,7 @@ import (
 )
 
 // documents are the pages whose examples are executed.
-var documents = append([]string{"README.md", "docs/GUIDE.md"}, playbookPages()...)
+var documents = append([]string{"README.md", "docs/GUIDE.md", "docs/USE-CASES.md"}, playbookPages()...)
 
 // block is one fenced example: ```LANGUAGE SHAPE.
 type block struct {

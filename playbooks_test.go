@@ -3,8 +3,10 @@ package main
 import (
 	"os"
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -109,4 +111,49 @@ func TestPagesOfPlaybooksSwitchThemOn(t *testing.T) {
 			t.Errorf("the page of %s does not switch it on", name)
 		}
 	}
+}
+
+// TestUseCasesNameTheirTests holds the table of use cases: each is listed once, in
+// order, a command names a test that there is, and each playbook of the library
+// stands in a row.
+func TestUseCasesNameTheirTests(t *testing.T) {
+	text, err := os.ReadFile("docs/USE-CASES.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := regexp.MustCompile(`(?m)^\| U(\d+) \|.*$`).FindAllStringSubmatch(string(text), -1)
+	if len(rows) != 20 {
+		t.Fatalf("got %d use cases, want 20", len(rows))
+	}
+	command := regexp.MustCompile("`go test \\./([a-z/]+) -run '(Test[A-Za-z0-9]+)\\$'`")
+	for n, row := range rows {
+		if row[1] != strconv.Itoa(n+1) {
+			t.Errorf("got U%s in row %d", row[1], n+1)
+		}
+		named := command.FindStringSubmatch(row[0])
+		switch {
+		case named == nil && strings.Contains(row[0], "| works"):
+			t.Errorf("U%s works, and names no test", row[1])
+		case named != nil && !hasTest(t, named[1], named[2]):
+			t.Errorf("U%s: %s has no %s", row[1], named[1], named[2])
+		}
+	}
+	for _, name := range library.Playbooks() {
+		if !strings.Contains(string(text), "["+name+"](playbooks/"+name+".md)") {
+			t.Errorf("docs/USE-CASES.md: no row has the playbook %s: say which use case it makes work, and by which test", name)
+		}
+	}
+}
+
+// hasTest tells whether a package has a test of a name.
+func hasTest(t *testing.T, pkg, name string) bool {
+	t.Helper()
+	files, err := filepath.Glob(pkg + "/*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.ContainsFunc(files, func(f string) bool {
+		text, err := os.ReadFile(f)
+		return err == nil && strings.Contains(string(text), "func "+name+"(t *testing.T)")
+	})
 }
