@@ -346,6 +346,7 @@ func shapes() map[string]any {
 		"list": &api.List[engine.Incident]{}, "hook": &struct {
 			Event string `json:"event"`
 		}{},
+		"report": &struct{ Subject, Text, Reporter string }{},
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 
 	"larkspur/appliance"
 	"larkspur/appliance/config"
@@ -140,7 +141,11 @@ func printProblem(w io.Writer, dir string, p engine.Problem) {
 	if p.Severity != "error" {
 		kind = p.Severity + ": "
 	}
-	fmt.Fprintf(w, "%s:%d:%d: %s%s\n", filepath.Join(dir, p.File), p.Line, p.Col, kind, p.Message)
+	file := p.File
+	if !strings.HasPrefix(file, library.Prefix) {
+		file = filepath.Join(dir, file)
+	}
+	fmt.Fprintf(w, "%s:%d:%d: %s%s\n", file, p.Line, p.Col, kind, p.Message)
 	if p.Hint != "" {
 		fmt.Fprintf(w, "\t%s\n", p.Hint)
 	}

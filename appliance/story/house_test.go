@@ -199,6 +199,7 @@ type incident struct {
 	Runs      []engine.Run
 	Questions []engine.Question
 	Changes   []engine.Change
+	Deadlines []engine.Deadline
 }
 
 // story reads the one incident that there is, beside one of the clock; nil for none
