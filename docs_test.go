@@ -346,7 +346,11 @@ func shapes() map[string]any {
 		"list": &api.List[engine.Incident]{}, "hook": &struct {
 			Event string `json:"event"`
 		}{},
-		"report": &struct{ Subject, Text, Reporter string }{},
+		"report": &struct {
+			Subject  string `json:"subject"`
+			Text     string `json:"text"`
+			Reporter string `json:"reporter"`
+		}{},
 	}
 }
 
