@@ -2,6 +2,7 @@ package command
 
 import (
 	"encoding/json"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -489,5 +490,62 @@ def test_a(t):
 	}
 	if code, out, said := larkspur(t, "test", dir, "--cover", "--json"); code != exitFine || strings.Count(out, "\n") != 1 || !strings.Contains(said, "scripts/a.star   not reached") {
 		t.Errorf("got %d, %s%s", code, out, said)
+	}
+}
+
+// A playbook of a workspace of its own, as the language's reference shows it, without
+// the enrichment that this version has not yet.
+func TestTestsOfTheLanguagesServerWatch(t *testing.T) {
+	script, err := os.ReadFile("testdata/server_watch.star")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"larkspur.yaml": `people: {dave: {email: dave@example.org}}
+connections: {ssh: {web1: {host: 192.0.2.10, user: ops, key: secret:web1_key}}}
+playbooks:
+  - server_watch.star:server_watch: {name: blog, url: https://blog.example.org/, host: web1, who: dave, static: true}
+`,
+		"scripts/server_watch.star": string(script),
+		"scripts/server_watch_test.star": `
+OLD, NEW = struct(status = 200, body = "old"), struct(status = 200, body = "new")
+
+def log(t):
+    t.fake("ssh.run", lambda *a, **kw: struct(exit = 0, stdout = "last words"))
+
+def test_restart(t):
+    log(t)
+    t.fake("http.get", [struct(status = 502, body = ""), OLD])
+    t.answer("dave", "Restart", after = "4m")
+    r = t.job("blog")
+    t.eq([r.incident.status, r.incident.reason], ["closed", "Restart by dave"])
+    t.eq(r.calls("i.attach")[0].kwargs["data"]["size"], len("last words"))
+
+def test_accept(t):
+    log(t)
+    t.fake("http.get", [OLD, NEW, NEW, NEW])
+    t.job("blog")
+    t.answer("dave", "Accept")
+    t.eq(t.job("blog").incident.title, "blog: the page changed")
+    t.eq(len(t.job("blog").incidents), 0)
+
+def test_healthy_again(t):
+    log(t)
+    t.fake("http.get", [struct(status = 200, body = "", tls = struct(days_left = 6)), OLD])
+    r = t.job("blog")
+    t.job("blog")
+    t.eq([r.incident.reason, r.questions[0].status], ["healthy again", "withdrawn"])
+`,
+	} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if code, out, said := larkspur(t, "test", dir); code != exitFine || !strings.HasPrefix(said, "3 tests passed") {
+		t.Errorf("got %d: %s%s", code, out, said)
 	}
 }

@@ -165,9 +165,7 @@ func TestDemoInABrowser(t *testing.T) {
 // that does not and a reboot.
 func TestShopOfTheDemoInABrowser(t *testing.T) {
 	v := newVisitor(t)
-	t.Setenv("TMPDIR", t.TempDir())
-	clock := newClock()
-	d, err := demo.Open(demo.Config{Out: new(bytes.Buffer), Listen: "127.0.0.1:0", Worker: sandboxtest.Binary(t), Clock: clock})
+	d, err := demo.Open(demo.Config{Out: new(bytes.Buffer), Listen: "127.0.0.1:0", Worker: sandboxtest.Binary(t), Clock: newClock()})
 	must(t, err)
 	t.Cleanup(func() { must(t, d.Close()) })
 	background(t, d.Run)

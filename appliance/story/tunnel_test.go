@@ -133,7 +133,7 @@ func TestTunnel(t *testing.T) {
 	background(t, a.Run)
 	ctx := limited(t)
 	up := func() bool { return h.tunnelHealth(t).Status == "ok" }
-	must(t, eventually(ctx, up))
+	must(t, eventually(ctx, func() bool { return up() && a.Ready() == nil }))
 	wantText(t, "health", h.tunnelHealth(t).Message, f.sshd.address()+" listens on "+f.listen+" for us since ")
 
 	t.Run("who is not signed in sees no more than at home", func(t *testing.T) {
