@@ -6,6 +6,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"larkspur/ui/desk"
 	"larkspur/ui/login"
 )
 
@@ -70,7 +71,7 @@ func (s *Server) routes() []route {
 		{"POST", "/jobs/:name/run", pageOf, login.Steer, formBody, p.RunJob},
 		{"GET", "/questions", pageOf, login.See, noBody, p.Questions},
 		{"GET", "/questions/:id", pageOf, login.See, noBody, p.Question},
-		{"POST", "/questions/:id", pageOf, login.Answer, formBody, p.AnswerQuestion},
+		{"POST", "/questions/:id", pageOf, login.Answer, desk.MaxAnswerBytes, p.AnswerQuestion},
 		{"GET", "/changes", pageOf, login.See, noBody, p.Changes},
 		{"POST", "/changes/:id/undo", pageOf, login.Work, formBody, p.UndoChange},
 		{"GET", "/audit", pageOf, login.Audit, noBody, p.Audit},
@@ -80,7 +81,7 @@ func (s *Server) routes() []route {
 		{"POST", "/devices/:id/revoke", pageOf, login.SignedIn, formBody, p.RevokeDevice},
 
 		{"GET", "/a/:token", linkOf, login.Anyone, noBody, p.Link},
-		{"POST", "/a/:token", linkOf, login.Anyone, formBody, p.AnswerLink},
+		{"POST", "/a/:token", linkOf, login.Anyone, desk.MaxAnswerBytes, p.AnswerLink},
 		{"GET", "/b/:token", linkOf, login.Anyone, noBody, p.Button},
 		{"POST", "/b/:token", linkOf, login.Anyone, formBody, p.PressButton},
 		{"POST", "/a/:token/code", linkOf, login.Anyone, formBody, p.SendLinkCode},
@@ -117,7 +118,8 @@ func (s *Server) routes() []route {
 		{"POST", "/api/v1/clock/accept", jsonOf, login.Govern, jsonBody, a.AcceptClock},
 		{"GET", "/api/v1/questions", jsonOf, login.See, noBody, a.Questions},
 		{"GET", "/api/v1/questions/:id", jsonOf, login.See, noBody, a.Question},
-		{"POST", "/api/v1/questions/:id/answer", jsonOf, login.Answer, jsonBody, a.AnswerQuestion},
+		{"POST", "/api/v1/questions/:id/answer", jsonOf, login.Answer, desk.MaxAnswerBytes, a.AnswerQuestion},
+		{"GET", "/api/v1/mails", jsonOf, login.See, noBody, a.Mails},
 		{"GET", "/api/v1/changes", jsonOf, login.See, noBody, a.Changes},
 		{"GET", "/api/v1/changes/:id", jsonOf, login.See, noBody, a.Change},
 		{"POST", "/api/v1/changes/:id/undo", jsonOf, login.Work, jsonBody, a.UndoChange},

@@ -237,44 +237,6 @@ func showRun(w io.Writer, r runAnswer) {
 	}
 }
 
-func runQuestions(c *call) error {
-	return c.client([]ask{
-		{"list", "", func(q *question) error { return get(q, "questions"+q.query(), showQuestions) }},
-		{"show", "ID", func(q *question) error {
-			return get(q, "questions/"+q.id(), func(w io.Writer, one engine.Question) {
-				showQuestions(w, page[engine.Question]{Items: []engine.Question{one}})
-			})
-		}},
-		{"answer", "ID CHOICE", answerQuestion},
-	})
-}
-
-func answerQuestion(q *question) error {
-	body := map[string]any{"choice": q.args[1]}
-	if q.opts.reason != "" {
-		body["reason"] = q.opts.reason
-	}
-	if q.opts.fields != "" {
-		var fields map[string]any
-		if err := json.Unmarshal([]byte(q.opts.fields), &fields); err != nil {
-			return usagef("-fields: want a JSON object: %v", err)
-		}
-		body["fields"] = fields
-	}
-	return post(q, "questions/"+q.id()+"/answer", body, decided)
-}
-
-func showQuestions(w io.Writer, p page[engine.Question]) {
-	fmt.Fprintln(w, "ID\tSTATUS\tASKED\tDUE\tINCIDENT\tQUESTION\tCHOICES")
-	for _, q := range p.Items {
-		var choices []string
-		for _, c := range q.Choices {
-			choices = append(choices, c.Name)
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%.80s\t%q\n", q.ID, q.Status, stamp(q.Asked), stamp(q.Due), q.Incident, q.Text, choices)
-	}
-}
-
 func runChanges(c *call) error {
 	return c.client([]ask{
 		{"list", "", func(q *question) error { return get(q, "changes"+q.query(), showChanges) }},

@@ -79,7 +79,10 @@ func (cl *client) do(ctx context.Context, method, path string, body any) ([]byte
 
 func (cl *client) send(ctx context.Context, method, path string, body any) (*http.Response, error) {
 	var content io.Reader
-	if body != nil {
+	kind := "application/json"
+	if form, ok := body.(*form); ok {
+		content, kind = &form.content, form.kind
+	} else if body != nil {
 		b, err := json.Marshal(body)
 		if err != nil {
 			return nil, err
@@ -90,7 +93,7 @@ func (cl *client) send(ctx context.Context, method, path string, body any) (*htt
 	if err != nil {
 		return nil, engine.WrapError(engine.Invalid, err, "LARKSPUR_URL")
 	}
-	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Content-Type", kind)
 	if cl.token != "" {
 		req.Header.Set("Authorization", "Bearer "+cl.token)
 	}
@@ -142,6 +145,8 @@ type options struct {
 	dir, status, reason, code, fields string
 	incident, because, pick, owner    string
 	outcome, value, answer, script    string
+	choice                            string
+	field, file                       pairs
 	dry, snapshots                    bool
 	json, dryRun                      bool
 	limit                             int
@@ -155,6 +160,9 @@ func (c *call) client(asks []ask) error {
 		f.StringVar(&o.reason, "reason", "", "why")
 		f.StringVar(&o.code, "code", "", "of a close")
 		f.StringVar(&o.fields, "fields", "", "JSON object of an answer's fields")
+		f.StringVar(&o.choice, "choice", "", "the choice of an answer")
+		f.Var(&o.field, "field", "NAME=VALUE of an answer; again for each, and for each value of one that takes several")
+		f.Var(&o.file, "file", "NAME=PATH of a file for an answer's field")
 		f.StringVar(&o.incident, "incident", "", "only of this incident")
 		f.StringVar(&o.owner, "owner", "", "only of this owner")
 		f.StringVar(&o.pick, "pick", "", "of a team: less-busy or random")
@@ -251,6 +259,22 @@ func print[T any](q *question, b []byte, show func(io.Writer, T)) error {
 	return table.Flush()
 }
 
+// pairs are the values of a flag NAME=VALUE that may be given again.
+type pairs [][2]string
+
+// String implements flag.Value.
+func (p *pairs) String() string { return "" }
+
+// Set implements flag.Value.
+func (p *pairs) Set(text string) error {
+	name, value, ok := strings.Cut(text, "=")
+	if !ok || name == "" {
+		return usagef("got %q, want NAME=VALUE", text)
+	}
+	*p = append(*p, [2]string{name, value})
+	return nil
+}
+
 // terminal keeps what the world sent from steering a person's terminal.
 type terminal struct{ io.Writer }
 
@@ -288,7 +312,11 @@ func (q *question) id() string { return url.PathEscape(q.args[0]) }
 
 // decided shows what became of an act.
 func decided(w io.Writer, d engine.Decision) {
-	if d.Applied {
+	switch {
+	case d.Applied && d.Why != "":
+		fmt.Fprintf(w, "done: %s\n", d.Why)
+		return
+	case d.Applied:
 		fmt.Fprintln(w, "done")
 		return
 	}

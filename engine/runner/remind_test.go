@@ -95,7 +95,7 @@ func TestAMailThatWaits(t *testing.T) {
 		var mails []engine.Mail
 		b.bell.until(t, "mails that wait", func() bool {
 			var err error
-			mails, _, err = b.state.Mails("", 10)
+			mails, _, err = b.state.WaitingMails("", 10)
 			must(t, err)
 			return len(mails) == n
 		})

@@ -46,8 +46,8 @@ func (t *tx) dropMail(r engine.Run) {
 	}
 }
 
-// Mails lists the mails that wait, of each shard the oldest first.
-func (s *State) Mails(cursor string, limit int) (list []engine.Mail, next string, err error) {
+// WaitingMails lists the mails that wait, of each shard the oldest first.
+func (s *State) WaitingMails(cursor string, limit int) (list []engine.Mail, next string, err error) {
 	defer guard(&err)
 	view := s.view()
 	defer view.Close()

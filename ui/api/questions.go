@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
 
@@ -63,20 +64,54 @@ type AnswerBody struct {
 
 // AnswerQuestion serves POST questions/:id/answer.
 func (a *API) AnswerQuestion(c echo.Context) error {
+	in, err := answerInput(c)
+	if err != nil {
+		return err
+	}
+	id := c.Param("id")
+	d, err := a.Desk.Answer(c.Request().Context(), who(c), id, in)
+	if err == nil && !d.Applied {
+		return a.tooLate(c, id, d)
+	}
+	return decided(c, d, err)
+}
+
+// tooLate says of an answer that has no effect why: gone, when its question's time
+// is over or it was withdrawn, else conflict.
+func (a *API) tooLate(c echo.Context, id string, d engine.Decision) error {
+	err := desk.NotApplied(d)
+	q, failed := a.Desk.Question(who(c), id)
+	if failed != nil || q.Status != engine.QuestionTimedOut && q.Status != engine.QuestionWithdrawn {
+		return err
+	}
+	return engine.Errorf(engine.Closed, "%s", engine.AsError(err).Message).
+		WithHint("Nobody needs to answer it any more. GET questions/%s tells what became of it.", id)
+}
+
+// answerInput reads an answer as JSON, or as a form with files.
+func answerInput(c echo.Context) (desk.Input, error) {
+	if desk.IsMultipart(c.Request()) {
+		if err := desk.ParseForm(c.Request()); err != nil {
+			if tooBig := (*http.MaxBytesError)(nil); errors.As(err, &tooBig) {
+				return desk.Input{}, tooBig
+			}
+			return desk.Input{}, engine.Errorf(engine.Invalid, "body: it is not a form with parts").WithHint("Send multipart/form-data with choice, reason and field.NAME, or a JSON object.")
+		}
+		return desk.FormInput(c.Request())
+	}
 	var b AnswerBody
 	if err := body(c, &b); err != nil {
-		return err
+		return desk.Input{}, err
 	}
 	in := desk.Input{Choice: b.Choice, Reason: b.Reason, Typed: b.Typed, Fields: map[string][]string{}}
 	for _, name := range sortedKeys(b.Fields) {
 		values, err := fieldValues(b.Fields[name])
 		if err != nil {
-			return engine.Errorf(engine.Invalid, "fields.%s: %s", clip(name), err.Error())
+			return in, engine.Errorf(engine.Invalid, "fields.%s: %s", clip(name), err.Error())
 		}
 		in.Fields[name] = values
 	}
-	d, err := a.Desk.Answer(c.Request().Context(), who(c), c.Param("id"), in)
-	return decided(c, d, err)
+	return in, nil
 }
 
 // fieldValues reads one field of an answer as the texts that a form would send.

@@ -61,6 +61,8 @@ type Reader interface {
 	Attachments(incident string) ([]engine.Attachment, error)
 	Attachment(incident, sum string) (engine.Attachment, []byte, error)
 	Indicators(incident string) ([]engine.Indicator, error)
+	// WaitingMails are those that the mail server did not take yet, the oldest first.
+	WaitingMails(cursor string, limit int) ([]engine.Mail, string, error)
 	// Deadlines of an incident, those first that go on.
 	Deadlines(incident string) ([]engine.Deadline, error)
 	// Buttons are those of an incident, the oldest first; ButtonByToken finds the one

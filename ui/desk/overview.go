@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"larkspur/engine"
@@ -184,6 +185,14 @@ func (d *Desk) needs(who login.Identity) ([]Need, error) {
 	}
 	list = append(list, some(late, more, "/?deadline="+engine.Overdue, "incidents are overdue", func(i engine.Incident) Need {
 		return Need{HealthWarn, "Overdue: " + i.Title, i.Type, "/incidents/" + i.ID}
+	})...)
+	mails, more, err := d.Mails(who, "", needsOfKind)
+	if err != nil {
+		return nil, err
+	}
+	list = append(list, some(mails, more, "/status", "mails wait for the mail server (larkspur mails)", func(m engine.Mail) Need {
+		next := m.Next.In(d.Zone()).Format("15:04 MST")
+		return Need{HealthWarn, "A mail for " + strings.Join(m.To, ", ") + " waits: " + m.Subject, m.Error + "; next try at " + next, "/runs/" + m.Run}
 	})...)
 	for _, r := range d.Rules.RuleStatuses() {
 		if r.LastError != "" {

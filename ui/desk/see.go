@@ -100,6 +100,13 @@ func (d *Desk) Questions(who login.Identity, f engine.QuestionFilter, cursor str
 	}, func(q engine.Question) bool { return s.of(q.Incident) || Asked(who, q) })
 }
 
+// Mails lists the mails that wait for the mail server, as far as somebody may see
+// what they are about.
+func (d *Desk) Mails(who login.Identity, cursor string, limit int) ([]engine.Mail, string, error) {
+	s := d.sight(who)
+	return paged(cursor, limit, d.Reader.WaitingMails, func(m engine.Mail) bool { return s.of(m.Incident) })
+}
+
 // Changes lists changes that somebody may see.
 func (d *Desk) Changes(who login.Identity, f engine.ChangeFilter, cursor string, limit int) ([]engine.Change, string, error) {
 	s := d.sight(who)

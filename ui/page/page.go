@@ -242,7 +242,7 @@ func (p *Pages) CheckForm(c echo.Context) error {
 // that a body over its limit is told apart.
 func formValue(c echo.Context, name string) (string, error) {
 	r := c.Request()
-	if err := r.ParseForm(); err != nil {
+	if err := desk.ParseForm(r); err != nil {
 		return "", badForm(err)
 	}
 	return r.PostForm.Get(name), nil

@@ -3,6 +3,7 @@ package page
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/labstack/echo/v4"
@@ -36,6 +37,11 @@ type FieldView struct {
 
 // Typed reports whether the choice has to be written out.
 func (a askView) Typed() bool { return a.Proof == desk.ProofTyped && len(a.Choices) > 0 }
+
+// Upload reports whether the form has a file.
+func (a askView) Upload() bool {
+	return slices.ContainsFunc(a.Fields, func(f engine.Field) bool { return f.Kind == engine.FieldFile })
+}
 
 // Others names who is asked besides the visitor.
 func (a askView) Others() string {
@@ -74,6 +80,8 @@ func fieldView(id string, f engine.Field, in desk.Input, problems desk.Problems)
 		v.Help = "For example 2h, 3d or 1w."
 	case "domain":
 		v.Mode, v.Help = "url", "For example example.org."
+	case "file":
+		v.Type, v.Help = "file", "At most 25 MB; it is put on the incident."
 	case "address":
 		v.Help = "For example 192.0.2.7 or 2001:db8::7."
 	}
@@ -268,11 +276,18 @@ func (p *Pages) view(f frame, q engine.Question, to engine.Addressee) questionVi
 	return v
 }
 
+// smallForm bounds an answer without files.
+const smallForm = 256 << 10
+
 // AnswerLink serves POST /a/:token.
 func (p *Pages) AnswerLink(c echo.Context) error {
 	q, to, err := p.byToken(c)
 	if err != nil {
 		return err
+	}
+	if !(askView{Question: q}).Upload() { // a link is open to whoever has it: only files are large
+		r := c.Request()
+		r.Body = http.MaxBytesReader(c.Response(), r.Body, smallForm)
 	}
 	if err := login.SameOrigin(c.Request(), p.URL); err != nil {
 		return err
@@ -288,7 +303,10 @@ func (p *Pages) AnswerLink(c echo.Context) error {
 		return engine.Errorf(engine.Conflict, "the question changed after this page was opened").
 			WithHint("Nothing was decided. Open the link again and answer what it asks now.")
 	}
-	in := input(c, q)
+	in, err := desk.FormInput(c.Request())
+	if err != nil {
+		return err
+	}
 	who := login.From(c.Request().Context()).Identity
 	d, err := p.Desk.AnswerLink(c.Request().Context(), q, to, who, in)
 	var problems desk.Problems
@@ -310,21 +328,6 @@ func (p *Pages) AnswerLink(c echo.Context) error {
 	v.Outcome = p.outcome(v.frame, q, to)
 	v.Outcome.Heading, v.Outcome.Tone = "Thank you, your answer is recorded", "good"
 	return p.render(c, http.StatusOK, "question", v)
-}
-
-// input reads a posted answer; ParseForm was called.
-func input(c echo.Context, q engine.Question) desk.Input {
-	form := c.Request().PostForm
-	in := desk.Input{
-		Choice: form.Get("choice"), Reason: form.Get("reason"), Typed: form.Get("typed"),
-		Fields: map[string][]string{},
-	}
-	for _, f := range q.Fields {
-		if values := form["field."+f.Name]; len(values) > 0 {
-			in.Fields[f.Name] = values
-		}
-	}
-	return in
 }
 
 // settled writes the page of a question that takes no answer any more: 409 when
@@ -436,7 +439,10 @@ func (p *Pages) AnswerQuestion(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	in := input(c, q)
+	in, err := desk.FormInput(c.Request())
+	if err != nil {
+		return err
+	}
 	d, err := p.Desk.Answer(c.Request().Context(), f.Who, q.ID, in)
 	var problems desk.Problems
 	switch {

@@ -171,6 +171,10 @@ func (w *World) Indicators(incident string) ([]engine.Indicator, error) {
 	return w.Has.Indicators[incident], w.Trouble
 }
 
+func (w *World) WaitingMails(cursor string, limit int) ([]engine.Mail, string, error) {
+	return listed(w, w.Has.Waiting, func(engine.Mail) bool { return true }, cursor, limit)
+}
+
 func (w *World) Deadlines(incident string) ([]engine.Deadline, error) {
 	return w.Has.Deadlines[incident], w.Trouble
 }

@@ -32,6 +32,7 @@ type Things struct {
 	Runs        []engine.Run
 	Journals    map[string][]engine.Step
 	Preview     engine.RestartPreview // of every restart
+	Waiting     []engine.Mail
 	Questions   []engine.Question
 	Links       map[string]Link // by token
 	Changes     []engine.Change
