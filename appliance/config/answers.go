@@ -43,7 +43,8 @@ type Fake struct {
 type PersonAnswer struct {
 	Who, Choice, Reason string
 	Fields              map[string][]string
-	After               time.Duration // since the question was asked
+	Files               map[string][]engine.Upload // of a test alone
+	After               time.Duration              // since the question was asked
 	At                  engine.Position
 }
 

@@ -180,6 +180,13 @@ func (t *trialTest) answer(ctx context.Context, args map[string]engine.Value) (e
 		a.Fields = make(map[string][]string, len(fields))
 	}
 	for name, v := range fields {
+		if up, ok := handedIn(v); ok {
+			if a.Files == nil {
+				a.Files = map[string][]engine.Upload{}
+			}
+			a.Files[name] = []engine.Upload{up}
+			continue
+		}
 		a.Fields[name] = filledIn(v)
 	}
 	t.player.people.left = append(t.player.people.left, a)
@@ -205,6 +212,21 @@ func (t *trialTest) someone(v engine.Value) (string, error) {
 	}
 	return "", engine.Errorf(engine.NotFound, "t.answer: there is no person %q", name).
 		WithHint("%s", settings.Suggest(name, slices.Sorted(maps.Keys(t.Config.People))))
+}
+
+// handedIn is a file that somebody would have chosen: struct(name, data, type).
+func handedIn(v engine.Value) (up engine.Upload, ok bool) {
+	s, _ := v.(engine.Struct)
+	switch data := s.Fields["data"].(type) {
+	case string:
+		up.Content = []byte(data)
+	case engine.Bytes:
+		up.Content = data
+	default:
+		return up, false
+	}
+	up.Name, up.Type = text(s.Fields["name"]), text(s.Fields["type"])
+	return up, true
 }
 
 // filledIn is what a person would have typed.

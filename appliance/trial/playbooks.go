@@ -234,7 +234,7 @@ func (p *player) answer(ctx context.Context, r *reply) error {
 	given := r.from.left[r.index]
 	r.from.left = slices.Delete(slices.Clone(r.from.left), r.index, r.index+1)
 	_, err := p.runner.Answer(ctx, r.question.ID, engine.Reply{
-		Choice: given.Choice, Reason: given.Reason, Fields: given.Fields, By: p.person(given.Who), How: engine.HowReplay,
+		Choice: given.Choice, Reason: given.Reason, Fields: given.Fields, Files: given.Files, By: p.person(given.Who), How: engine.HowReplay,
 	})
 	if problems := (engine.Problems)(nil); errors.As(err, &problems) {
 		return engine.Errorf(engine.Invalid, "%s: the answer to %q is none: %w", given.At, short(r.question.Text), problems).
