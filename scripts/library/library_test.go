@@ -22,9 +22,12 @@ func house(t *testing.T) (dir string, tests int) {
 	t.Helper()
 	dir = t.TempDir()
 	copied(t, filepath.Join("testdata", config.WorkspaceFile), filepath.Join(dir, config.WorkspaceFile))
-	if err := os.Mkdir(filepath.Join(dir, "scripts"), 0o700); err != nil {
-		t.Fatal(err)
+	for _, folder := range []string{"scripts", "lists"} {
+		if err := os.Mkdir(filepath.Join(dir, folder), 0o700); err != nil {
+			t.Fatal(err)
+		}
 	}
+	copied(t, filepath.Join("testdata", "lists", "easter.txt"), filepath.Join(dir, "lists", "easter.txt"))
 	files, err := filepath.Glob("*_test.star")
 	if err != nil {
 		t.Fatal(err)

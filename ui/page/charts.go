@@ -18,12 +18,13 @@ const chartsOnPage = 24
 
 type chartsView struct {
 	frame
-	Name  string // of the series that are shown; all of them without
-	By    string
-	Spans []chartSpan
-	Items []seriesView
-	Next  string
-	Later bool
+	Name   string // of the series that are shown; all of them without
+	By     string
+	Spans  []chartSpan
+	Items  []seriesView
+	Closed closedView
+	Next   string
+	Later  bool
 }
 
 // chartSpan is how far back charts go.
@@ -48,7 +49,8 @@ func chartSpans() []chartSpan {
 	}
 }
 
-// Charts serves GET /charts: what scripts record with metric.
+// Charts serves GET /charts: what scripts record with metric, and how long
+// incidents took.
 func (p *Pages) Charts(c echo.Context) error {
 	q := c.QueryParams()
 	v := chartsView{frame: p.frame(c, "overview"), Name: q.Get("name"), By: q.Get("by"), Spans: chartSpans(), Later: q.Get("cursor") != ""}
@@ -72,6 +74,13 @@ func (p *Pages) Charts(c echo.Context) error {
 		v.Items = append(v.Items, one)
 	}
 	v.Next = nextPage(q, next)
+	if v.Name == "" && !v.Later {
+		rows, err := p.Desk.Closed(v.Who)
+		if err != nil {
+			return err
+		}
+		v.Closed = closed(rows)
+	}
 	return p.render(c, http.StatusOK, "charts", v)
 }
 

@@ -38,3 +38,14 @@ func TestCharts(t *testing.T) {
 	c.Get("/larkspur/charts?by=hour&name=none").Want(200, "Nothing is recorded").Lacks("<svg class")
 	c.Get("/larkspur/overview").Want(200, "Recorded by scripts", "load.five host web1", "/larkspur/charts?name=load.five")
 }
+
+// TestClosedByType: how long what was closed had been open, and what nobody looked
+// at.
+func TestClosedByType(t *testing.T) {
+	w := uitest.New(t, address)
+	row := engine.TallyRow{TallyGroup: engine.TallyGroup{Time: uitest.Start().Truncate(24 * time.Hour), Type: "oddities"}}
+	row.Closed, row.ClosedWithin, row.ClosedAs = 5, []int64{0, 2, 0, 0, 0, 3}, map[string]int64{"untouched": 3, "resolved": 2}
+	w.Has.Tallies = map[string][]engine.TallyRow{engine.TallyDays: {row}}
+	w.Visit(t, "dave").Get("/larkspur/charts").Want(200, "Closed in 30 days", "to 3d", `type=oddities">oddities</a></th><td>5</td><td>–</td><td>2</td><td>–</td><td>–</td><td>–</td><td>3</td><td>–</td><td>–</td><td>3</td>`)
+	w.Visit(t, "dave").Get("/larkspur/charts?name=up").Want(200).Lacks("Closed in 30 days")
+}
