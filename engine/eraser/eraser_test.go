@@ -137,15 +137,23 @@ func (b *box) story(text string) (incident, run string) {
 	log, err := b.state.KeepBlob(file)
 	must(b.t, err)
 	defer b.state.ReleaseBlob(log)
+	handed := []byte("handed in about " + text)
+	scan, err := b.state.KeepBlob(handed)
+	must(b.t, err)
+	defer b.state.ReleaseBlob(scan)
 	b.append(
 		rec(record.StepDoneKind, record.StepDone{Run: run, Generation: 1, Number: 1, Builtin: "http.get", At: "a.star:1:1", Args: data(values), Blob: sum}),
 		rec(record.StepDoneKind, record.StepDone{Run: run, Generation: 1, Number: 2, Builtin: "email.send", At: "a.star:2:1", Class: engine.Once, Args: data(values),
 			Starts: []record.Start{{Handler: engine.Handler{File: "@larkspur//outbox.star", Name: "mail"}, Purpose: "outbox", Args: data(values)}}}))
 	asked := b.append(rec(record.StepStartedKind, record.StepStarted{Run: run, Generation: 1, Number: 3, Builtin: "ask", At: "a.star:3:1", Question: &record.Question{
-		Text: "What of " + text + "?", To: []engine.Addressee{{Name: "dave", Email: text + "@example.org"}}, Choices: []engine.Choice{{Name: "Block " + text}}}}))
+		Text: "What of " + text + "?", To: []engine.Addressee{{Name: "dave", Email: text + "@example.org"}, {Name: text}}, Choices: []engine.Choice{{Name: "Block " + text}},
+		Quorum: 2, Remind: time.Hour}}))
 	b.append(
 		rec(record.RunParkedKind, record.RunParked{Run: run, Generation: 1, Number: 3, Waits: text}),
-		rec(record.QuestionAnsweredKind, record.QuestionAnswered{Question: asked.Question, By: text, Choice: "Block " + text, Reason: text, How: "link"}),
+		rec(record.TimerFiredKind, record.TimerFired{Timer: asked.Reminder}),
+		rec(record.QuestionAnsweredKind, record.QuestionAnswered{Question: asked.Question, By: "dave", Choice: "Block " + text, Reason: text, How: "link"}),
+		rec(record.QuestionAnsweredKind, record.QuestionAnswered{Question: asked.Question, By: text, Email: text + "@example.net", Choice: "Block " + text, Reason: text, How: "link",
+			Fields: data(values), Files: []engine.Attachment{{Name: text + ".pdf", Type: "application/pdf", Size: int64(len(handed)), SHA256: scan}}}),
 		rec(record.QuestionAnsweredKind, record.QuestionAnswered{Question: asked.Question, By: text, Choice: "Again " + text, How: "link"}),
 		rec(record.IncidentChangedKind, record.IncidentAct{Act: record.ActNote, Incident: incident, By: text, Text: text}),
 		rec(record.StepDoneKind, record.StepDone{Run: run, Generation: 1, Number: 4, Builtin: "incident.set", At: "a.star:4:1", Incident: &record.IncidentAct{
@@ -163,6 +171,8 @@ func (b *box) story(text string) (incident, run string) {
 	must(b.t, err)
 	for _, r := range runs {
 		if r.Ended.IsZero() {
+			b.append(rec(record.StepDoneKind, record.StepDone{Run: r.ID, Generation: 1, Number: 1, Builtin: "mail.waits", At: "outbox.star:1:1", Args: data(values),
+				Mail: &record.Mail{To: []string{text + "@example.org"}, Subject: text, Error: text + " is unknown", Tries: 1, Next: b.clock.Now()}}))
 			b.append(rec(record.RunEndedKind, record.RunEnded{Run: r.ID, Generation: 1, Status: engine.RunDone}))
 		}
 	}
@@ -263,7 +273,7 @@ func TestAnErasedIncidentIsInNoFile(t *testing.T) {
 	b.append(rec(record.IncidentChangedKind, record.IncidentAct{Act: record.ActNote, Incident: incident, By: gone, Text: gone}))
 	would, err := b.eraser.Plan(t.Context(), req)
 	must(t, err)
-	if would.Records < 12 || would.Incidents != 1 || would.Blobs != 2 || len(would.Waits) > 0 {
+	if would.Records < 12 || would.Incidents != 1 || would.Blobs != 3 || len(would.Waits) > 0 {
 		t.Errorf("got the plan %+v", would)
 	}
 	if len(b.found(gone)) < 3 {

@@ -124,3 +124,65 @@ func berlin(t *testing.T) *time.Location {
 	}
 	return zone
 }
+
+func TestFiles(t *testing.T) {
+	fields := []engine.Field{{Name: "a", Kind: engine.FieldFile}, {Name: "b", Kind: engine.FieldFile, Required: true}, {Name: "c", Kind: engine.FieldText}}
+	file := func(name, kind, content string) []engine.Upload {
+		return []engine.Upload{{Name: name, Type: kind, Content: []byte(content)}}
+	}
+	for want, files := range map[string]map[string][]engine.Upload{
+		"field.b: must be filled in":                               {"a": file("x", "", "1")},
+		"field.b: takes one file":                                  {"b": append(file("x", "", "1"), file("y", "", "2")...)},
+		`field.b: got "../..", want a file with a name`:            {"b": file("../..", "", "1")},
+		"field.c: takes no file":                                   {"b": file("x", "", "1"), "c": file("x", "", "1")},
+		"field.d: is not asked for":                                {"b": file("x", "", "1"), "d": file("x", "", "1")},
+		"field.b: is too large: at most 25 MB":                     {"b": file("x", "", strings.Repeat("x", engine.MaxUploadBytes+1))},
+		"field.a: all files together are too large: at most 25 MB": {"a": file("x", "", strings.Repeat("x", 20<<20)), "b": file("y", "", strings.Repeat("y", 6<<20))},
+	} {
+		if _, _, problems := field.Values(fields, nil, files, time.UTC); problems.Error() != want {
+			t.Errorf("got %s, want %s", problems.Error(), want)
+		}
+	}
+	values, keep, problems := field.Values(fields, nil, map[string][]engine.Upload{"b": file(`C:\tmp\log.txt`, "text/html; x", "hello")}, time.UTC)
+	if len(problems) > 0 || len(keep) != 1 || keep[0].Name != "log.txt" || keep[0].Type != "application/octet-stream" || keep[0].Size != 5 || values["a"] != nil {
+		t.Errorf("got %v, %+v, %v", values, keep, problems)
+	}
+}
+
+func TestDeclarations(t *testing.T) {
+	for want, list := range map[string][]engine.Field{
+		`name: got "A", want small letters, digits and _`:        {{Name: "A", Kind: "text"}},
+		`field "a": there is no kind "colour"`:                   {{Name: "a", Kind: "colour"}},
+		`field "a" is there twice`:                               {{Name: "a", Kind: "text"}, {Name: "a", Kind: "date"}},
+		`choices: got an empty list`:                             {{Name: "a", Kind: "many"}},
+		`choices: got "x", want different strings`:               {{Name: "a", Kind: "choice", Choices: []string{"x", "x"}}},
+		`field "a": only the kinds choice and many have choices`: {{Name: "a", Kind: "date", Choices: []string{"x"}}},
+		`max: got "0", want how many characters: 1 to 65536`:     {{Name: "a", Kind: "text", Max: "0"}},
+		`max: got "soon", want a time span like 30d`:             {{Name: "a", Kind: "duration", Max: "soon"}},
+		`max: got "x", want a number`:                            {{Name: "a", Kind: "number", Max: "x"}},
+		`max: got "3", want no max`:                              {{Name: "a", Kind: "file", Max: "3"}},
+		`got 51 fields, at most 50`:                              make([]engine.Field, 51),
+	} {
+		if err := field.Declared(list); err == nil || err.Error() != want || engine.KindOf(err) != engine.Invalid {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
+func FuzzFile(f *testing.F) {
+	f.Add("log.txt", "text/plain", []byte("hello"))
+	f.Add("..\\..\x00/\u202e", "a/b\r\nX: y", []byte{0xff})
+	f.Fuzz(func(t *testing.T, name, kind string, content []byte) {
+		fields := []engine.Field{{Name: "x", Kind: engine.FieldFile}}
+		values, keep, problems := field.Values(fields, nil, map[string][]engine.Upload{"x": {{Name: name, Type: kind, Content: content}}}, time.UTC)
+		if len(problems) > 0 {
+			return
+		}
+		if len(keep) != 1 || keep[0].Name == "" || len(keep[0].Name) > 200 || strings.ContainsAny(keep[0].Name, "/\\\r\n\x00") || strings.ContainsAny(keep[0].Type, "\r\n;") {
+			t.Errorf("took %+v", keep)
+		}
+		if _, err := engine.Decode(engine.MustEncode(values)); err != nil {
+			t.Error(err)
+		}
+	})
+}
