@@ -1,4 +1,4 @@
-// Package demo serves the stories of use cases U2 and U1 with nothing to set up: a
+// Package demo serves the stories of use cases U2, U1 and U4 with nothing to set up: a
 // shipped workspace, recorded DNS, and simulated devices and hosts that the real
 // clients reach over real sockets. A guide page leads through each and says what is
 // simulated.
@@ -65,6 +65,7 @@ type Demo struct {
 	// Passwords of the simulated devices: unlikely ones, because what is a secret
 	// is blotted out of every result.
 	unifiPassword, mailPassword string
+	hookSecret                  string // of the web site that reports come from
 }
 
 // Open makes the house in a temporary folder and opens the appliance in it.
@@ -74,7 +75,7 @@ func Open(cfg Config) (_ *Demo, err error) {
 	}
 	d := &Demo{
 		out: cfg.Out, clock: cfg.Clock, tape: newTape(recording, cfg.Clock),
-		unifiPassword: rand.Text(), mailPassword: rand.Text(),
+		unifiPassword: rand.Text(), mailPassword: rand.Text(), hookSecret: rand.Text(),
 	}
 	defer func() {
 		if err != nil {
@@ -131,6 +132,7 @@ func (d *Demo) writeWorkspace(listen string) error {
 		UnifiURL: d.controller.URL(), UnifiFingerprint: d.controller.Fingerprint(), UnifiUser: "larkspur", UnifiPassword: d.unifiPassword,
 		MailHost: host, MailPort: port, MailFingerprint: d.mailbox.Fingerprint(), MailUser: "larkspur", MailPassword: d.mailPassword,
 		ShopURL: d.shop.URL(), ShopPort: d.shop.Port(), ShopUser: shop.User, ShopKey: d.shop.Key(), ShopKnown: d.shop.Known(),
+		HookSecret: d.hookSecret,
 	})
 }
 
@@ -139,7 +141,7 @@ func (d *Demo) URL() string { return d.guide.url() }
 
 // Run serves until ctx ends.
 func (d *Demo) Run(ctx context.Context) error {
-	fmt.Fprintf(d.out, "Larkspur's demo is at %s\n\nTwo stories of two minutes. Controller, mail server, DNS and a shop's server are\nsimulated; everything else is the real thing. Ctrl-C ends it and leaves nothing behind.\n", d.URL())
+	fmt.Fprintf(d.out, "Larkspur's demo is at %s\n\nThree stories of two minutes. Controller, mail server, DNS and a shop's server\nare simulated; everything else is the real thing. Ctrl-C ends it and leaves nothing behind.\n", d.URL())
 	work, ctx := errgroup.WithContext(ctx)
 	work.Go(func() error { return d.controller.Run(ctx) })
 	work.Go(func() error { return d.mailbox.Run(ctx) })

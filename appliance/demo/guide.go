@@ -21,7 +21,7 @@ type guide struct {
 	page     *template.Template
 }
 
-//go:embed guide.html netflix.html shop.html
+//go:embed guide.html netflix.html shop.html desk.html
 var pages embed.FS
 
 // chapter is one story of the guide.
@@ -36,6 +36,7 @@ func chapters() []chapter {
 	return []chapter{
 		{"/", "Netflix while I am away", "netflix", (*Demo).tellNetflix},
 		{"/shop/", "The shop is down", "shop", (*Demo).tellShop},
+		{"/desk/", "A person, please", "desk", (*Demo).tellDesk},
 	}
 }
 
@@ -75,6 +76,7 @@ func (g *guide) handler() http.Handler {
 	mux.HandleFunc("POST /shop/crash", g.act("/shop/", g.demo.shop.Crash))
 	mux.HandleFunc("POST /shop/wedge", g.act("/shop/", g.demo.shop.Wedge))
 	mux.HandleFunc("POST /shop/mend", g.act("/shop/", g.demo.shop.Mend))
+	mux.HandleFunc("POST /desk/report", g.demo.report)
 	return http.NewCrossOriginProtection().Handler(mux)
 }
 
@@ -110,9 +112,11 @@ type story struct {
 	// Of Netflix.
 	AtHome bool
 	Change *engine.Change
-	Left   int // seconds until the change ends
+	Left   int // seconds until the change ends, or somebody has to have acted
 	// Of the shop.
-	Healthy, Critical bool
+	Healthy bool
+	// Critical is an incident that nobody mended, or acted on, in time.
+	Critical bool
 }
 
 // quietBetween is how often the page looks again.

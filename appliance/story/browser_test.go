@@ -197,6 +197,60 @@ func TestShopOfTheDemoInABrowser(t *testing.T) {
 	v.see("shop-charts", "outages", "seconds_to_approve", "seconds_to_fix", "up", "server shop")
 }
 
+// TestDeskOfTheDemoInABrowser plays the third story: Eve gets a person, who acts in
+// time; then one who does not.
+func TestDeskOfTheDemoInABrowser(t *testing.T) {
+	v := newVisitor(t)
+	clock := newClock()
+	d, err := demo.Open(demo.Config{Out: new(bytes.Buffer), Listen: "127.0.0.1:0", Worker: sandboxtest.Binary(t), Clock: clock})
+	must(t, err)
+	t.Cleanup(func() { must(t, d.Close()) })
+	background(t, d.Run)
+	guide := strings.TrimSuffix(d.URL(), "/")
+	v.callDesk(guide)
+	v.see("desk-person", "Severity high, assigned to", "Somebody has to act within")
+	v.signIn(guide)
+	v.open(v.address() + "?status=open")
+	v.open(v.target("a[href*='/incidents/']"))
+	v.see("desk-incident", "The printer is on fire", "Eve", "response")
+	v.do(chromedp.SendKeys(chromedp.CSS("form[action$='/note'] textarea"), "I am on my way."), chromedp.Click(chromedp.CSS("form[action$='/note'] button")), chromedp.WaitVisible(chromedp.CSS("#timeline")))
+	v.open(guide + "/desk/")
+	v.do(chromedp.WaitVisible(chromedp.CSS("li:nth-child(4).next")))
+	v.see("desk-acted", "Its question is still open")
+
+	v.callDesk(guide)
+	clock.advance(2 * time.Minute)
+	v.do(chromedp.WaitVisible(chromedp.CSS("#owner b")))
+	v.see("desk-late", "Nobody acted in time.")
+}
+
+// callDesk reports something, and asks for a person.
+func (v *visitor) callDesk(guide string) {
+	v.t.Helper()
+	v.open(guide + "/desk/")
+	v.do(chromedp.WaitVisible(chromedp.CSS("form[action='/desk/report']")), chromedp.Click(chromedp.CSS("form[action='/desk/report'] button")), chromedp.WaitVisible(chromedp.CSS("li:nth-child(2).next")))
+	v.see("desk", "A person, please", "She is answered at once")
+	v.open(guide + "/inbox/")
+	v.do(chromedp.WaitVisible(chromedp.CSS("li:nth-child(3)"))) // hers, and one for each of the team
+	v.see("desk-inbox", "Re: The printer is on fire", "Eve reports: The printer is on fire")
+	v.open(v.named("Re: The printer is on fire"))
+	v.see("desk-mail", "Thank you, your report is here", "I need a person now")
+	v.open(v.target("a[href*='/b/']"))
+	v.see("desk-button", "Opening this page told nobody yet")
+	v.do(chromedp.Click(chromedp.CSS("button.primary")), chromedp.WaitVisible(chromedp.CSS(".outcome")))
+	v.see("desk-pressed", "Thank you, it is told")
+	v.open(guide + "/desk/")
+	v.do(chromedp.WaitVisible(chromedp.CSS("li:nth-child(3).next"))) // the page follows by itself
+}
+
+// named is where the first link with a text leads.
+func (v *visitor) named(text string) string {
+	v.t.Helper()
+	href, err := chromedp.Run(v.ctx, chromedp.Evaluate[string](fmt.Sprintf("[...document.querySelectorAll('a')].find(a => a.textContent.includes(%q)).href", text)))
+	must(v.t, err)
+	return href
+}
+
 // breakShop breaks the page and answers what comes of it.
 func (v *visitor) breakShop(guide, how, choice string) {
 	v.t.Helper()

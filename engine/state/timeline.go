@@ -209,6 +209,10 @@ func tellDone(r store.Reader, p record.StepDone, o record.Outcome, e *engine.Tim
 			e.Until = p.Change.Expires.UTC()
 			e.Text += ", until " + e.Until.Format(engine.UntilLayout)
 		}
+	case name == "incident.reply":
+		e.Text = "answers who reported it"
+	case name == "email.send":
+		e.Text = "sends a mail"
 	default:
 		e.Text = name
 	}

@@ -1,6 +1,6 @@
 // Package workspace holds the files of the workspace that `larkspur demo`
-// serves: Netflix while I am away, on a simulated controller and mail server; and a
-// shop whose page breaks, on a simulated host.
+// serves: Netflix while I am away, on a simulated controller and mail server; a shop
+// whose page breaks, on a simulated host; and a report that asks for a person.
 package workspace
 
 import (
@@ -41,6 +41,8 @@ type Values struct {
 	ShopURL, ShopUser  string
 	ShopPort           int
 	ShopKey, ShopKnown string
+	// HookSecret is that of the webhook which reports come in by; none: there is none.
+	HookSecret string
 }
 
 // Write writes the workspace into dir, over what an earlier demo wrote there;
@@ -49,6 +51,9 @@ func Write(dir string, v Values) error {
 	made := map[string]string{"secrets/unifi": v.UnifiPassword + "\n", "secrets/smtp": v.MailPassword + "\n"}
 	if v.ShopURL != "" {
 		made["secrets/shop_key"], made["known_hosts"] = v.ShopKey, v.ShopKnown
+	}
+	if v.HookSecret != "" {
+		made["secrets/help"] = v.HookSecret + "\n"
 	}
 	for name, text := range made {
 		if err := place(filepath.Join(dir, name), text); err != nil {

@@ -51,7 +51,9 @@ func TestWrittenWorkspaceIsGood(t *testing.T) {
 	dir, p := t.TempDir(), pool(t)
 	shop := values
 	shop.ShopURL, shop.ShopPort, shop.ShopUser, shop.ShopKey, shop.ShopKnown = "http://127.0.0.1:8081/", 2222, "larkspur", "a key", ""
-	for when, v := range map[string]Values{"alone": values, "with the shop": shop} {
+	desk := shop
+	desk.HookSecret = "a secret of sixteen"
+	for when, v := range map[string]Values{"alone": values, "with the shop": shop, "with the desk": desk} {
 		if err := Write(dir, v); err != nil {
 			t.Fatal(err)
 		}
