@@ -91,7 +91,7 @@ func TestAttackCrossQuestion(t *testing.T) {
 	w.Has.Questions[0].Proof = desk.ProofDevice
 	viewer := w.Visit(t, "").Pair(formPath) // to whom another question is put
 	good := viewer.Get(formPath).FormTo(uitest.FormLink, "choice", "Block")
-	viewer.Post(linkPath, good).Want(409, "the question changed")
+	viewer.Post(linkPath, good).Want(409, "Send me a code")
 	viewer.Post(linkPath+"/code", viewer.Get(formPath).Form()).Want(403, "does not belong to this link")
 	viewer.Post("/larkspur/questions/"+uitest.OpenQ, good).Want(401)
 	wantNothingDecided(t, w)

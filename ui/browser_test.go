@@ -79,7 +79,7 @@ type layout struct {
 	Scroll int64    `json:"scroll"` // of the document
 	Small  []string `json:"small"`  // targets under 44 px
 	Styled bool     `json:"styled"`
-	Low    float64  `json:"low"` // where the last button ends
+	Low    float64  `json:"low"` // where the last choice ends
 }
 
 const measure = `(() => {
@@ -88,7 +88,7 @@ const measure = `(() => {
 	for (const e of document.querySelectorAll("main button, main summary, main input:not([type=hidden]):not([type=radio]):not([type=checkbox]), main textarea, main select, main .pick")) {
 		const r = e.getBoundingClientRect();
 		if (r.height > 0 && (r.height < 44 || r.width < 44)) small.push(e.tagName + " " + e.textContent.trim() + " " + Math.round(r.width) + "x" + Math.round(r.height));
-		if (e.tagName == "BUTTON") low = Math.max(low, r.bottom);
+		if (e.matches(".choice")) low = Math.max(low, r.bottom);
 	}
 	return {title: document.title, width: d.clientWidth, scroll: d.scrollWidth, small: small, low: low,
 		styled: getComputedStyle(document.querySelector("header")).borderBottomStyle == "solid"};

@@ -186,7 +186,7 @@ func TestLinksThatLeadNowhere(t *testing.T) {
 	form := url.Values{"form_token": {formToken.FindStringSubmatch(page)[1]}, "choice": {"Block"}}
 	status, page, err = visit(b.ctx, "POST", link, url.Values{"choice": {"Block"}})
 	must(t, err)
-	wantPage(t, "without the form", status, page, http.StatusConflict, "Nothing was decided", "Open the link again")
+	wantPage(t, "without the form", status, page, http.StatusConflict, "The question changed", "Nothing was decided")
 
 	b.clock.advance(2 * time.Hour)
 	b.until("time-out", func(i *incident) bool { return i.Status == engine.IncidentClosed })

@@ -185,7 +185,8 @@ type frame struct {
 	Brake     engine.Brake
 	Clock     engine.ClockHold
 	Notice    string
-	Bare      bool // without navigation: for visitors with a link
+	Bare      bool   // without navigation: for visitors with a link
+	Follow    string // the page that a browser goes to by itself in a moment
 	Now       time.Time
 	Zone      *time.Location
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -33,6 +34,9 @@ type FieldView struct {
 	Value              string
 	Chosen             map[string]bool
 	Type, Mode, Help   string
+	Fill               string // what the browser may fill in
+	Most               int    // characters
+	Spell              bool
 }
 
 // Typed reports whether the choice has to be written out.
@@ -71,24 +75,42 @@ func fieldView(id string, f engine.Field, in desk.Input, problems desk.Problems)
 		v.Chosen[value] = true
 		v.Value = value
 	}
-	switch f.Kind {
-	case "number":
-		v.Mode = "decimal"
-	case "date":
-		v.Type = "date"
-	case "duration":
-		v.Help = "For example 2h, 3d or 1w."
-	case "domain":
-		v.Mode, v.Help = "url", "For example example.org."
-	case "file":
-		v.Type, v.Help = "file", "At most 25 MB; it is put on the incident."
-	case "address":
-		v.Help = "For example 192.0.2.7 or 2001:db8::7."
-	}
-	if f.Max != "" {
-		v.Help += " At most " + f.Max + "."
+	v.native()
+	if f.Max != "" && f.Kind != engine.FieldText {
+		v.Help = strings.TrimSpace(v.Help + " At most " + f.Max + ".")
 	}
 	return v
+}
+
+// native picks the input of a browser that suits a field: its keyboard on a phone, and
+// what the browser may fill in by itself.
+func (v *FieldView) native() {
+	v.Fill = "off"
+	switch v.Kind {
+	case engine.FieldText:
+		v.Most, _ = strconv.Atoi(v.Max) // 0: as the form has room
+		v.Spell = true
+		for part, fill := range map[string]string{"email": "email", "phone": "tel", "full_name": "name"} {
+			if v.Name == part {
+				v.Fill, v.Spell = fill, false
+			}
+		}
+		if v.Fill == "email" || v.Fill == "tel" {
+			v.Mode = v.Fill
+		}
+	case engine.FieldNumber:
+		v.Mode = "decimal" // a text: what a browser makes of a number depends on its language
+	case engine.FieldDate:
+		v.Type = "date"
+	case engine.FieldDuration:
+		v.Help = "For example 2h, 3d or 1w."
+	case engine.FieldDomain:
+		v.Mode, v.Help = "url", "For example example.org."
+	case engine.FieldAddress:
+		v.Help = "For example 192.0.2.7."
+	case engine.FieldFile:
+		v.Help = "At most 25 MB; it is put on the incident."
+	}
 }
 
 // askSignedIn is the form of a question for who is signed in.
@@ -113,7 +135,12 @@ type questionView struct {
 	Code    codeView
 	Paired  string // whose browser it is, if it is paired
 	Seen    bool   // the visitor may see the incident
+	Stale   bool   // the form that was sent asked something else
+	Mine    string // what the visitor said so far, where others have to agree
 }
+
+// SoFar is what several people said so far.
+func (v questionView) SoFar() []voteView { return votes(v.frame, v.Ask.Question) }
 
 // Said says in a sentence what proves who answers.
 func (v questionView) Said() string {
@@ -126,16 +153,6 @@ func (v questionView) Said() string {
 		return "You answer as " + v.By + ", who signed in here less than 15 minutes ago. The link alone answers nothing."
 	}
 	return "You answer as " + v.By + ". Whoever has this link can: do not forward it."
-}
-
-// Outcome tells what became of a question.
-type Outcome struct {
-	Heading string
-	Text    string
-	Tone    string
-	Answer  *engine.Answer
-	Fields  []Fact
-	Since   string // what happened since
 }
 
 // Link serves GET /a/:token: it shows and changes nothing.
@@ -185,6 +202,7 @@ func (p *Pages) linkPage(c echo.Context, status int, q engine.Question, to engin
 	v.Ask = ask(f, q, in, problems)
 	v.Ask.Action = p.base + "/a/" + token
 	v.Ask.Token = login.FormToken(token, formOf(q))
+	v.Stale, v.Mine = status == http.StatusConflict, said(q, to)
 	v.Needs = p.Desk.Lacks(q, to, f.Who)
 	if v.Ask.Answers = v.Needs == ""; !v.Ask.Answers {
 		v.Paired = f.Who.Device.Owner()
@@ -300,8 +318,7 @@ func (p *Pages) AnswerLink(c echo.Context) error {
 		return p.settled(c, q, to)
 	}
 	if !login.ValidFormToken(token, c.Param("token"), formOf(q)) {
-		return engine.Errorf(engine.Conflict, "the question changed after this page was opened").
-			WithHint("Nothing was decided. Open the link again and answer what it asks now.")
+		return p.linkForm(c, http.StatusConflict, q, to, desk.Input{}, nil)
 	}
 	in, err := desk.FormInput(c.Request())
 	if err != nil {
@@ -324,90 +341,7 @@ func (p *Pages) AnswerLink(c echo.Context) error {
 	if !d.Applied {
 		return p.settled(c, q, to)
 	}
-	v := p.view(p.bare(c), q, to)
-	v.Outcome = p.outcome(v.frame, q, to)
-	v.Outcome.Heading, v.Outcome.Tone = "Thank you, your answer is recorded", "good"
-	return p.render(c, http.StatusOK, "question", v)
-}
-
-// settled writes the page of a question that takes no answer any more: 409 when
-// somebody was first, 410 when its time is over or it was withdrawn.
-func (p *Pages) settled(c echo.Context, q engine.Question, to engine.Addressee) error {
-	v := p.view(p.bare(c), q, to)
-	v.Outcome = p.outcome(v.frame, q, to)
-	status := http.StatusConflict
-	if q.Status == engine.QuestionTimedOut || q.Status == engine.QuestionWithdrawn {
-		status = http.StatusGone
-	}
-	return p.render(c, status, "question", v)
-}
-
-// outcome tells an addressee what became of a question.
-func (p *Pages) outcome(f frame, q engine.Question, to engine.Addressee) *Outcome {
-	o := &Outcome{Answer: q.Answer, Tone: "info", Since: p.since(f, q, to)}
-	switch {
-	case q.Status == engine.QuestionWithdrawn:
-		o.Heading, o.Tone = "This question was withdrawn", "mute"
-		o.Text = "Nobody needs to answer it any more. Pressing the link changed nothing."
-	case q.Status == engine.QuestionTimedOut || q.Answer != nil && q.Answer.TimedOut:
-		o.Heading, o.Tone = "The time to answer is over", "warn"
-		o.Text = "The playbook went on without an answer."
-		if q.Answer != nil && q.Answer.Choice != "" {
-			o.Text = "Nobody answered in time, so what was announced was done: " + q.Answer.Choice + "."
-		}
-	case q.Answer == nil:
-		o.Heading = "Your answer is recorded"
-		o.Text = "More than one answer is needed; the question waits for the others."
-	case q.Answer.By == addressee(to):
-		o.Heading = "You have answered this already"
-	default:
-		o.Heading = q.Answer.By + " has answered this already"
-	}
-	if q.Answer != nil && !q.Answer.TimedOut {
-		o.Fields = answerFacts(f, q.Answer)
-	}
-	return o
-}
-
-func answerFacts(f frame, a *engine.Answer) []Fact {
-	v, err := a.Fields.Value()
-	m, ok := v.(map[string]engine.Value)
-	if err != nil || !ok {
-		return nil
-	}
-	var out []Fact
-	for _, name := range sorted(m) {
-		if m[name] != nil {
-			out = append(out, Fact{Name: label(name), Value: desk.Text(m[name], f.Zone)})
-		}
-	}
-	return out
-}
-
-// since tells how the incident stands. People of the workspace read why it was
-// closed; others only that it was.
-func (p *Pages) since(f frame, q engine.Question, to engine.Addressee) string {
-	if q.Incident == "" {
-		return ""
-	}
-	i, err := p.Desk.Reader.Incident(q.Incident)
-	if err != nil {
-		return ""
-	}
-	if i.Status == engine.IncidentOpen {
-		return "The incident is still open."
-	}
-	text := "The incident was closed " + f.When(i.Closed).Age
-	if to.Name == "" {
-		return text + "."
-	}
-	if i.ClosedBy != "" {
-		text += " by " + i.ClosedBy
-	}
-	if i.Reason != "" {
-		text += ": " + i.Reason
-	}
-	return text + "."
+	return p.thanks(c, q, to)
 }
 
 // Question serves GET /questions/:id, for who is signed in.

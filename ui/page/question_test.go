@@ -87,7 +87,7 @@ func TestLinkRefusesForgery(t *testing.T) {
 	w := uitest.Sample(t, address)
 	v := w.Visit(t, "").Pair(linkPath)
 	form := v.Get(linkPath).Form("choice", "Block")
-	v.Post(linkPath, with(nil, "choice", "Block")).Want(409, "Open the link again")
+	v.Post(linkPath, with(nil, "choice", "Block")).Want(409, "The question changed", "Nothing was decided")
 	other := v.Get(formPath).Form("choice", "Block")
 	v.Post(linkPath, other).Want(409)
 	v.Header["Origin"] = "https://evil.example.org"
@@ -97,7 +97,7 @@ func TestLinkRefusesForgery(t *testing.T) {
 	v.Post(linkPath, form).Want(403, "another site")
 	delete(v.Header, "Sec-Fetch-Site")
 	w.Has.Questions[1].Revision = 2
-	v.Post(linkPath, form).Want(409, "the question changed after this page was opened")
+	v.Post(linkPath, form).Want(409, "The question changed after this page was opened")
 	if got := w.Logged(); got != "login dave code" {
 		t.Errorf("a forged request decided something: %s", got)
 	}

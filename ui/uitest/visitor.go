@@ -128,11 +128,13 @@ func (p Page) Lacks(texts ...string) Page {
 	return p
 }
 
-// Form returns the hidden inputs of the page's forms and the given pairs.
+// Form returns the hidden inputs of the page's first form that has them, and the given pairs.
 func (p Page) Form(pairs ...string) url.Values {
 	form := url.Values{}
 	for _, m := range regexp.MustCompile(`<input type="hidden" name="([^"]+)" value="([^"]*)">`).FindAllStringSubmatch(p.Body, -1) {
-		form.Set(m[1], html.UnescapeString(m[2]))
+		if !form.Has(m[1]) { // of the first form, where there are several
+			form.Set(m[1], html.UnescapeString(m[2]))
+		}
 	}
 	for i := 0; i+1 < len(pairs); i += 2 {
 		form.Add(pairs[i], pairs[i+1])
