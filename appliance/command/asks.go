@@ -60,9 +60,9 @@ func setFacts(q *question) error {
 }
 
 func showIncidents(w io.Writer, p page[engine.Incident]) {
-	fmt.Fprintln(w, "ID\tSTATUS\tSEVERITY\tOPENED\tTITLE")
+	fmt.Fprintln(w, "ID\tSTATUS\tSEVERITY\tOPENED\tDUE\tTITLE")
 	for _, i := range p.Items {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", i.ID, i.Status, i.Severity, stamp(i.Opened), i.Title)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", i.ID, i.Status, i.Severity, stamp(i.Opened), cmp.Or(i.Deadline(), stamp(i.Due)), i.Title)
 	}
 }
 

@@ -271,3 +271,80 @@ def f(i):
 	b.advance(time.Hour)
 	b.due(incident, "a running until Sun 12:00; b running until Sun 14:00")
 }
+
+// TestAHeldClockBreachesNothing: whoever offers it; what fell due is breached once
+// the clock is accepted.
+func TestAHeldClockBreachesNothing(t *testing.T) {
+	t.Parallel()
+	b := playbook(t, limited)
+	incident, run := b.startWith(limits(""))
+	b.status(run, engine.RunDone)
+	b.due(incident, "close running until Sun 16:00; respond running until Sun 09:00")
+	now := b.clock.Now()
+	b.append(0, record.ClockHeldKind, record.ClockHeld{On: true, From: now, To: now, Why: "it jumped"})
+	tm, _, err := b.state.NextTimer(0)
+	must(t, err)
+	b.clock.set(now.Add(2 * time.Hour))
+	if o := b.append(0, record.DeadlineBreachedKind, record.DeadlineBreached{Deadline: tm.Target, Timer: tm.ID}); o.Applied || o.Why != "the clock jumped, and nobody has said yet that it is right" {
+		t.Errorf("got %+v, want it refused", o)
+	}
+	if got := b.deadlines(incident); got != "close running until Sun 16:00; respond running until Sun 09:00" {
+		t.Errorf("got %s", got)
+	}
+	b.append(0, record.ClockHeldKind, record.ClockHeld{By: "dave", How: engine.ClockAccepted, From: now, To: now})
+	b.due(incident, "close running until Sun 16:00; respond breached")
+	if o := b.append(0, record.TimerFiredKind, record.TimerFired{Timer: tm.ID}); o.Applied {
+		t.Errorf("got %+v for a timer that is gone", o)
+	}
+}
+
+// TestDeadlinesInShadow: the handler of a rule in shadow mode touches nothing.
+func TestDeadlinesInShadow(t *testing.T) {
+	t.Parallel()
+	b := playbook(t, `
+def late(i, who):
+    sim.put(what = "alarm")
+    i.note("late, " + who)
+
+def slow(i):
+    sim.put(what = "slow")
+
+def f(i, who):
+    i.timer("part").start("30m", on_breach = slow)
+    a = ask("dave", "Well?", choices = ["yes"], sla = "1m", on_breach = slow)    # is not sent, and has no deadline
+`)
+	m := limits("")
+	m.Mode = "shadow"
+	incident, run := b.startWith(m)
+	b.status(run, engine.RunDone)
+	b.due(incident, "close running until Sun 16:00; respond running until Sun 09:00; part running until Sun 08:30")
+	b.advance(30 * time.Minute)
+	b.due(incident, "close running until Sun 16:00; respond running until Sun 09:00; part breached")
+	b.advance(30 * time.Minute)
+	b.bell.until(t, "the handler was called", func() bool { return strings.Contains(b.story(incident), "late, ana") })
+	if done := b.world.did(); len(done) > 0 {
+		t.Errorf("got effects %v", done)
+	}
+}
+
+// TestWrongTimers: what a script is told.
+func TestWrongTimers(t *testing.T) {
+	t.Parallel()
+	b := playbook(t, `
+def f(i):
+    errors = [attempt(fn).error for fn in [
+        lambda: i.timer("dave@example.org").start("1h"),
+        lambda: i.timer("a").start("0s"),
+        lambda: i.timer("a").pause(),
+    ]]
+    i.timer("a").start("1h")
+    i.timer("a").resume()
+    i.timer("a").stop()
+    i.timer("a").pause()
+    i.timer("a").stop()
+    i.set(r = "; ".join([e.message for e in errors]))
+`)
+	incident, run := b.start()
+	b.status(run, engine.RunDone)
+	b.facts(incident, map[string]engine.Value{"r": `timer: name: got "dave@example.org", want up to 60 letters, digits, spaces, - and _; timer: limit: got 0s, want a duration; timer "a": it was never started`})
+}
