@@ -202,12 +202,12 @@ type incident struct {
 	Deadlines []engine.Deadline
 }
 
-// story reads the one incident that there is, beside one of the clock; nil for none
-// yet.
+// story reads the one incident that there is, beside those of the clock and of mails;
+// nil for none yet.
 func (c client) story(ctx context.Context) (*incident, error) {
 	var all list[engine.Incident]
 	err := c.get(ctx, "/api/v1/incidents", &all)
-	all.Items = slices.DeleteFunc(all.Items, func(i engine.Incident) bool { return i.Type == "clock" })
+	all.Items = slices.DeleteFunc(all.Items, func(i engine.Incident) bool { return i.Type == "clock" || i.Type == "undelivered-mail" })
 	if err != nil || len(all.Items) == 0 {
 		return nil, err
 	}

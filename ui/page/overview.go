@@ -99,7 +99,7 @@ func (p *Pages) Overview(c echo.Context) error {
 		return err
 	}
 	for _, s := range series {
-		v.Recorded = append(v.Recorded, Tile{Number: chart.Number(s.Value), Text: strings.TrimSpace(s.Name + " " + labelsOf(s)), Link: "/charts?name=" + url.QueryEscape(s.Name)})
+		v.Recorded = append(v.Recorded, Tile{Number: chart.Value(s.Name, s.Value), Text: strings.TrimSpace(s.Name + " " + labelsOf(s)), Link: "/charts?name=" + url.QueryEscape(s.Name)})
 	}
 	return p.render(c, http.StatusOK, "overview", v)
 }
