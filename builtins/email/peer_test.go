@@ -69,6 +69,12 @@ func freePort(t *testing.T) int {
 
 func openSMTPD(t *testing.T) peer {
 	t.Helper()
+	return openSMTPDAt(t, freePort(t))
+}
+
+// openSMTPDAt starts it at a port. It greylists later@example.org for ever.
+func openSMTPDAt(t *testing.T, port int) peer {
+	t.Helper()
 	program, err := exec.LookPath("smtpd")
 	if err != nil {
 		needs(t, "smtpd", "Debian's package opensmtpd")
@@ -85,8 +91,9 @@ func openSMTPD(t *testing.T) peer {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	p := peer{port: freePort(t), mail: filepath.Join(dir, "mail")}
-	write(t, filepath.Join(dir, "smtpd.conf"), 0o600, fmt.Appendf(nil, `listen on 127.0.0.1 port %[2]d
+	p := peer{port: port, mail: filepath.Join(dir, "mail")}
+	write(t, filepath.Join(dir, "smtpd.conf"), 0o600, fmt.Appendf(nil, `filter "grey" phase rcpt-to match rcpt-to { "later@example.org" } disconnect "451 4.7.1 greylisted"
+listen on 127.0.0.1 port %[2]d filter "grey"
 table people { "ana@example.org" = "nobody", "dave@example.org" = "nobody" }
 action "keep" maildir "%[1]s/mail" virtual <people>
 match from any for domain "example.org" action "keep"
@@ -177,4 +184,33 @@ func TestDeliversToOpenSMTPD(t *testing.T) {
 		t.Fatalf("one of two: got %v, %v", r.Value, err)
 	}
 	p.delivered(t, second)
+}
+
+// TestOpenSMTPDIsDownThenUp: what it cannot take now is to be tried again, under the
+// same Message-ID; what it refuses is not.
+func TestOpenSMTPDIsDownThenUp(t *testing.T) {
+	port := freePort(t)
+	b := open(t, map[string]any{"host": "127.0.0.1", "port": port, "tls": "none", "from": "soar@example.org"})
+	first, err := deliver(b, letter("text", "first try"))
+	if e := engine.AsError(err); e == nil || e.Kind != engine.Unavailable || e.Cause != "refused" {
+		t.Fatalf("down: got %v, %+v, want unavailable", first, e)
+	}
+	p := openSMTPDAt(t, port)
+	r, err := deliver(b, letter("text", "second try"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := r.Value.(engine.Struct).Fields["id"].(string)
+	p.delivered(t, id)
+	if again, err := deliver(b, letter("text", "third try")); err != nil || again.Value.(engine.Struct).Fields["id"] != id {
+		t.Errorf("got %v, %v, want the Message-ID of the run, %s", again.Value, err, id)
+	}
+	_, err = deliver(b, letter("to", []engine.Value{"later@example.org"}))
+	if e := engine.AsError(err); e == nil || e.Kind != engine.Unavailable || !strings.Contains(e.Message, "recipient later@example.org: 451 4.7.1 greylisted") {
+		t.Errorf("greylisted: got %+v", e)
+	}
+	_, err = deliver(b, letter("to", []engine.Value{"nobody@example.org"}))
+	if e := engine.AsError(err); e == nil || e.Kind != engine.Denied {
+		t.Errorf("an address that is not: got %+v", e)
+	}
 }
