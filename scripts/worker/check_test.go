@@ -78,6 +78,11 @@ func TestProblems(t *testing.T) {
 		{"change by lambda", "def g():\n    change(\"x\", do = g, undo = lambda d: 1)\n", `2:32: error: change: undo: got a lambda, want a top-level def | what may run later is named: write a def at the top level of the file and give what it needs as args`},
 		{"computed choices", "def g(c):\n    ask(\"dave\", \"?\", choices = c(), default = \"No\")\n", ""},
 		{"default", "def g():\n    ask(\"dave\", \"?\", choices = {\"Yes\": \"does it\", \"No\": \"\"}, default = \"Noo\")\n", `2:72: error: ask: default: got "Noo", want one of the choices Yes, No | did you mean No?`},
+		{"fields", `def f(i):
+    ask("dave", "?", fields = [field.text("Why"), field.choice("how", ["a", "a"]), field.many("days", list("ab")), field.file("x"), field.date("x")])
+`, `2:32: error: field.text: name: got "Why", want small letters, digits and _
+2:51: error: field.choice: choices: got "a", want different strings
+2:133: error: field.date: "x" is there twice | a.fields has one value for each name`},
 		{"incident", `def f(i):
     i.cloze("x")
     i.assign("dave")

@@ -53,7 +53,7 @@ func testHello() wire.Hello {
 			sign("sleep", engine.Repeatable, 1, engine.Param{Name: "duration", Kind: "duration"}, engine.Param{Name: "until", Kind: "time"}),
 			sign("expect", engine.Repeatable, 1, need("trigger", "trigger")),
 			sign("ask", engine.Repeatable, 2, need("to", "person|list"), need("question", "text"), engine.Param{Name: "choices", Kind: "pairs"},
-				engine.Param{Name: "timeout", Kind: "duration"}, engine.Param{Name: "default", Kind: "text"}),
+				engine.Param{Name: "fields", Kind: "list"}, engine.Param{Name: "timeout", Kind: "duration"}, engine.Param{Name: "default", Kind: "text"}),
 			sign("incident.get", engine.Read, 2, need("incident", "text"), need("name", "text")),
 			sign("incident.set", engine.Repeatable, 2, need("incident", "text"), need("fields", "pairs")),
 			sign("incident.note", engine.Repeatable, 2, need("incident", "text"), need("text", "text")),

@@ -133,6 +133,7 @@ func (in *inspector) call(n *syntax.CallExpr) {
 	case w == nil:
 	case w.Name == "ask":
 		in.choices(w, n)
+		in.declares(w, n)
 	case w.Name == "expect":
 		in.expected(w, n)
 	}
