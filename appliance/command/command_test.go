@@ -83,6 +83,7 @@ func TestNobodyAnswers(t *testing.T) {
 // TestClient holds the client commands against the real interface.
 func TestClient(t *testing.T) {
 	w := uitest.Sample(t, "https://soar.example.org/")
+	w.Visit(t, "ana")
 	server := httptest.NewServer(w.Server.Handler(false))
 	defer server.Close()
 	t.Setenv("LARKSPUR_URL", server.URL+"/")
@@ -100,6 +101,8 @@ func TestClient(t *testing.T) {
 		{"changes", "CHANGE"},
 		{"changes undo c0-3 --reason enough", "done"},
 		{"changes undo c0-3", "done"},
+		{"devices", "LAST USED"},
+		{"devices revoke d0-1 --reason lost", "done"},
 		{"rules", "RULE"},
 		{"audit checkpoint", "\n"},
 		{"audit export", "\n"},

@@ -229,6 +229,7 @@ func (h *house) press(t *testing.T, ctx context.Context, mails smtpd, link strin
 	code.Set("code", strings.TrimSpace(codeInMail.FindString(mails.next(t, ctx, codeInMail))))
 	_, page, err = visit(ctx, "POST", link+"/pair", code)
 	must(t, err)
+	h.keepsSecret(t, ctx, code.Get("code"))
 	answer := form(page)
 	answer.Set("choice", "Block")
 	answer.Set("reason", "homework first")
@@ -246,6 +247,30 @@ func (h *house) press(t *testing.T, ctx context.Context, mails smtpd, link strin
 	must(t, err)
 	if commands[0].Name != "block-sta" || commands[1].Name != "unblock-sta" || commands[0].MAC != television || commands[1].MAC != television {
 		t.Errorf("got commands %+v, want the television blocked, and let in again by itself", commands)
+	}
+}
+
+// keepsSecret wants a code in no record, journal or page.
+func (h *house) keepsSecret(t *testing.T, ctx context.Context, code string) {
+	t.Helper()
+	_, text, err := visitAs(t, h.url+"/api/v1/audit?format=jsonl", apiToken)
+	must(t, err)
+	var runs list[engine.Run]
+	must(t, h.client().get(ctx, "/api/v1/runs", &runs))
+	for _, r := range runs.Items {
+		_, journal, err := visitAs(t, h.url+"/api/v1/runs/"+r.ID, apiToken)
+		must(t, err)
+		text += journal
+	}
+	for _, want := range []string{"sign_in_offered", "device_paired", `"Your sign-in code"`, "code:"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("records and journals lack %s: this test looks in the wrong place", want)
+		}
+	}
+	for _, form := range []string{code, strings.ReplaceAll(code, "-", ""), strings.ToLower(code)} {
+		if form == "" || strings.Contains(text, form) {
+			t.Errorf("the code %q can be read afterwards", form)
+		}
 	}
 }
 

@@ -332,6 +332,14 @@ func TestErasingAPerson(t *testing.T) {
 	b.shut(closed, "dave")
 	b.shut(other, "dave")
 	b.append(rec(record.LoggedInKind, record.LoggedIn{Who: person + "@example.org", How: "login link"}))
+	for _, of := range []string{person, "ana"} {
+		email, ends := of+"@example.org", b.clock.now.Add(engine.DeviceLife)
+		b.append(rec(record.SignInOfferedKind, record.SignInOffered{Token: "t" + of, Email: email, How: engine.ViaLink, Expires: ends, By: "dave"}))
+		b.append(rec(record.DevicePairedKind, record.DevicePaired{Token: "t" + of, Email: email, How: engine.ViaLink, Key: "k" + of, Expires: ends}))
+		if _, err := b.state.DeviceByKey("k" + of); err != nil {
+			t.Fatal(err)
+		}
+	}
 	must(t, b.cache.Set("session/1", []byte(`{"who":"`+person+`@example.org"}`), time.Hour))
 	must(t, b.cache.Set("session/2", []byte(`{"who":"ana"}`), time.Hour))
 	asked, err := b.eraser.Erase(t.Context(), engine.ErasureRequest{Person: person + "@Example.org", Because: because, By: "ana", How: "command"})
@@ -342,6 +350,11 @@ func TestErasingAPerson(t *testing.T) {
 	b.finish()
 	if x, err := b.eraser.Erasure(asked.ID); err != nil || x.Status != engine.ErasureWaits || len(x.Waits) != 1 {
 		t.Errorf("got %+v, %v, want that it waits", x, err)
+	}
+	for of, there := range map[string]bool{person: false, "ana": true} {
+		if _, err := b.state.DeviceByKey("k" + of); (err == nil) != there {
+			t.Errorf("the browser of %s: got %v, want it paired: %v", of, err, there)
+		}
 	}
 	if _, there, err := b.cache.Get("session/1"); there || err != nil {
 		t.Errorf("got the session of who was erased (%v)", err)

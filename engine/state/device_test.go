@@ -193,3 +193,15 @@ func (w *workload) signIn() ledger.New {
 	p.Replaces = engine.FormatID('d', 0, uint64(w.rnd.IntN(10)))
 	return rec(record.DevicePairedKind, p)
 }
+
+// TestTheBrakeLetsCodesPass: it holds machines, and lets people in.
+func TestTheBrakeLetsCodesPass(t *testing.T) {
+	t.Parallel()
+	b := open(t, t.TempDir(), 1)
+	b.one(record.BrakeSetKind, record.BrakeSet{By: "dave", On: true})
+	run := b.one(record.SignInOfferedKind, offered(b, "t1", "right")).Runs[0]
+	o := b.one(record.StepStartedKind, record.StepStarted{Run: run, Generation: 1, Number: 1, Builtin: "smtp.deliver", Effect: true, Class: engine.Repeatable})
+	if !o.Applied || o.Action != "" {
+		t.Errorf("got %+v, want the mail on its way", o)
+	}
+}

@@ -189,6 +189,7 @@ type codeView struct {
 	Person    string
 	Next      string // where somebody goes afterwards
 	Until     Moment
+	Late      string // why the mail is not there yet
 	Problem   string
 	NoMail    *engine.Error // why none can be sent
 }
@@ -205,8 +206,24 @@ func (p *Pages) codeView(c echo.Context, to login.Owner, anybody bool) codeView 
 	s, state, err := p.Access.Devices.Find(token, engine.ViaCode)
 	if err == nil && state == login.Fresh && (anybody || s.Person == to.Person && s.Email == to.Email) {
 		v.Enter, v.Token, v.Until = "code", login.FormToken(token, codeForms), f.When(s.Expires)
+		if !anybody { // else it would tell who there is
+			v.Late = p.late(s)
+		}
 	}
 	return v
+}
+
+// late says why a code's mail is not there yet, "" when the mail server has it.
+func (p *Pages) late(s engine.SignIn) string {
+	run, err := p.Desk.Reader.Run(s.Run)
+	switch {
+	case err != nil: // the mail may come all the same
+	case run.Status == engine.RunWaiting:
+		return "The mail server does not take it yet; it is tried again in a moment."
+	case !run.Ended.IsZero() && run.Status != engine.RunDone:
+		return "It could not be mailed. An administrator sees why under Runs, and can make a sign-in link: larkspur login " + s.Whose()
+	}
+	return ""
 }
 
 // shortened shows of an address what its owner knows it by.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"larkspur/engine"
 	"larkspur/ui/desk"
 	"larkspur/ui/login"
 	"larkspur/ui/uitest"
@@ -103,6 +104,23 @@ func TestSignInWithoutMail(t *testing.T) {
 	u, _ := url.Parse(link)
 	v.Post(u.Path, v.Get(u.Path).Form()).Want(303)
 	v.Post(linkPath, v.Get(linkPath).Form("choice", "Block")).Want(200, "Thank you")
+}
+
+// TestALateCode: who holds a link is told why the mail is not there; on the page on
+// which anybody may be typed nothing is.
+func TestALateCode(t *testing.T) {
+	w := uitest.Sample(t, address)
+	w.CodeRun = "r0-99"
+	w.Has.Runs = append(w.Has.Runs, engine.Run{ID: w.CodeRun, Status: engine.RunWaiting, Purpose: "outbox"})
+	v := w.Visit(t, "")
+	v.Post(linkPath+"/code", v.Get(linkPath).FormTo("/code")).Want(303)
+	run := &w.Has.Runs[len(w.Has.Runs)-1]
+	v.Get(linkPath).Want(200, "The mail server does not take it yet")
+	v.Get("/larkspur/signin").Want(200, "The code from your mail").Lacks("mail server")
+	run.Status, run.Ended = engine.RunFailed, w.Now()
+	v.Get(linkPath).Want(200, "It could not be mailed", "larkspur login dave")
+	run.Status = engine.RunDone
+	v.Get(linkPath).Want(200).Lacks("could not be mailed")
 }
 
 // TestSomebodyWithoutAnAccount pairs a browser, answers, and forgets it again.

@@ -29,6 +29,7 @@ func (w *World) CanMail() error {
 func (w *World) OfferSignIn(_ context.Context, s engine.SignIn, _ string) (engine.Decision, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	s.Run = w.CodeRun
 	if s.Offered = w.now; s.How == engine.ViaCode {
 		code := engine.SignInCode([]byte(boxKey), s.Token)
 		s.Code = engine.CodeSum([]byte(boxKey), s.Token, code)

@@ -75,6 +75,8 @@ type World struct {
 	// Mails are the codes that were mailed; NoMail: no mail server is configured.
 	Mails  []Mail
 	NoMail bool
+	// CodeRun is the run that mails codes.
+	CodeRun string
 
 	cache   map[string][]byte
 	signIns map[string]engine.SignIn
