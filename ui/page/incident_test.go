@@ -30,7 +30,7 @@ func TestIncidentTellsItsStory(t *testing.T) {
 
 func TestIncidentShowsItsDeadlines(t *testing.T) {
 	w := uitest.Sample(t, address)
-	w.Visit(t, "dave").Get(incidentPath).Want(200, "overdue", "To close it", "within 8h in the hours of office, over", "in 26 hours", "To respond", "breached",
+	w.Visit(t, "dave").Get(incidentPath).Want(200, "overdue", "To close it", "within 8h in the hours of office, until", "23 Nov, 11:00 CET", "in 26 hours", "To respond", "breached",
 		"over since", "contain", "paused", "1h30m left")
 	w.Visit(t, "dave").Get("/larkspur/").Want(200, `<span class="badge bad">overdue</span>`, "in 3 hours")
 	w.Visit(t, "dave").Get("/larkspur/?deadline=overdue").Want(200, "Netflix from", "Only what is <b>overdue</b>").Lacks("blog:")
