@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/labstack/echo/v4"
@@ -36,6 +37,10 @@ func question(q engine.Question) engine.Question {
 		answer := *q.Answer
 		answer.Fields = desk.Plain(answer.Fields)
 		q.Answer = &answer
+	}
+	q.Answers = slices.Clone(q.Answers)
+	for i := range q.Answers {
+		q.Answers[i].Fields = desk.Plain(q.Answers[i].Fields)
 	}
 	return q
 }

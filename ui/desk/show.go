@@ -46,6 +46,10 @@ func Text(v engine.Value, zone *time.Location) string {
 			return "yes"
 		}
 		return "no"
+	case engine.Struct:
+		if name, ok := v.Fields["name"].(string); ok && v.Type == "file" {
+			return name
+		}
 	}
 	return Literal(v, zone)
 }
