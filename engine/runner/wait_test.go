@@ -2,6 +2,7 @@ package runner_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -430,7 +431,8 @@ func TestQuestionsGoOutByMail(t *testing.T) {
 		if err != nil || back.ID != q.ID || who.Name != person || who.Email != person+"@example.org" {
 			t.Errorf("the token of %s leads to %+v of %+v, %v", person, back, who, err)
 		}
-		contains(t, "text", m["text"].(string), "What now?", "An answer is wanted by 2026-11-22 10:00 UTC", "Allow")
+		contains(t, "text", m["text"].(string), "What now?")
+		contains(t, "sections", fmt.Sprint(m["sections"]), "Allow: nothing", "An answer is wanted by 2026-11-22 10:00 UTC. Without one it is taken to be: Allow.")
 	}
 	contains(t, "story", b.story(incident), "asks dave, ana: What now?", "mail handed to the mail server for dave@example.org")
 }
