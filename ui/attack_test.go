@@ -131,6 +131,14 @@ func TestAttackForgedForms(t *testing.T) {
 		}
 	}
 	dave.Header = map[string]string{}
+	r := httptest.NewRequest("POST", "http://evil.example.org"+linkPath, strings.NewReader(form.Encode())) // a name that somebody lets lead here
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Origin", "http://evil.example.org")
+	r.AddCookie(&http.Cookie{Name: login.CookieName, Value: dave.Cookies[login.CookieName]})
+	rec := httptest.NewRecorder()
+	if w.Server.Handler(false).ServeHTTP(rec, r); rec.Code != http.StatusForbidden {
+		t.Errorf("another host: got %d, want 403", rec.Code)
+	}
 	for name, without := range map[string]url.Values{
 		"no form":      {"choice": {"Block"}},
 		"an empty one": {"choice": {"Block"}, "form_token": {""}},

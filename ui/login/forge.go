@@ -6,8 +6,11 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
+	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
+	"strings"
 
 	"larkspur/engine"
 )
@@ -68,10 +71,21 @@ func SameOrigin(r *http.Request, base *url.URL) error {
 		return nil
 	}
 	u, err := url.Parse(origin)
-	if err != nil || u.Host != base.Host && u.Host != r.Host {
+	if err != nil || u.Host != base.Host && (u.Host != r.Host || !isAddress(r.Host)) {
 		return foreign(origin)
 	}
 	return nil
+}
+
+// isAddress reports whether a request's Host is an address of ours, on the LAN, or
+// this machine: a name that is not configured may be anybody's, who lets it lead here.
+func isAddress(host string) bool {
+	name, _, err := net.SplitHostPort(host)
+	if err != nil {
+		name = host
+	}
+	_, err = netip.ParseAddr(strings.Trim(name, "[]"))
+	return err == nil || name == "localhost"
 }
 
 func foreign(from string) error {
