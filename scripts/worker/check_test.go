@@ -113,6 +113,22 @@ rule(name = "a", when = on.webhook("a"), do = f)
 3:7: error: an incident has no button | this version has no i.button yet
 4:5: error: incident.close: missing argument reason
 5:19: error: incident.note: text: got 5, want a string`},
+		{"timers", `def f(i):
+    i.timer("a").start("soon", on_breach = lambda i: 1)
+    i.timer("a").start("1h", hours = "nights")
+    i.timer("a").stopp()
+    i.timer()
+    i.timer("a").stop(1)
+    i.timer("a").start("1h", f, hours = "")
+rule(name = "a", when = on.webhook("a"), do = f)
+rule(name = "b", when = on.webhook("b"), do = f, on_breach = f)
+`, `2:24: error: timer.start: limit: duration "soon": want a number and a unit | the units are ms, s, m, h, d, w and y, as in "30s", "5m", "1h30m" or "7d"
+2:44: error: timer.start: on_breach: got a lambda, want a top-level def | what may run later is named: write a def at the top level of the file and give what it needs as args
+3:38: error: hours: the calendar "nights" does not exist | there is office
+4:18: error: a timer has no stopp | did you mean stop?
+5:5: error: incident.timer: missing argument name
+6:5: error: timer.stop: got 1 arguments without a name, want at most 0 | it takes no arguments
+9:5: error: on_breach: got a handler, and no sla that could be breached | add sla = {"close": "1d"}, or leave on_breach out`},
 		{"event fields", `def f(i):
     print(i.event.qury, i.event.query, i.event.time, i.event.get("x"))
 def more(i, e):

@@ -121,7 +121,26 @@ func limits(r engine.Rule) []string {
 	if r.MaxChangesCount > 0 {
 		out = append(out, "asks after "+strconv.Itoa(r.MaxChangesCount)+" changes in "+calendar.FormatDuration(r.MaxChangesSpan))
 	}
+	if text := sla(r); text != "" {
+		out = append(out, text)
+	}
 	return out
+}
+
+// sla says which deadlines incidents of a rule have.
+func sla(r engine.Rule) string {
+	var parts []string
+	for _, name := range sorted(r.SLA) {
+		parts = append(parts, name+" within "+calendar.FormatDuration(r.SLA[name]))
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	text := strings.Join(parts, ", ")
+	if r.Hours != "" {
+		text += " in the hours of " + r.Hours
+	}
+	return text
 }
 
 func schedule(j engine.Job) string {
