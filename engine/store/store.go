@@ -143,10 +143,11 @@ func open(r *reserve, needBytes int64, synced bool) (*Store, error) {
 // started again may meet its former self. Both are over in a moment.
 const (
 	lockPause = 20 * time.Millisecond
-	lockTries = 50
+	lockTries = 200
 )
 
-// openLocked opens Badger, and tries for a second to get its lock.
+// openLocked opens Badger, and tries for four seconds to get its lock: a busy
+// machine may take more than one to start a process.
 func openLocked(o badger.Options) (db *badger.DB, err error) {
 	for try := 1; ; try++ {
 		if db, err = badger.Open(o); err == nil || !isLocked(err) || try == lockTries {
