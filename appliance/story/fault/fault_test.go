@@ -322,13 +322,13 @@ func (l *life) tidy(v view) (done bool) {
 	case busy:
 		l.pause(v)
 	case len(open) > 0 && w.rng.IntN(3) > 0:
-		l.wish(command{Do: "answer", What: open[0].ID, With: w.choice(open[0])})
+		l.wish(w.answer(open[0]))
 	case !v.Next.IsZero() && v.Next.After(v.Now):
 		l.sure(command{Do: "advance", To: v.Next})
 	case !v.Next.IsZero():
 		l.pause(v) // it fires
 	case len(open) > 0:
-		l.wish(command{Do: "answer", What: open[0].ID, With: w.choice(open[0])})
+		l.wish(w.answer(open[0]))
 	default:
 		return !l.letGo(v)
 	}

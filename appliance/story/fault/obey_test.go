@@ -73,7 +73,9 @@ func (p *process) perform(ctx context.Context, c command) (any, error) {
 		p.clock.advance(c.To)
 		return nil, nil
 	case "answer":
-		return p.runner.Answer(ctx, c.What, engine.Reply{By: engine.Addressee{Name: by}, Choice: c.With, How: "page", Proof: engine.ProofToken})
+		return p.runner.Answer(ctx, c.What, engine.Reply{By: engine.Addressee{Name: c.N}, Choice: c.With, How: "page", Proof: engine.ProofToken})
+	case "press":
+		return p.runner.Press(ctx, c.What, engine.ByLink, "link")
 	case "undo":
 		return p.runner.UndoChange(ctx, c.What, by, "a person's wish", c.Pick%2 == 0)
 	case "restart":
@@ -135,6 +137,7 @@ type view struct {
 	Runs      []engine.Run
 	Incidents []engine.Incident
 	Questions []engine.Question // open ones
+	Buttons   []string          // that nobody has pressed, by id
 	Changes   []engine.Change
 	Doubts    []doubt
 	Brake     bool
@@ -168,6 +171,17 @@ func (p *process) look() (v view, err error) {
 		return p.state.Questions(engine.QuestionFilter{Status: engine.QuestionOpen}, c, 200)
 	}); err != nil {
 		return v, err
+	}
+	for _, i := range v.Incidents {
+		buttons, err := p.state.Buttons(i.ID)
+		if err != nil {
+			return v, err
+		}
+		for _, b := range buttons {
+			if b.Pressed.IsZero() {
+				v.Buttons = append(v.Buttons, b.ID)
+			}
+		}
 	}
 	if v.Changes, err = every(func(c string) ([]engine.Change, string, error) {
 		return p.state.Changes(engine.ChangeFilter{}, c, 200)

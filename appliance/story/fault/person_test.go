@@ -12,7 +12,7 @@ import (
 
 // plays are the hooks of plays.star.
 var plays = []string{
-	"sequential", "branches", "waits", "asks", "for-ever", "changes", "undoes", "expires", "attaches", "chain", "retries", "keeps", "limited", "probed", "burns", "opens", "queues", "expects", "timed", "shadowed",
+	"sequential", "branches", "waits", "asks", "for-ever", "changes", "undoes", "expires", "attaches", "chain", "retries", "keeps", "limited", "probed", "burns", "opens", "queues", "expects", "timed", "agrees", "presses", "shadowed",
 }
 
 // forEver is the question that nobody answers.
@@ -104,7 +104,8 @@ func (l *life) machines(v view) []act {
 		acts = append(acts, act{1, record.StateSetKind, func() { l.open("keeps") }}, act{1, record.WorkerDiedKind, func() { l.open("burns") }},
 			act{1, record.IncidentOpenedKind, func() { l.open("opens") }}, act{1, record.MetricSetKind, func() { l.open("opens") }},
 			act{1, record.LockChangedKind, func() { l.open("queues") }}, act{1, record.ExpectSetKind, func() { l.open("expects") }},
-			act{1, record.DeadlineSetKind, func() { l.open("timed") }}, act{1, record.DeadlineBreachedKind, func() { l.open("timed") }})
+			act{1, record.DeadlineSetKind, func() { l.open("timed") }}, act{1, record.DeadlineBreachedKind, func() { l.open("timed") }},
+			act{1, record.ButtonPressedKind, func() { l.open("presses") }})
 		expecting := func(r engine.Run) bool {
 			return r.Rule == "expects" && (r.Status == engine.RunRunning || r.Status == engine.RunWaiting)
 		}
@@ -192,8 +193,11 @@ func (l *life) people(v view) []act {
 	}
 	for _, q := range v.Questions {
 		if q.Text != forEver {
-			may(4, record.QuestionAnsweredKind, command{Do: "answer", What: q.ID, With: w.choice(q)})
+			may(4, record.QuestionAnsweredKind, w.answer(q))
 		}
+	}
+	for _, b := range v.Buttons {
+		may(4, record.ButtonPressedKind, command{Do: "press", What: b})
 	}
 	if v.Brake {
 		may(30, record.BrakeSetKind, command{Do: "brake", With: "off"})
@@ -236,6 +240,15 @@ func (l *life) steering(v view) (acts []act) {
 		}
 	}
 	return acts
+}
+
+// answer is what somebody says, of several who have to agree, one of them.
+func (w *world) answer(q engine.Question) command {
+	c := command{Do: "answer", What: q.ID, With: w.choice(q), N: "dave"}
+	if q.Quorum > 0 && w.rng.IntN(2) == 0 {
+		c.N = "ana"
+	}
+	return c
 }
 
 func (w *world) choice(q engine.Question) string {
