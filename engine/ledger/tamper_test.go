@@ -100,9 +100,9 @@ func exports(t *testing.T, f *fixture) map[string][]string {
 func TestEveryChangedFieldIsNamed(t *testing.T) {
 	t.Parallel()
 	for _, shards := range []int{1, 2} {
-		f := house(t, shards, 600)
+		f := house(t, shards, 300) // more than a tile of 256
 		for scope, lines := range exports(t, f) {
-			for _, n := range []int{50, 300, 599} {
+			for _, n := range []int{50, 270, 299} {
 				shard := shards - 1
 				line := at(t, lines, shard, n)
 				for name, edit := range edits {
