@@ -3,6 +3,8 @@ package command
 import (
 	"bytes"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -124,5 +126,27 @@ func TestClient(t *testing.T) {
 	want := `note i0-42 "seen by me" by admin-token`
 	if got := w.Logged(); !strings.Contains(got, want) {
 		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// TestCheckOfAPlaybookThatCannotMail: what a shipped playbook lacks is said where it
+// is switched on, once an instance.
+func TestCheckOfAPlaybookThatCannotMail(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "home")
+	if code, _, said := larkspur(t, "init", dir); code != 0 {
+		t.Fatal(said)
+	}
+	file := filepath.Join(dir, "larkspur.yaml")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := "teams: {desk: [owner]}\nplaybooks:\n  - front_desk: {name: reports, hook: hello, team: desk}\n"
+	if err := os.WriteFile(file, append(text, block...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, out, _ := larkspur(t, "check", dir)
+	if code != 0 || strings.Count(out, "warning: playbooks.front_desk: it writes to people, and there is no mail connection") != 1 || !strings.Contains(out, "add to larkspur.yaml: connections:") {
+		t.Errorf("got %d\n%s", code, out)
 	}
 }

@@ -240,19 +240,46 @@ func (in *inspector) connection(w *word, e syntax.Expr) {
 	in.find(syntax.Start(e), "error", "connection", hint, "%s: there is no connection %q", w.Name, name)
 }
 
-// mailed warns, once, that what people are asked is not mailed to them: there is no
-// mail connection, or several without a default.
+// mailed warns, once, that what people are asked is not mailed to them.
 func (in *inspector) mailed(n *syntax.CallExpr) {
-	names := in.bundle.names["smtp"]
-	told := slices.ContainsFunc(in.problems, func(p engine.Problem) bool { return p.Check == "mail" })
-	if told || len(names) == 1 || slices.Contains(names, "default") {
-		return
+	told := slices.ContainsFunc(in.problems, func(p engine.Problem) bool { return p.Check == mailCheck })
+	if hint := in.noMail(); hint != "" && !told {
+		in.find(syntax.Start(n), "warning", mailCheck, hint, "ask: questions are not mailed, they wait on the page: there is no mail connection")
 	}
-	hint := "add to larkspur.yaml: connections: {smtp: {default: {host: 192.0.2.25, port: 587, user: soar, password: secret:smtp, from: soar@example.org}}}"
-	if len(names) > 1 {
-		hint = "call one of the mail connections default: " + strings.Join(names, ", ")
+}
+
+const mailCheck = "mail"
+
+// noMail says what to do when no mail can be sent: there is no mail connection, or
+// there are several without a default; "" when it can.
+func (l *loader) noMail() (hint string) {
+	names := l.bundle.names["smtp"]
+	switch {
+	case l.bundle.names == nil || len(names) == 1 || slices.Contains(names, "default"):
+		return ""
+	case len(names) > 1:
+		return "call one of the mail connections default: " + strings.Join(names, ", ")
 	}
-	in.find(syntax.Start(n), "warning", "mail", hint, "ask: questions are not mailed, they wait on the page: there is no mail connection")
+	return "add to larkspur.yaml: connections: {smtp: {default: {host: 192.0.2.25, port: 587, user: soar, password: secret:smtp, from: soar@example.org}}}"
+}
+
+// writes tells a file that writes to people: it asks, mails, or replies.
+func writes(tree *syntax.File) (does bool) {
+	syntax.Walk(tree, func(n syntax.Node) bool {
+		call, ok := n.(*syntax.CallExpr)
+		if !ok {
+			return !does
+		}
+		switch fn := call.Fn.(type) {
+		case *syntax.Ident:
+			does = does || fn.Name == "ask"
+		case *syntax.DotExpr:
+			module, _ := fn.X.(*syntax.Ident)
+			does = does || fn.Name.Name == "reply" || fn.Name.Name == "send" && module != nil && module.Name == "email"
+		}
+		return !does
+	})
+	return does
 }
 
 func (in *inspector) onlyConnection(w *word, n *syntax.CallExpr) {

@@ -169,6 +169,7 @@ func (u *instance) switchOn() {
 	}
 	s := pure.NewStruct("playbook", fields)
 	s.Freeze()
+	u.mailed(p)
 	rules, jobs := len(u.bundle.declarations.Rules), len(u.bundle.declarations.Jobs)
 	before := len(u.problems)
 	if err := u.call(p.declare, s); err != nil {
@@ -176,6 +177,22 @@ func (u *instance) switchOn() {
 		u.wrong("", engine.Errorf(engine.Script, "%s: %s", e.At, e.Message).WithHint("%s", e.Hint))
 	} else if len(u.bundle.declarations.Rules) == rules && len(u.bundle.declarations.Jobs) == jobs && len(u.problems) == before {
 		u.add(problemAt(u.placeOf(u.path), "warning", "playbooks", "playbooks."+u.playbook+": it declares no rule and no job", ""))
+	}
+}
+
+// mailed warns that a shipped playbook writes to people, and no mail can be sent. Of
+// the workspace's own, check warns where they stand.
+func (u *instance) mailed(p *playbookValue) {
+	declare, ok := p.declare.(*starlark.Function)
+	if !ok {
+		return
+	}
+	m := u.bundle.modules[scriptPath(declare.Position().Filename())]
+	if m == nil || m.file.syntax == nil || !m.file.isLibrary() || !writes(m.file.syntax) {
+		return
+	}
+	if hint := u.noMail(); hint != "" {
+		u.add(problemAt(u.placeOf(u.path), "warning", mailCheck, "playbooks."+u.playbook+": it writes to people, and there is no mail connection", hint))
 	}
 }
 
