@@ -40,14 +40,11 @@ func (p *Pages) PressButton(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := login.SameOrigin(c.Request(), p.URL); err != nil {
-		return err
-	}
-	form, err := formValue(c, login.FormField)
+	ok, err := p.linkForms(c, buttonForm)
 	if err != nil {
 		return err
 	}
-	if !login.ValidFormToken(form, c.Param("token"), buttonForm) {
+	if !ok {
 		return engine.Errorf(engine.Denied, "the form does not belong to this link").
 			WithHint("Nothing was pressed. Open the link of the mail again and press the button there.")
 	}
@@ -59,6 +56,16 @@ func (p *Pages) PressButton(c echo.Context) error {
 		return err
 	}
 	return p.button(c, b, d.Applied)
+}
+
+// linkForms reports whether a posted form is of the page that its link showed; a
+// request of another site is an error of kind denied.
+func (p *Pages) linkForms(c echo.Context, purpose string) (ok bool, err error) {
+	if err := login.SameOrigin(c.Request(), p.URL); err != nil {
+		return false, err
+	}
+	form, err := formValue(c, login.FormField)
+	return login.ValidFormToken(form, c.Param("token"), purpose), err
 }
 
 // buttonOf finds a link's button; wrong tokens are counted by client, as those of

@@ -225,14 +225,11 @@ func (p *Pages) SendLinkCode(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := login.SameOrigin(c.Request(), p.URL); err != nil {
-		return err
-	}
-	form, err := formValue(c, login.FormField)
+	ok, err := p.linkForms(c, askForms)
 	if err != nil {
 		return err
 	}
-	if !login.ValidFormToken(form, c.Param("token"), askForms) {
+	if !ok {
 		return engine.Errorf(engine.Denied, "the form does not belong to this link").
 			WithHint("Nothing was sent. Open the link again and press the button there.")
 	}

@@ -53,14 +53,11 @@ func (p *Pages) UseSetup(c echo.Context) error {
 	if err := p.Access.MayGuess(c.Request()); err != nil {
 		return err
 	}
-	if err := login.SameOrigin(c.Request(), p.URL); err != nil {
-		return err
-	}
-	form, err := formValue(c, login.FormField)
+	ok, err := p.linkForms(c, setupForm)
 	if err != nil {
 		return err
 	}
-	if !login.ValidFormToken(form, c.Param("token"), setupForm) {
+	if !ok {
 		return engine.Errorf(engine.Denied, "the form does not belong to this link").
 			WithHint("Open the sign-in link again and press the button there.")
 	}
