@@ -29,7 +29,6 @@ import (
 	"larkspur/engine/sandbox"
 	"larkspur/engine/state"
 	"larkspur/engine/store"
-	"larkspur/engine/trigger"
 	"larkspur/engine/wire"
 	"larkspur/scripts"
 	"larkspur/scripts/library"
@@ -388,54 +387,6 @@ func (a *Appliance) Close() error {
 		errs = append(errs, a.store.Close())
 	}
 	return errors.Join(errs...)
-}
-
-// sensor is one DNS capture.
-type sensor struct {
-	name   string
-	source capture.Source
-	dns    *trigger.DNS
-}
-
-// Run reads until the source ends or ctx does.
-func (s *sensor) Run(ctx context.Context) error {
-	err := s.dns.Run(ctx)
-	if err != nil && ctx.Err() == nil {
-		slog.Error("a sensor stopped", "sensor", s.name, "error", err)
-	}
-	return nil // the rest goes on; the status page shows it
-}
-
-func (s *sensor) close() error {
-	if c, ok := s.source.(io.Closer); ok {
-		return c.Close()
-	}
-	return nil
-}
-
-func (a *Appliance) openSensors(c *config.Config) error {
-	for _, s := range c.Sensors {
-		live, err := capture.OpenLive(s.Interface)
-		if err != nil {
-			return err
-		}
-		a.addSensor(s.Interface, live)
-	}
-	for _, name := range sortedKeys(a.cfg.Sources) {
-		a.addSensor(name, a.cfg.Sources[name])
-	}
-	return nil
-}
-
-func (a *Appliance) addSensor(name string, source capture.Source) {
-	matcher := func() trigger.Matcher {
-		live := a.rules.live.Load()
-		if live == nil || live.Rules == nil {
-			return nil
-		}
-		return intake.Watched{Rules: live.Rules, Expected: a.intake.Expected}
-	}
-	a.sensors = append(a.sensors, &sensor{name, source, trigger.NewDNS(name, source, matcher, a.intake)})
 }
 
 // State answers questions about what the appliance knows.

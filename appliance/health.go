@@ -168,7 +168,7 @@ func (a *Appliance) sensorsHealth() ui.Check {
 
 // health tells how a sensor fares; every loss is counted and shown.
 func (s *sensor) health() ui.Check {
-	st := s.dns.Stats()
+	st := s.stats()
 	c := ui.Check{Name: s.name, Status: desk.HealthOK}
 	c.Message = fmt.Sprintf("%d frames, %d DNS messages, %d matched a rule, %d recorded",
 		st.Capture.Source.Frames, st.Capture.Messages, st.Matched, st.Delivered)

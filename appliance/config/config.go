@@ -57,13 +57,6 @@ type Retention struct {
 	Written   string        // Incidents as the file has it
 }
 
-// Sensor is one entry of `sensors` that this version runs.
-type Sensor struct {
-	Kind      string // dns
-	Interface string
-	At        engine.Position
-}
-
 // Load reads the configuration of a workspace. There is always a Config; with an
 // error among the problems it is incomplete and must not run.
 func Load(dir string) (*Config, []engine.Problem) {
@@ -168,7 +161,7 @@ func (c *Config) OnlyAtStart(newer *Config) []string {
 	for key, same := range map[string]bool{
 		"web.listen": c.Box.Listen == newer.Box.Listen, "web.url": c.Box.URL == newer.Box.URL, "store.dir": c.Box.Store == newer.Box.Store,
 		"web.tunnel": reflect.DeepEqual(c.Box.Tunnel, newer.Box.Tunnel),
-		"sensors":    slices.EqualFunc(c.Sensors, newer.Sensors, func(a, b Sensor) bool { return a.Interface == b.Interface }),
+		"sensors":    slices.EqualFunc(c.Sensors, newer.Sensors, Sensor.equal),
 	} {
 		if !same {
 			keys = append(keys, key)

@@ -145,46 +145,6 @@ func (c *Config) connections(r *reader, n *node, path string) {
 	r.section(n, path, known)
 }
 
-// sensors reads a list of sensors, each one key with its settings.
-func (c *Config) sensors(r *reader, n *node, path string) {
-	if n.kind != list {
-		r.wrong(n, path, "a list, such as - dns: {interface: eth1}")
-		return
-	}
-	var text string
-	for i, item := range n.items {
-		path := path + "[" + strconv.Itoa(i) + "]"
-		later := func(known keys) func(*node, string) {
-			return func(n *node, path string) {
-				r.section(n, path, known)
-				r.unused(item.at, path)
-			}
-		}
-		r.section(item, path, keys{
-			"dns":        func(n *node, path string) { c.dns(r, n, path, item.at) },
-			"dnstap":     later(keys{"listen": r.into(&text)}),
-			"passivedns": later(keys{"file": r.into(&text)}),
-			"syslog":     later(keys{"listen": r.into(&text)}),
-		})
-		if len(item.entries) > 1 {
-			r.problem("error", "value", item.at, "%s: one entry, one sensor", path).Hint = "begin each with a dash"
-		}
-	}
-}
-
-func (c *Config) dns(r *reader, n *node, path string, at engine.Position) {
-	s := Sensor{Kind: "dns", At: at}
-	r.section(n, path, keys{"interface": r.into(&s.Interface)})
-	r.required(n, path, "interface")
-	for _, other := range c.Sensors {
-		if other.Interface == s.Interface && s.Interface != "" {
-			r.problem("error", "value", at, "%s: interface %q is listened to already", path, s.Interface)
-			return
-		}
-	}
-	c.Sensors = append(c.Sensors, s)
-}
-
 // playbooks keeps the block as text, because it belongs to the bundle.
 func (c *Config) playbooks(r *reader, n *node, path string) {
 	switch {

@@ -47,6 +47,15 @@ type SourceStats struct {
 	Untimed uint64 `json:"untimed"`
 }
 
+// Add adds the counters of o.
+func (s *SourceStats) Add(o SourceStats) {
+	s.Frames += o.Frames
+	s.Bytes += o.Bytes
+	s.KernelDropped += o.KernelDropped
+	s.Outages += o.Outages
+	s.Untimed += o.Untimed
+}
+
 // LinkType says how a frame begins, in the numbers of capture files:
 // https://www.tcpdump.org/linktypes.html
 type LinkType uint16

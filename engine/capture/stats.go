@@ -88,6 +88,28 @@ type Stats struct {
 	Lost        map[string]uint64 `json:"lost"`
 }
 
+// Add adds the counters of o.
+func (s *Stats) Add(o Stats) {
+	s.Source.Add(o.Source)
+	s.Messages += o.Messages
+	s.Queries += o.Queries
+	s.Responses += o.Responses
+	s.Fragments += o.Fragments
+	s.TCPSegments += o.TCPSegments
+	addCounts(&s.Ignored, o.Ignored)
+	addCounts(&s.Undecodable, o.Undecodable)
+	addCounts(&s.Lost, o.Lost)
+}
+
+func addCounts(to *map[string]uint64, from map[string]uint64) {
+	if *to == nil {
+		*to = map[string]uint64{}
+	}
+	for reason, n := range from {
+		(*to)[reason] += n
+	}
+}
+
 func (s *Stats) add(r Reason, n uint64) {
 	if n > 0 {
 		s.class(r)[r.String()] += n

@@ -6,6 +6,7 @@ import (
 	"hash/maphash"
 	"io"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 
@@ -20,6 +21,36 @@ type Matcher interface {
 	// rule could match one with this name.
 	WantsDNS(name []byte) bool
 	Matches(e *engine.Event) bool
+}
+
+// Messages yields DNS messages, from wherever: a *capture.Reader is one, and so is
+// every feed. Next returns the next message, which is valid until the following
+// call; io.EOF when there are no more; when ctx ends, its error; any other error
+// is final. Stats may be called at any time, from any goroutine.
+type Messages interface {
+	Next(ctx context.Context) (*capture.Message, error)
+	Stats() capture.Stats
+}
+
+// Memory keeps who looked up what. Observe is told of every message, on the
+// goroutine that reads it: it keeps nothing of m, and neither waits nor allocates.
+type Memory interface {
+	Observe(source string, m *capture.Message)
+}
+
+// Clients knows what clients are called; "" is somebody unknown.
+type Clients interface {
+	Name(addr netip.Addr, mac capture.MAC) string
+}
+
+// DNSConfig says what a DNS reads and whom it tells.
+type DNSConfig struct {
+	Name     string // source of the events: the interface, or what the feed is called
+	Messages Messages
+	Matcher  func() Matcher // returns the rules in force; nil: none yet
+	Sink     Sink
+	Memory   Memory  // nil: none
+	Clients  Clients // nil: nobody has a name
 }
 
 // Bounds of DNS's queues. Deliveries wait for a sync of the disk, so several at
@@ -38,14 +69,11 @@ const (
 	DropStopped   = "stopped"    // Run ended with the event in a queue
 )
 
-// DNS makes events of the lookups that a Source sees, where a rule matches. The
-// capture is never held up: when events come faster than the Sink takes them,
+// DNS makes events of the lookups among Messages, where a rule matches. The
+// reader is never held up: when events come faster than the Sink takes them,
 // the newest are dropped and counted. Open it with NewDNS, then Run it once.
 type DNS struct {
-	name    string
-	matcher func() Matcher
-	sink    Sink
-	reader  *capture.Reader
+	cfg     DNSConfig
 	lookups *capture.Lookups
 	seed    maphash.Seed
 	queues  [dnsQueues]chan engine.Event
@@ -56,22 +84,17 @@ type DNS struct {
 	dropped map[string]uint64
 }
 
-// NewDNS makes a DNS of a source, which the caller closes after Run. name is the
-// events' source, the interface; matcher returns the rules in force.
-func NewDNS(name string, src capture.Source, matcher func() Matcher, sink Sink) *DNS {
-	d := &DNS{
-		name: name, matcher: matcher, sink: sink,
-		reader: capture.NewReader(src), lookups: capture.NewLookups(),
-		seed: maphash.MakeSeed(), dropped: map[string]uint64{},
-	}
+// NewDNS makes a DNS. The caller closes what the messages come from, after Run.
+func NewDNS(cfg DNSConfig) *DNS {
+	d := &DNS{cfg: cfg, lookups: capture.NewLookups(), seed: maphash.MakeSeed(), dropped: map[string]uint64{}}
 	for i := range d.queues {
 		d.queues[i] = make(chan engine.Event, dnsQueueLength)
 	}
 	return d
 }
 
-// Run reads the source until it ends, then delivers what is queued and returns
-// nil; or until ctx ends, which it returns, or until the source fails.
+// Run reads the messages until they end, then delivers what is queued and returns
+// nil; or until ctx ends, which it returns, or until they fail.
 func (d *DNS) Run(ctx context.Context) error {
 	var deliveries sync.WaitGroup
 	for _, queue := range d.queues {
@@ -88,19 +111,22 @@ func (d *DNS) Run(ctx context.Context) error {
 	return err
 }
 
-// read takes messages in until the source ends.
+// read takes messages in until they end.
 func (d *DNS) read(ctx context.Context) error {
 	for {
-		m, err := d.reader.Next(ctx)
+		m, err := d.cfg.Messages.Next(ctx)
 		if err != nil {
 			return err
 		}
-		matcher := d.matcher()
+		if d.cfg.Memory != nil {
+			d.cfg.Memory.Observe(d.cfg.Name, m)
+		}
+		matcher := d.cfg.Matcher()
 		if matcher == nil || !matcher.WantsDNS(m.Name) {
 			continue
 		}
 		d.wanted.Add(1)
-		e := Lookup(d.name, m, d.lookups.IsLookup(m))
+		e := Lookup(d.cfg.Name, m, d.lookups.IsLookup(m))
 		d.forgotten.Store(d.lookups.Forgotten())
 		if !matcher.Matches(&e) {
 			continue
@@ -160,13 +186,13 @@ func (d *DNS) deliver(ctx context.Context, queue <-chan engine.Event) {
 			d.drop(DropStopped)
 			continue
 		}
-		_, err := d.sink.Deliver(ctx, e)
+		_, err := d.cfg.Sink.Deliver(ctx, e)
 		if err == nil {
 			d.delivered.Add(1)
 			continue
 		}
 		if first := d.drop(reason(err)); first {
-			slog.Error("DNS event lost; more of this kind are counted only", "trigger", d.name, "error", err)
+			slog.Error("DNS event lost; more of this kind are counted only", "trigger", d.cfg.Name, "error", err)
 		}
 	}
 }
@@ -199,13 +225,25 @@ type DNSStats struct {
 	Dropped map[string]uint64 `json:"dropped"`
 }
 
-// Name is the source of the events.
-func (d *DNS) Name() string { return d.name }
+// Add adds the counters of o.
+func (s *DNSStats) Add(o DNSStats) {
+	s.Capture.Add(o.Capture)
+	s.Forgotten += o.Forgotten
+	s.Wanted += o.Wanted
+	s.Matched += o.Matched
+	s.Delivered += o.Delivered
+	if s.Dropped == nil {
+		s.Dropped = map[string]uint64{}
+	}
+	for reason, n := range o.Dropped {
+		s.Dropped[reason] += n
+	}
+}
 
 // Stats may be called at any time, from any goroutine.
 func (d *DNS) Stats() DNSStats {
 	s := DNSStats{
-		Capture: d.reader.Stats(), Forgotten: d.forgotten.Load(), Wanted: d.wanted.Load(), Matched: d.matched.Load(),
+		Capture: d.cfg.Messages.Stats(), Forgotten: d.forgotten.Load(), Wanted: d.wanted.Load(), Matched: d.matched.Load(),
 		Delivered: d.delivered.Load(), Dropped: map[string]uint64{},
 	}
 	d.mu.Lock()

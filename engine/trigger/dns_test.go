@@ -72,6 +72,11 @@ func source(t *testing.T, write func(w *capturetest.Writer)) capture.Source {
 	return f
 }
 
+// newDNS returns a DNS of a capture.
+func newDNS(src capture.Source, matcher func() Matcher, sink Sink) *DNS {
+	return NewDNS(DNSConfig{Name: "eth1", Messages: capture.NewReader(src), Matcher: matcher, Sink: sink})
+}
+
 func ask(name string, id uint16, answers ...string) capturetest.Lookup {
 	return capturetest.Lookup{
 		Time: testNow, Client: capturetest.At(7, "192.0.2.7:40000"), Server: capturetest.At(53, "192.0.2.53:53"),
@@ -87,7 +92,7 @@ func TestDNSDeliversLookups(t *testing.T) {
 		w.Exchange(ask("notnetflix.com", 4))
 	})
 	k := &keeper{}
-	d := NewDNS("eth1", src, matching(t, map[string]engine.Value{"domains": "netflix.com"}), k)
+	d := newDNS(src, matching(t, map[string]engine.Value{"domains": "netflix.com"}), k)
 	if err := d.Run(context.Background()); err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +118,7 @@ func TestDNSResponsesForRulesThatWantThem(t *testing.T) {
 		w.Exchange(ask("b.example", 2, "b.example. 60 IN A 203.0.113.8"))
 	})
 	k := &keeper{}
-	d := NewDNS("eth1", src, matching(t, map[string]engine.Value{"answers": "203.0.113.9"}), k)
+	d := newDNS(src, matching(t, map[string]engine.Value{"answers": "203.0.113.9"}), k)
 	if err := d.Run(context.Background()); err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +135,7 @@ func TestDNSNeverWaitsForTheSink(t *testing.T) {
 		}
 	})
 	k := &keeper{gate: make(chan struct{})}
-	d := NewDNS("eth1", gated{src, k.gate}, matching(t, map[string]engine.Value{}), k)
+	d := newDNS(gated{src, k.gate}, matching(t, map[string]engine.Value{}), k)
 	if err := d.Run(context.Background()); err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +172,7 @@ func TestDNSCountsWhatTheSinkRefuses(t *testing.T) {
 			w.Query(ask("a.example", 1))
 			w.Query(ask("b.example", 2))
 		})
-		d := NewDNS("eth1", src, matching(t, map[string]engine.Value{}), &keeper{err: err})
+		d := newDNS(src, matching(t, map[string]engine.Value{}), &keeper{err: err})
 		if err := d.Run(context.Background()); err != nil {
 			t.Fatal(err)
 		}
@@ -189,7 +194,7 @@ func (silent) Stats() capture.SourceStats { return capture.SourceStats{} }
 
 func TestDNSEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
-	d := NewDNS("eth1", silent{}, matching(t), &keeper{})
+	d := newDNS(silent{}, matching(t), &keeper{})
 	ended := make(chan error)
 	go func() { ended <- d.Run(ctx) }()
 	cancel()
@@ -200,7 +205,7 @@ func TestDNSEndsWithItsContext(t *testing.T) {
 
 func TestDNSWithoutRules(t *testing.T) {
 	src := source(t, func(w *capturetest.Writer) { w.Query(ask("a.example", 1)) })
-	d := NewDNS("eth1", src, func() Matcher { return nil }, &keeper{})
+	d := newDNS(src, func() Matcher { return nil }, &keeper{})
 	if err := d.Run(context.Background()); err != nil || d.Stats().Wanted != 0 {
 		t.Errorf("got %v, %+v", err, d.Stats())
 	}
@@ -213,7 +218,7 @@ func TestLookupFitsAnEvent(t *testing.T) {
 	}
 	src := source(t, func(w *capturetest.Writer) { w.ExchangeTCP(ask("netflix.com", 1, answers...)) })
 	k := &keeper{}
-	d := NewDNS("eth1", src, matching(t, map[string]engine.Value{"rcodes": "NOERROR"}), k)
+	d := newDNS(src, matching(t, map[string]engine.Value{"rcodes": "NOERROR"}), k)
 	if err := d.Run(context.Background()); err != nil {
 		t.Fatal(err)
 	}
@@ -239,7 +244,7 @@ func BenchmarkDNSUnmatched(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if err := NewDNS("eth1", f, func() Matcher { return set }, &keeper{}).Run(context.Background()); err != nil {
+		if err := newDNS(f, func() Matcher { return set }, &keeper{}).Run(context.Background()); err != nil {
 			b.Fatal(err)
 		}
 	}

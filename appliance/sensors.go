@@ -1,0 +1,109 @@
+package appliance
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+
+	"golang.org/x/sync/errgroup"
+
+	"larkspur/appliance/config"
+	"larkspur/engine/capture"
+	"larkspur/engine/intake"
+	"larkspur/engine/trigger"
+)
+
+// sensorKinds opens what the entries of `sensors` name, one line a kind.
+func (a *Appliance) sensorKinds() map[string]func(config.Sensor) (*sensor, error) {
+	return map[string]func(config.Sensor) (*sensor, error){
+		"dns": a.openInterface,
+	}
+}
+
+// sensor is one source of DNS messages. What reads them is a trigger.DNS; a
+// capture that is spread over several sockets has one for each.
+type sensor struct {
+	name    string // the events' source
+	readers []*trigger.DNS
+	closers []io.Closer
+}
+
+// openSensors opens what the configuration names, and the sources of Config.
+func (a *Appliance) openSensors(c *config.Config) error {
+	kinds := a.sensorKinds()
+	for _, entry := range c.Sensors {
+		s, err := kinds[entry.Kind](entry)
+		if err != nil {
+			return err
+		}
+		a.sensors = append(a.sensors, s)
+	}
+	for _, name := range sortedKeys(a.cfg.Sources) {
+		src := a.cfg.Sources[name]
+		a.sensors = append(a.sensors, a.newSensor(name, capture.NewReader(src), src))
+	}
+	return nil
+}
+
+// openInterface captures from a network interface.
+func (a *Appliance) openInterface(entry config.Sensor) (*sensor, error) {
+	live, err := capture.OpenLive(entry.Interface)
+	if err != nil {
+		return nil, err
+	}
+	return a.newSensor(entry.Interface, capture.NewReader(live), live), nil
+}
+
+// newSensor makes a sensor of messages; closer is closed after Run.
+func (a *Appliance) newSensor(name string, messages trigger.Messages, closer io.Closer) *sensor {
+	s := &sensor{name: name}
+	s.add(a.newDNS(name, messages), closer)
+	return s
+}
+
+func (s *sensor) add(d *trigger.DNS, closer io.Closer) {
+	s.readers, s.closers = append(s.readers, d), append(s.closers, closer)
+}
+
+func (a *Appliance) newDNS(name string, messages trigger.Messages) *trigger.DNS {
+	return trigger.NewDNS(trigger.DNSConfig{Name: name, Messages: messages, Matcher: a.dnsMatcher, Sink: a.intake})
+}
+
+// dnsMatcher returns the rules in force, together with what runs expect.
+func (a *Appliance) dnsMatcher() trigger.Matcher {
+	live := a.rules.live.Load()
+	if live == nil || live.Rules == nil {
+		return nil
+	}
+	return intake.Watched{Rules: live.Rules, Expected: a.intake.Expected}
+}
+
+// Run reads until the source ends or ctx does.
+func (s *sensor) Run(ctx context.Context) error {
+	var all errgroup.Group
+	for _, d := range s.readers {
+		all.Go(func() error { return d.Run(ctx) })
+	}
+	if err := all.Wait(); err != nil && ctx.Err() == nil {
+		slog.Error("a sensor stopped", "sensor", s.name, "error", err)
+	}
+	return nil // the rest goes on; the status page shows it
+}
+
+// stats are those of all readers together.
+func (s *sensor) stats() trigger.DNSStats {
+	var sum trigger.DNSStats
+	for _, d := range s.readers {
+		sum.Add(d.Stats())
+	}
+	return sum
+}
+
+func (s *sensor) close() error {
+	var errs []error
+	for _, c := range s.closers {
+		errs = append(errs, c.Close())
+	}
+	return errors.Join(errs...)
+}
