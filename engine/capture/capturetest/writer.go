@@ -2,7 +2,8 @@
 // the pcap and pcapng files that hold them. What it writes depends on nothing but
 // its arguments, so a demonstration and a test get the same bytes every time.
 //
-// Use Writer with Lookup for whole DNS exchanges; Ethernet, IP, UDP, Segment and
+// Use Traffic for much that looks like the real thing, with its truth beside it;
+// Writer with Lookup for whole DNS exchanges; Ethernet, IP, UDP, Segment and
 // Fragments for frames of one's own making.
 package capturetest
 
@@ -28,6 +29,7 @@ const LinkEthernet = 1
 type Writer struct {
 	w      io.Writer
 	format Format
+	record []byte // the latest, for its memory
 	err    error
 }
 
@@ -72,11 +74,12 @@ func (c *Writer) Frame(t time.Time, frame []byte) {
 	if c.format.Micro {
 		fraction /= 1000
 	}
-	head := order.AppendUint32(nil, uint32(t.Unix()))
-	head = order.AppendUint32(head, uint32(fraction))
-	head = order.AppendUint32(head, uint32(len(kept)))
-	head = order.AppendUint32(head, uint32(len(frame)))
-	c.write(append(head, kept...))
+	r := order.AppendUint32(c.record[:0], uint32(t.Unix()))
+	r = order.AppendUint32(r, uint32(fraction))
+	r = order.AppendUint32(r, uint32(len(kept)))
+	r = order.AppendUint32(r, uint32(len(frame)))
+	c.record = append(r, kept...)
+	c.write(c.record)
 }
 
 func (c *Writer) fileHeader() []byte {
