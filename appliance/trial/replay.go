@@ -194,11 +194,11 @@ func (x *Replay) capture(ctx context.Context, path string, in io.Reader) error {
 			return err
 		}
 		x.counts.Events++
-		lookup := lookups.IsLookup(m)
+		pair := lookups.Pair(m)
 		if !x.watched(x.rules.Set).WantsDNS(m.Name) {
 			continue
 		}
-		if err := x.take(ctx, trigger.Lookup(filepath.Base(path), m, lookup)); err != nil {
+		if err := x.take(ctx, trigger.Lookup(filepath.Base(path), m, pair)); err != nil {
 			return err
 		}
 	}

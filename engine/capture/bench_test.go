@@ -53,8 +53,8 @@ func BenchmarkLookups(b *testing.B) {
 	l := NewLookups()
 	b.ReportAllocs()
 	for b.Loop() {
-		l.IsLookup(query)
-		l.IsLookup(response)
+		l.Pair(query)
+		l.Pair(response)
 	}
 }
 

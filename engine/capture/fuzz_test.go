@@ -244,7 +244,7 @@ func FuzzLookups(f *testing.F) {
 		m := &Message{Time: time.Unix(0, nanos), Name: name, ID: id, Type: kind, Client: netip.AddrPort{}, Server: server.Addr}
 		alone := *m
 		alone.Flags = flagQR
-		if !l.IsLookup(&alone) || !l.IsLookup(m) || l.IsLookup(&alone) {
+		if !l.Pair(&alone).Lookup || !l.Pair(m).Lookup || l.Pair(&alone).Lookup {
 			t.Fatalf("%+v: response alone, query and response want to be true, true and false", m)
 		}
 	})

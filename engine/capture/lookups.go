@@ -4,37 +4,62 @@ import (
 	"encoding/binary"
 	"hash/maphash"
 	"time"
+
+	"github.com/miekg/dns"
 )
 
 const (
 	// lookupWindow is how long after its query a response is no lookup of its own.
 	lookupWindow = 30 * time.Second
 	lookupWays   = 8       // queries that share a row of the table
-	lookupRows   = 1 << 14 // 131,072 queries in all, in 2 MiB
+	lookupRows   = 1 << 14 // 131,072 queries in all, in 3 MiB
 )
 
-// Lookups tells which messages are lookups: every query is one; a response is one
-// only if no query with its addresses, ports, id and question came in the 30
-// seconds before, by the clock of the capture. So a lookup is one event, whether
-// the query was seen or the response alone.
+// Lookups joins queries and responses to lookups. Every query is a lookup; a
+// response is one only if no query with its addresses, ports, id and question came
+// in the 30 seconds before, by the clock of the capture. So a lookup is one event,
+// whether the query was seen or the response alone. Ask it about every message of a
+// capture, or what it counts is not true.
 //
 // The table of queries is of fixed size. When more than it holds come within 30
 // seconds, an old one is forgotten, an answered one first, and a response to it
-// counts as a lookup again; Forgotten counts them.
+// counts as a lookup again.
+//
+// Stats is safe for concurrent use; the rest is not.
 type Lookups struct {
-	seed      maphash.Seed
-	rows      [][lookupWays]askedQuery
-	key       []byte
-	forgotten uint64
+	seed    maphash.Seed
+	rows    [][lookupWays]askedQuery
+	key     []byte
+	waiting waiting
+	counts  pairingCounts
 }
 
-// askedQuery is a query as the table knows it. Two queries with equal hashes, one
-// in 2^64, are taken for the same.
+// Pairing is what is known of a message from those before it.
+type Pairing struct {
+	// Lookup says that the message is the event of its lookup.
+	Lookup bool
+	// Key is shared by the query of a lookup, its repetitions and its responses;
+	// other lookups have another. It differs from one Lookups to the next and is
+	// never 0.
+	Key uint64
+	// Paired says that the query of this response was seen. Elapsed is the time
+	// since it came first: as long as the client has waited.
+	Paired  bool
+	Elapsed time.Duration
+	// Answered says that the query of this response was answered before.
+	Answered bool
+	// Repeated says that this query came before and still waits for its answer.
+	Repeated bool
+}
+
+// askedQuery is a query as the table knows it. Two queries with equal hashes are
+// taken for the same; those of a row agree by chance once in 2^64.
 type askedQuery struct {
 	hash uint64 // 0: empty
-	// when is the time in nanoseconds since 1970; the lowest bit says that it
-	// was answered.
-	when int64
+	// first and last are when the query came, and was repeated, in nanoseconds
+	// since 1970. The lowest bit of first says that it is no matter of PairingStats,
+	// that of last says that it was answered.
+	first, last int64
 }
 
 // NewLookups returns an empty table.
@@ -42,81 +67,167 @@ func NewLookups() *Lookups {
 	return &Lookups{seed: maphash.MakeSeed(), rows: make([][lookupWays]askedQuery, lookupRows)}
 }
 
-// Forgotten returns how many queries were forgotten before their time.
-func (l *Lookups) Forgotten() uint64 { return l.forgotten }
-
-// IsLookup takes in the next message of a capture and reports whether it is a
-// lookup.
-func (l *Lookups) IsLookup(m *Message) bool {
-	hash := l.hash(m)
-	row := &l.rows[hash%lookupRows]
+// Pair takes in the next message of a capture.
+func (l *Lookups) Pair(m *Message) Pairing {
+	row, hash := l.find(m)
 	now := m.Time.UnixNano() &^ 1
-	if !m.Response() {
-		l.enter(row, hash, now)
-		return true
+	if counted(m) {
+		l.counts.direction(m.Response())
 	}
+	l.counts.unanswered.add(l.waiting.advance(now))
+	if m.Response() {
+		return l.response(m, row, hash, now)
+	}
+	return l.query(m, row, hash, now)
+}
+
+// counted reports whether a message is a matter of PairingStats.
+func counted(m *Message) bool { return m.Service == DNS }
+
+// query takes in a query: a new one, or one that is repeated within the window.
+func (l *Lookups) query(m *Message, row *[lookupWays]askedQuery, hash uint64, now int64) Pairing {
 	for i := range row {
-		if row[i].hash == hash && row[i].fresh(now) {
-			row[i].when |= 1
-			return false
+		q := &row[i]
+		if q.hash != hash || !q.waits(now) || now-q.first > int64(lookupWindow) {
+			continue
+		}
+		if counted(m) {
+			l.counts.retransmitted.add(1)
+			l.waiting.leave(q.last)
+			l.waiting.enter(now)
+		}
+		q.last = now
+		return Pairing{Lookup: true, Key: q.key(), Repeated: true}
+	}
+	q := askedQuery{hash: hash, first: now, last: now}
+	if counted(m) {
+		l.waiting.enter(now)
+	} else {
+		q.first |= 1
+	}
+	l.enter(row, q, now)
+	return Pairing{Lookup: true, Key: q.key()}
+}
+
+// response takes in a response and looks for its query.
+func (l *Lookups) response(m *Message, row *[lookupWays]askedQuery, hash uint64, now int64) Pairing {
+	q := l.asked(m, row, hash, now)
+	if q == nil {
+		if counted(m) {
+			l.counts.withoutQuery.add(1)
+		}
+		alone := askedQuery{hash: hash, first: now}
+		return Pairing{Lookup: true, Key: alone.key()}
+	}
+	p := Pairing{Key: q.key(), Paired: true, Elapsed: time.Duration(max(now-q.first, 0)), Answered: q.last&1 != 0}
+	switch {
+	case !counted(m):
+	case !p.Answered:
+		l.waiting.leave(q.last)
+		l.counts.latency.add(p.Elapsed)
+	case !m.isTransfer():
+		l.counts.answeredTwice.add(1)
+	}
+	q.last |= 1
+	return p
+}
+
+// isTransfer reports whether one query has many responses: a zone transfer.
+func (m *Message) isTransfer() bool {
+	return m.Proto == TCP && (!m.Question || m.Type == dns.TypeAXFR || m.Type == dns.TypeIXFR)
+}
+
+// asked returns the query of a response, or nil. A response without a question, as
+// some servers refuse and as transfers go on, answers the query of its addresses,
+// ports and id that came last.
+func (l *Lookups) asked(m *Message, row *[lookupWays]askedQuery, hash uint64, now int64) *askedQuery {
+	var found *askedQuery
+	for i := range row {
+		q := &row[i]
+		if !q.fresh(now) {
+			continue
+		}
+		if q.hash == hash {
+			return q
+		}
+		if !m.Question && q.hash>>32 == hash>>32 && (found == nil || q.last > found.last) {
+			found = q
 		}
 	}
-	return true
+	return found
 }
 
 // fresh reports whether the query came within the window. One that seems to come
 // from the future was captured before all the same: clocks are set back.
-func (q askedQuery) fresh(now int64) bool {
-	age := time.Duration(now - q.when&^1)
-	return age <= lookupWindow && age >= -lookupWindow
+func (q *askedQuery) fresh(now int64) bool {
+	age := time.Duration(now - q.last&^1)
+	return q.hash != 0 && age <= lookupWindow && age >= -lookupWindow
+}
+
+// waits reports whether the query is without an answer within the window.
+func (q *askedQuery) waits(now int64) bool { return q.last&1 == 0 && q.fresh(now) }
+
+// key makes what names the lookup of its hash and its moment (the finisher of
+// MurmurHash3).
+func (q *askedQuery) key() uint64 {
+	k := q.hash ^ uint64(q.first)*0x9e3779b97f4a7c15
+	k = (k ^ k>>33) * 0xff51afd7ed558ccd
+	k = (k ^ k>>33) * 0xc4ceb9fe1a85ec53
+	return max(k^k>>33, 1)
 }
 
 // enter notes a query, in place of the one that is missed least.
-func (l *Lookups) enter(row *[lookupWays]askedQuery, hash uint64, now int64) {
-	place := 0
+func (l *Lookups) enter(row *[lookupWays]askedQuery, q askedQuery, now int64) {
+	place := &row[0]
 	for i := range row {
-		if row[i].hash == hash || row[i].hash == 0 {
-			place = i
+		old := &row[i]
+		if old.hash == q.hash || old.hash == 0 {
+			place = old
 			break
 		}
-		if row[i].worth(now) < row[place].worth(now) {
-			place = i
+		if old.worth(now) < place.worth(now) {
+			place = old
 		}
 	}
-	if old := row[place]; old.hash != 0 && old.hash != hash && old.fresh(now) {
-		l.forgotten++
+	if place.hash != q.hash && place.fresh(now) {
+		l.counts.forgotten.add(1)
+		if place.last&1 == 0 && place.first&1 == 0 {
+			l.waiting.leave(place.last)
+		}
 	}
-	row[place] = askedQuery{hash: hash, when: now}
+	*place = q
 }
 
 // worth orders queries by how much they would be missed: not at all when their
 // time is over, little when they were answered, less the older they are.
-func (q askedQuery) worth(now int64) int64 {
+func (q *askedQuery) worth(now int64) int64 {
 	if !q.fresh(now) {
 		return -1
 	}
-	left := int64(lookupWindow) + q.when&^1 - now
-	if q.when&1 != 0 {
+	left := int64(lookupWindow) + q.last&^1 - now
+	if q.last&1 != 0 {
 		return left
 	}
 	return left + 4*int64(lookupWindow)
 }
 
-// hash is over addresses, ports, transport, id and question.
-func (l *Lookups) hash(m *Message) uint64 {
-	client, server := m.Client.Addr().As16(), m.Server.Addr().As16()
+// find returns the row of a message and its hash. The row and the upper half are
+// of addresses, ports, transport and id, the lower half is of the question. Where
+// a question goes to a group, as in LLMNR, others answer it.
+func (l *Lookups) find(m *Message) (row *[lookupWays]askedQuery, hash uint64) {
+	client := m.Client.Addr().As16()
 	k := append(l.key[:0], client[:]...)
-	k = append(k, server[:]...)
+	if m.Service == DNS {
+		server := m.Server.Addr().As16()
+		k = append(k, server[:]...)
+	}
 	k = binary.BigEndian.AppendUint16(k, m.Client.Port())
 	k = binary.BigEndian.AppendUint16(k, m.Server.Port())
 	k = binary.BigEndian.AppendUint16(k, m.ID)
-	k = binary.BigEndian.AppendUint16(k, m.Type)
+	ends := maphash.Bytes(l.seed, append(k, byte(m.Proto)))
+	k = binary.BigEndian.AppendUint16(k[:0], m.Type)
 	k = binary.BigEndian.AppendUint16(k, m.Class)
-	k = append(k, byte(m.Proto))
-	k = append(k, m.Name...)
-	l.key = k
-	if hash := maphash.Bytes(l.seed, k); hash != 0 {
-		return hash
-	}
-	return 1
+	l.key = append(k, m.Name...)
+	hash = ends&^0xffffffff | maphash.Bytes(l.seed, l.key)&0xffffffff
+	return &l.rows[ends%lookupRows], max(hash, 1)
 }

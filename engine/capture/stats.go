@@ -86,6 +86,8 @@ type Stats struct {
 	Ignored     map[string]uint64 `json:"ignored"`
 	Undecodable map[string]uint64 `json:"undecodable"`
 	Lost        map[string]uint64 `json:"lost"`
+	// Pairing is what Lookups counted, where one was asked.
+	Pairing *PairingStats `json:"pairing,omitempty"`
 }
 
 // Add adds the counters of o.
@@ -99,6 +101,13 @@ func (s *Stats) Add(o Stats) {
 	addCounts(&s.Ignored, o.Ignored)
 	addCounts(&s.Undecodable, o.Undecodable)
 	addCounts(&s.Lost, o.Lost)
+	if o.Pairing != nil {
+		sum := *o.Pairing
+		if s.Pairing != nil {
+			sum.Add(*s.Pairing)
+		}
+		s.Pairing = &sum
+	}
 }
 
 func addCounts(to *map[string]uint64, from map[string]uint64) {

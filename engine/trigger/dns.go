@@ -78,7 +78,7 @@ type DNS struct {
 	seed    maphash.Seed
 	queues  [dnsQueues]chan engine.Event
 
-	wanted, matched, delivered, forgotten atomic.Uint64
+	wanted, matched, delivered atomic.Uint64
 
 	mu      sync.Mutex
 	dropped map[string]uint64
@@ -121,13 +121,13 @@ func (d *DNS) read(ctx context.Context) error {
 		if d.cfg.Memory != nil {
 			d.cfg.Memory.Observe(d.cfg.Name, m)
 		}
+		pair := d.lookups.Pair(m)
 		matcher := d.cfg.Matcher()
 		if matcher == nil || !matcher.WantsDNS(m.Name) {
 			continue
 		}
 		d.wanted.Add(1)
-		e := Lookup(d.cfg.Name, m, d.lookups.IsLookup(m))
-		d.forgotten.Store(d.lookups.Forgotten())
+		e := Lookup(d.cfg.Name, m, pair)
 		if !matcher.Matches(&e) {
 			continue
 		}
@@ -136,13 +136,12 @@ func (d *DNS) read(ctx context.Context) error {
 	}
 }
 
-// Lookup makes the event of a message. lookup says whether it stands for the
-// lookup; a response that does not, because its query was seen, has the field
-// query_seen.
-func Lookup(source string, m *capture.Message, lookup bool) engine.Event {
+// Lookup makes the event of a message. A response that does not stand for the
+// lookup, because its query was seen, has the fields query_seen and elapsed.
+func Lookup(source string, m *capture.Message, pair capture.Pairing) engine.Event {
 	fields := m.Fields()
-	if !lookup {
-		fields["query_seen"] = true
+	if !pair.Lookup {
+		fields["query_seen"], fields["elapsed"] = true, pair.Elapsed
 	}
 	if answers, ok := fields["answers"].([]any); ok {
 		if fitting := fit(answers); len(fitting) < len(answers) {
@@ -215,12 +214,10 @@ func (d *DNS) drop(reason string) (first bool) {
 
 // DNSStats counts what became of messages.
 type DNSStats struct {
-	Capture capture.Stats `json:"capture"`
-	// Forgotten queries: their responses may count as lookups again.
-	Forgotten uint64 `json:"forgotten"`
-	Wanted    uint64 `json:"wanted"`    // messages whose names some rule wants
-	Matched   uint64 `json:"matched"`   // of those, the ones that a rule matches
-	Delivered uint64 `json:"delivered"` // of those, the ones that became durable
+	Capture   capture.Stats `json:"capture"`
+	Wanted    uint64        `json:"wanted"`    // messages whose names some rule wants
+	Matched   uint64        `json:"matched"`   // of those, the ones that a rule matches
+	Delivered uint64        `json:"delivered"` // of those, the ones that became durable
 	// Dropped are the others by reason.
 	Dropped map[string]uint64 `json:"dropped"`
 }
@@ -228,7 +225,6 @@ type DNSStats struct {
 // Add adds the counters of o.
 func (s *DNSStats) Add(o DNSStats) {
 	s.Capture.Add(o.Capture)
-	s.Forgotten += o.Forgotten
 	s.Wanted += o.Wanted
 	s.Matched += o.Matched
 	s.Delivered += o.Delivered
@@ -243,9 +239,11 @@ func (s *DNSStats) Add(o DNSStats) {
 // Stats may be called at any time, from any goroutine.
 func (d *DNS) Stats() DNSStats {
 	s := DNSStats{
-		Capture: d.cfg.Messages.Stats(), Forgotten: d.forgotten.Load(), Wanted: d.wanted.Load(), Matched: d.matched.Load(),
+		Capture: d.cfg.Messages.Stats(), Wanted: d.wanted.Load(), Matched: d.matched.Load(),
 		Delivered: d.delivered.Load(), Dropped: map[string]uint64{},
 	}
+	pairing := d.lookups.Stats()
+	s.Capture.Pairing = &pairing
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for reason, n := range d.dropped {

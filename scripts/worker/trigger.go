@@ -55,7 +55,7 @@ func triggerKinds() map[string]triggerKind {
 			check: checkDNS,
 			fields: []string{
 				"client", "client_port", "client_mac", "server", "server_port", "proto", "id", "response", "opcode",
-				"query", "type", "class", "rcode", "flags", "answers",
+				"query", "type", "class", "rcode", "flags", "answers", "elapsed",
 			},
 		},
 		"webhook": {
