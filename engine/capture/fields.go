@@ -1,17 +1,19 @@
 package capture
 
+import "net/netip"
+
 // Fields returns what an event says of the message, by the names of its fields:
 // client, client_port, server, server_port, proto, id, response, opcode, query,
 // type, class, rcode, flags, answers (each name, type, ttl, data), and client_mac
 // where it is known. Values are of the types string, int64, bool, []any and
 // map[string]any. The time stands beside the fields of an event. Without a
-// question, query, type and class are empty. Where the answers are malformed,
-// those before that point are there.
+// question, query, type and class are empty, and so is an address that is not
+// known. Where the answers are malformed, those before that point are there.
 func (m *Message) Fields() map[string]any {
 	fields := map[string]any{
-		"client":      m.Client.Addr().String(),
+		"client":      addressText(m.Client),
 		"client_port": int64(m.Client.Port()),
-		"server":      m.Server.Addr().String(),
+		"server":      addressText(m.Server),
 		"server_port": int64(m.Server.Port()),
 		"proto":       m.Proto.String(),
 		"id":          int64(m.ID),
@@ -37,4 +39,12 @@ func (m *Message) Fields() map[string]any {
 		fields["client_mac"] = m.ClientMAC.String()
 	}
 	return fields
+}
+
+// addressText returns an address, or "" where a feed does not tell it.
+func addressText(a netip.AddrPort) string {
+	if !a.Addr().IsValid() {
+		return ""
+	}
+	return a.Addr().String()
 }

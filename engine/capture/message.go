@@ -226,6 +226,11 @@ func (m *Message) route(p *packet, proto Proto, src, dst uint16) {
 		m.ClientMAC = MAC{}
 	}
 	m.Time, m.VLANs, m.Proto, m.Cut = p.time, p.vlans, proto, p.cut
+	m.classify()
+}
+
+// classify tells the service by the ports.
+func (m *Message) classify() {
 	m.Service = serviceOf(m.Server.Port(), m.Client.Port())
 	if m.Service == MDNS {
 		m.Class &^= mdnsTopBit

@@ -74,6 +74,9 @@ func (r Reason) String() string {
 	return reasonNames[r]
 }
 
+// Error makes a reason the error of who asks about one message alone.
+func (r Reason) Error() string { return "no DNS message: " + r.String() }
+
 // Stats counts what happened between the frames and the messages. The maps hold
 // the reasons that occurred, by name.
 type Stats struct {
