@@ -10,9 +10,13 @@ import (
 // networks is a set of addresses and networks. The zero value is empty and
 // ready; once filled it is safe for concurrent reading.
 type networks struct {
-	bits4, bits6 []int // lengths of prefix that occur
+	few          []netip.Prefix // all of them, while they are few
+	bits4, bits6 []int          // lengths of prefix that occur, otherwise
 	prefixes     map[netip.Prefix]struct{}
 }
+
+// fewNetworks are compared one by one faster than they are looked up.
+const fewNetworks = 8
 
 // add puts in a network; an address is one of full length.
 func (n *networks) add(p netip.Prefix) {
@@ -26,21 +30,23 @@ func (n *networks) add(p netip.Prefix) {
 	if !slices.Contains(*lengths, p.Bits()) {
 		*lengths = append(*lengths, p.Bits())
 	}
+	if _, known := n.prefixes[p]; !known && len(n.few) <= fewNetworks {
+		n.few = append(n.few, p)
+	}
 	n.prefixes[p] = struct{}{}
 }
 
 func (n *networks) empty() bool { return len(n.prefixes) == 0 }
 
-// contains tells whether the text is an address of one of the networks.
-func (n *networks) contains(text string) bool {
-	if n.empty() {
-		return false
-	}
-	a, err := netip.ParseAddr(text)
-	if err != nil {
+// contains tells whether an address is one of the networks.
+func (n *networks) contains(a netip.Addr) bool {
+	if n.empty() || !a.IsValid() {
 		return false
 	}
 	a = a.Unmap().WithZone("")
+	if len(n.prefixes) <= fewNetworks {
+		return slices.ContainsFunc(n.few, func(p netip.Prefix) bool { return p.Contains(a) })
+	}
 	lengths := n.bits6
 	if a.Is4() {
 		lengths = n.bits4
@@ -77,12 +83,11 @@ func parseNetwork(text string) (p netip.Prefix, ok bool, err error) {
 	return p, true, nil
 }
 
-// parseMAC reads a hardware address of six bytes in any usual spelling and
-// returns it as events have it.
-func parseMAC(text string) (string, bool) {
-	mac, err := net.ParseMAC(text)
-	if err != nil || len(mac) != 6 {
-		return "", false
+// parseMAC reads a hardware address of six bytes in any usual spelling.
+func parseMAC(text string) (mac [6]byte, ok bool) {
+	bytes, err := net.ParseMAC(text)
+	if err != nil || len(bytes) != 6 {
+		return mac, false
 	}
-	return mac.String(), true
+	return [6]byte(bytes), true
 }

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"slices"
 	"strconv"
 
 	"larkspur/engine"
@@ -66,7 +67,7 @@ func (a *arguments) texts(name string) []string {
 // only notes every argument that the kind does not have.
 func (a *arguments) only(known ...string) {
 	for name := range a.values {
-		if a.given(name) && !contains(known, name) {
+		if a.given(name) && !slices.Contains(known, name) {
 			a.problem("on.%s: no argument %q", a.kind, name)
 		}
 	}
@@ -93,13 +94,4 @@ func typeName(v engine.Value) string {
 		return "a secret"
 	}
 	return "a value"
-}
-
-func contains(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
-		}
-	}
-	return false
 }

@@ -28,7 +28,7 @@ func ListName(path string) string {
 // ParseList reads a list: one entry a line, # begins a comment. file names it in
 // problems. A line that is nothing we know is a warning, and left out.
 func ParseList(file, content string) *List {
-	l := &List{domains: newTable(strings.Count(content, "\n") + 1)}
+	l := &List{domains: newTable(strings.Count(content, "\n")+1, len(content)+1)}
 	number, bad := 0, 0
 	for line := range strings.Lines(content) {
 		number++
@@ -48,6 +48,7 @@ func ParseList(file, content string) *List {
 		l.problems = append(l.problems, engine.Problem{File: file, Line: 1, Col: 1, Severity: "warning", Check: "list",
 			Message: fmt.Sprintf("%d more lines cannot be used", bad-maxListProblems)})
 	}
+	l.domains.clip()
 	return l
 }
 
@@ -55,6 +56,11 @@ func ParseList(file, content string) *List {
 func (l *List) Problems() []engine.Problem { return l.problems }
 
 func (l *List) add(entry string) error {
+	var room [maxName]byte
+	if name, ok := plainDomain(room[:0], entry); ok {
+		l.domains.add(name)
+		return nil
+	}
 	if p, ok, err := parseNetwork(entry); ok || err != nil {
 		if err == nil {
 			l.networks.add(p)
@@ -68,8 +74,35 @@ func (l *List) add(entry string) error {
 	if err != nil {
 		return err
 	}
-	l.domains.add(name)
+	l.domains.add([]byte(name))
 	return nil
+}
+
+// plainDomain appends the canonical name of what nearly all lines hold: letters,
+// digits, hyphens and dots, at least one, and a letter in the last label, so that
+// it is no address and no hash.
+func plainDomain(dst []byte, entry string) (name []byte, ok bool) {
+	if len(entry) > maxName {
+		return nil, false
+	}
+	start, letter := 0, false
+	for i := range len(entry) {
+		c := entry[i]
+		if c >= 'A' && c <= 'Z' {
+			c |= 0x20
+		}
+		switch {
+		case c >= 'a' && c <= 'z':
+			letter = true
+		case c == '.' && i > start && i-start <= maxLabel:
+			start, letter = i+1, false
+		case !hostByte(c):
+			return nil, false
+		}
+		dst = append(dst, c)
+	}
+	n := len(entry) - start
+	return dst, start > 0 && letter && n > 0 && n <= maxLabel
 }
 
 func (l *List) note(file string, line, bad int, err error) {

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -104,6 +105,37 @@ func canonical(name string) string {
 		}
 	}
 	return strings.TrimRight(string(appendLabel(out, label)), ".")
+}
+
+// canonicalBytes is canonical for a name in lower case without a trailing dot, as
+// capture has it: nearly always it is the name itself.
+func canonicalBytes(name []byte) []byte {
+	if plainBytes(name) {
+		return name
+	}
+	return []byte(canonical(string(name)))
+}
+
+// plainBytes tells whether a name holds no escape and nothing beyond ASCII. It
+// looks at eight bytes at once.
+func plainBytes(name []byte) bool {
+	if len(name) > 0 && name[len(name)-1] == '.' {
+		return false // the root
+	}
+	for ; len(name) >= 8; name = name[8:] {
+		w := binary.LittleEndian.Uint64(name)
+		x := w ^ '\\'*ones
+		// The high bit of each byte that is a backslash, or beyond ASCII.
+		if (x-ones|w)&(0x80*ones) != 0 {
+			break // or perhaps not: the borrow of a neighbour tells the same
+		}
+	}
+	for _, c := range name {
+		if c == '\\' || c >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }
 
 // plain tells whether a name is ASCII without escapes.

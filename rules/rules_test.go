@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -56,6 +57,13 @@ func answered(name string, more dict, records ...string) *engine.Event {
 	return e
 }
 
+// sightingOf is what capture says of a message before an event is made of it.
+func sightingOf(e *engine.Event) *engine.Sighting {
+	s := sighting(e)
+	s.Name = []byte(captured(text(e.Fields, "query")))
+	return &s
+}
+
 func TestDomains(t *testing.T) {
 	for _, c := range []struct {
 		pattern, name string
@@ -96,11 +104,16 @@ func TestDomains(t *testing.T) {
 		if got := len(s.Match(lookup(c.name, nil))) == 1; got != c.want {
 			t.Errorf("%q on %q: got %v, want %v", c.name, c.pattern, got, c.want)
 		}
-		if got := s.WantsDNS([]byte(c.name)); got != c.want {
+		if got := s.WantsDNS(seen(c.name)); got != c.want {
 			t.Errorf("%q on %q: WantsDNS: got %v, want %v", c.name, c.pattern, got, c.want)
 		}
 	}
 }
+
+const day = 24 * time.Hour
+
+// at is a time so long after that of events.
+func at(after time.Duration) time.Time { return time.Unix(0, 0).UTC().Add(after) }
 
 func TestDNSArguments(t *testing.T) {
 	watch := map[string]*List{
@@ -158,6 +171,14 @@ func TestDNSArguments(t *testing.T) {
 		{"CNAME look-alike", dict{"answers": "cdn.example"}, answered(name, nil, "CNAME edge.notcdn.example"), false},
 		{"name in a TXT", dict{"answers": "cdn.example"}, answered(name, nil, "TXT cdn.example"), false},
 
+		{"first seen", dict{"first_seen": true}, lookup(name, dict{"first_seen": true}), true},
+		{"seen before", dict{"first_seen": true}, lookup(name, dict{"first_seen": false, "last_seen": at(-time.Hour)}), false},
+		{"nobody looked whether it was seen", dict{"first_seen": true}, lookup(name, nil), false},
+		{"not for a week", dict{"first_seen": 7 * day}, lookup(name, dict{"first_seen": false, "last_seen": at(-8 * day), "memory_since": at(-30 * day)}), true},
+		{"never, by a memory of a month", dict{"first_seen": 7 * day}, lookup(name, dict{"first_seen": true, "memory_since": at(-30 * day)}), true},
+		{"never, by a memory of a day", dict{"first_seen": 7 * day}, lookup(name, dict{"first_seen": true, "memory_since": at(-day)}), false},
+		{"a day ago", dict{"first_seen": 7 * day}, lookup(name, dict{"first_seen": false, "last_seen": at(-day), "memory_since": at(-30 * day)}), false},
+
 		{"mDNS unasked", dict{}, lookup("printer.local", dict{"server_port": int64(5353)}), false},
 		{"LLMNR unasked", dict{}, lookup("printer", dict{"server_port": int64(5355)}), false},
 		{"mDNS by field", dict{}, lookup("printer.local", dict{"proto": "mdns"}), false},
@@ -177,8 +198,9 @@ func TestDNSArguments(t *testing.T) {
 			if got := s.Matches(c.e); got != c.want {
 				t.Errorf("Matches: got %v, want %v", got, c.want)
 			}
-			if c.want && !s.WantsDNS([]byte(text(c.e.Fields, "query"))) {
-				t.Error("WantsDNS: got false for a name that matches")
+			// What the memory of lookups knows comes later.
+			if got := s.WantsDNS(sightingOf(c.e)); got != c.want && (c.want || !s.WantsFirstSeen()) {
+				t.Errorf("WantsDNS: got %v, want %v", got, c.want)
 			}
 		})
 	}
@@ -202,10 +224,10 @@ func TestHits(t *testing.T) {
 
 func TestWantsDNSOfOffRules(t *testing.T) {
 	s := Compile(declare("off", on("dns", dict{})), nil)
-	if s.WantsDNS([]byte("example.org")) {
+	if s.WantsDNS(seen("example.org")) {
 		t.Error("got true, want false: the only rule is off")
 	}
-	if (&Set{}).WantsDNS([]byte("example.org")) {
+	if (&Set{}).WantsDNS(seen("example.org")) {
 		t.Error("got true, want false: no rules")
 	}
 }
@@ -258,7 +280,8 @@ func TestProblems(t *testing.T) {
 		{on("dns", dict{"answers": "192.0.2.7/24"}), `on.dns: answers: "192.0.2.7/24" has bits set beyond its length: write 192.0.2.0/24 for the network, or 192.0.2.7 for the one address`},
 		{on("dns", dict{"proto": "quic"}), `on.dns: proto: got "quic", want udp, tcp, mdns, llmnr`},
 		{on("dns", dict{"list": "none"}), `on.dns: list: no list "none"`},
-		{on("dns", dict{"first_seen": true}), `on.dns: first_seen: not in this version`},
+		{on("dns", dict{"first_seen": "often"}), `on.dns: first_seen: got a string, want True or a duration such as "7d"`},
+		{on("dns", dict{"first_seen": -time.Hour}), `on.dns: first_seen: got -1h0m0s, want True or a duration such as "7d"`},
 		{on("dns", dict{"domain": "x.example"}), `on.dns: no argument "domain"`},
 		{on("email", dict{}), `on.email: not in this version`},
 		{on("webhook", dict{}), `on.webhook: name: got "", want letters a-z, digits, dots, hyphens or underscores, at most 64`},
@@ -294,7 +317,8 @@ func TestParseList(t *testing.T) {
 		}
 	}
 	for a, want := range map[string]bool{"192.0.2.1": true, "192.0.2.200": true, "192.0.3.1": false, "2001:db8::5": true, "2001:db9::5": false, "x": false} {
-		if got := l.networks.contains(a); got != want {
+		addr, _ := netip.ParseAddr(a)
+		if got := l.networks.contains(addr); got != want {
 			t.Errorf("%s: got %v, want %v", a, got, want)
 		}
 	}

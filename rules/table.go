@@ -1,31 +1,44 @@
 package rules
 
 import (
+	"bytes"
+	"encoding/binary"
 	"math/bits"
 	"math/rand/v2"
-	"unicode/utf8"
 )
 
 // table is a set of canonical names that answers whether a given name is one of
 // them or lies below one: a blocked Bloom filter of the names and all that stand
 // above them, then an open table of offsets into one arena. Hashes run from the
 // root label towards the leaf, so that one pass over a name yields those of all
-// its suffixes, and ends at the first that the filter does not know. Their seed
-// is random, so that nobody can choose names that collide. Ready once built;
-// then safe for concurrent reading.
+// its suffixes, for all tables at once, and ends at the first that no filter
+// knows. The names themselves are compared, so that no hash decides. Ready once
+// built; then safe for concurrent reading.
 type table struct {
-	seed  uint64
 	count int
-	bloom []uint64 // one word a block, four bits a name
+	bloom []uint64 // one word a block, four bits a name and a fifth where it is no parent alone
 	tags  []uint8  // 0: the slot is free
 	slots []uint32 // offset of the entry in arena
 	arena []byte   // entries: length, name
 }
 
-// newTable makes a table for about n names.
-func newTable(n int) *table {
-	t := &table{seed: rand.Uint64()}
+// seeds are chosen at start, so that nobody can choose names that collide. All
+// tables have the same.
+var seeds = [2]uint64{rand.Uint64(), rand.Uint64() | 1}
+
+// newTable makes a table for about n names of size bytes in all.
+func newTable(n, size int) *table {
+	t := &table{arena: make([]byte, 0, size)}
 	t.resize(n)
+	return t
+}
+
+// tableOf makes a table of a few canonical names.
+func tableOf(names ...string) *table {
+	t := newTable(len(names), 0)
+	for _, name := range names {
+		t.add([]byte(name))
+	}
 	return t
 }
 
@@ -37,12 +50,12 @@ func (t *table) resize(n int) {
 }
 
 // add puts a canonical name in; none is longer than 255 bytes.
-func (t *table) add(name string) {
+func (t *table) add(name []byte) {
 	if t.count >= len(t.slots)-len(t.slots)/4 {
 		t.grow()
 	}
-	h := t.hash(name)
-	slot, found := slotOf(t, h, name)
+	h := hashName(name)
+	slot, found := t.slotOf(h, name)
 	if found {
 		return
 	}
@@ -52,70 +65,72 @@ func (t *table) add(name string) {
 	t.count++
 }
 
-func (t *table) place(name string, h uint64, slot int, entry uint32) {
+func (t *table) place(name []byte, h uint64, slot int, entry uint32) {
 	t.tags[slot], t.slots[slot] = tagOf(h), entry
-	part := t.seed
-	for i := len(name) - 1; i >= 0; i-- {
-		part = (part ^ uint64(name[i])) * hashPrime
-		if i == 0 || name[i-1] == '.' {
-			h := finish(part)
-			t.bloom[reduce(h, len(t.bloom))] |= bloomMask(h)
-		}
+	for s := suffixesOf(name); s.next(); {
+		t.bloom[reduce(s.hash, len(t.bloom))] |= bloomMask(s.hash)
 	}
+	t.bloom[reduce(h, len(t.bloom))] |= bloomMask(h) | ownMask(h)
 }
 
 // grow doubles the table.
 func (t *table) grow() {
 	t.resize(2 * t.count)
-	t.each(func(entry uint32, name string) {
-		h := t.hash(name)
-		slot, _ := slotOf(t, h, name)
+	t.each(func(entry uint32, name []byte) {
+		h := hashName(name)
+		slot, _ := t.slotOf(h, name)
 		t.place(name, h, slot, entry)
 	})
 }
 
+// clip gives back memory that a generous guess of the size took.
+func (t *table) clip() {
+	if len(t.arena) < cap(t.arena)-cap(t.arena)/8 {
+		t.arena = bytes.Clone(t.arena)
+	}
+	if t.count < len(t.slots)/4 {
+		t.grow()
+	}
+}
+
 // each visits all names in the order of their coming.
-func (t *table) each(visit func(entry uint32, name string)) {
+func (t *table) each(visit func(entry uint32, name []byte)) {
 	for at := 0; at < len(t.arena); {
 		end := at + 1 + int(t.arena[at])
-		visit(uint32(at), string(t.arena[at+1:end]))
+		visit(uint32(at), t.arena[at+1:end])
 		at = end
 	}
 }
 
-// covers tells whether name equals one of the table's or lies below one. The
-// name is ASCII in any case, with or without the trailing dot; escapes must be
-// canonical already.
-func covers[T ~string | ~[]byte](t *table, name T) bool {
-	end := len(name)
-	for end > 0 && name[end-1] == '.' {
-		end--
-	}
-	h := t.seed
-	for i := end - 1; i >= 0; i-- {
-		c := name[i]
-		if c >= 'A' && c <= 'Z' {
-			c |= 0x20
-		}
-		h = (h ^ uint64(c)) * hashPrime
-		if i > 0 && name[i-1] != '.' {
-			continue
-		}
-		full := finish(h)
-		if mask := bloomMask(full); t.bloom[reduce(full, len(t.bloom))]&mask != mask {
+// covers tells whether a canonical name equals one of the table's or lies below
+// one.
+func (t *table) covers(name []byte) bool {
+	for s := suffixesOf(name); s.next(); {
+		block := t.block(s.hash)
+		if mask := bloomMask(s.hash); block&mask != mask {
 			return false
 		}
-		if _, found := slotOf(t, full, name[i:end]); found {
+		if block&ownMask(s.hash) != 0 && t.holds(s.hash, name[s.start:]) {
 			return true
 		}
 	}
 	return false
 }
 
+// block is the word of the filter for a hash: it lacks bits of bloomMask where no
+// name of this hash, and none below one, is in the table, and that of ownMask where
+// no name itself is.
+func (t *table) block(h uint64) uint64 { return t.bloom[reduce(h, len(t.bloom))] }
+
+func (t *table) holds(h uint64, name []byte) bool {
+	_, found := t.slotOf(h, name)
+	return found
+}
+
 // slotOf returns where a name stands, or the free slot where it belongs.
-func slotOf[T ~string | ~[]byte](t *table, h uint64, name T) (int, bool) {
+func (t *table) slotOf(h uint64, name []byte) (int, bool) {
 	tag := tagOf(h)
-	for i := reduce(mix(h), len(t.slots)); ; i++ {
+	for i := reduce(h*hashPrime, len(t.slots)); ; i++ { // other leading bits than the filter
 		if i == len(t.slots) {
 			i = 0
 		}
@@ -123,63 +138,129 @@ func slotOf[T ~string | ~[]byte](t *table, h uint64, name T) (int, bool) {
 		case 0:
 			return i, false
 		case tag:
-			if equalFold(t.arena, t.slots[i], name) {
+			if t.equals(t.slots[i], name) {
 				return i, true
 			}
 		}
 	}
 }
 
-// equalFold compares an entry with a name of any case.
-func equalFold[T ~string | ~[]byte](arena []byte, entry uint32, name T) bool {
-	if int(arena[entry]) != len(name) {
-		return false
-	}
-	for i, c := range arena[entry+1 : int(entry)+1+len(name)] {
-		d := name[i]
-		if d >= 'A' && d <= 'Z' {
-			d |= 0x20
-		}
-		if c != d {
-			return false
-		}
-	}
-	return true
+func (t *table) equals(entry uint32, name []byte) bool {
+	start := int(entry) + 1
+	return int(t.arena[entry]) == len(name) && string(t.arena[start:start+len(name)]) == string(name)
 }
 
-// needsCanonical tells whether a name has escapes or bytes beyond ASCII, which
-// find does not understand.
-func needsCanonical[T ~string | ~[]byte](name T) bool {
-	for i := 0; i < len(name); i++ {
-		if name[i] == '\\' || name[i] >= utf8.RuneSelf {
+// coversAny tells whether one of the tables covers a canonical name, in one pass
+// over it.
+func coversAny(tables []*table, name []byte) bool {
+	if len(tables) == 1 {
+		return tables[0].covers(name)
+	}
+	for len(tables) > 64 {
+		if coversAny(tables[:64], name) {
 			return true
+		}
+		tables = tables[64:]
+	}
+	left := uint64(1)<<len(tables) - 1 // bits of the tables that may hold more of the name
+	for s := suffixesOf(name); left != 0 && s.next(); {
+		for each := left; each != 0; each &= each - 1 {
+			i := bits.TrailingZeros64(each)
+			t := tables[i]
+			block, mask := t.block(s.hash), bloomMask(s.hash)
+			if block&mask != mask {
+				left &^= 1 << i
+			} else if block&ownMask(s.hash) != 0 && t.holds(s.hash, name[s.start:]) {
+				return true
+			}
 		}
 	}
 	return false
 }
 
+// suffixes walks over the suffixes of a canonical name, from the root label to
+// the whole name.
+type suffixes struct {
+	name  []byte
+	start int    // of the suffix
+	hash  uint64 // of the suffix
+}
+
+func suffixesOf(name []byte) suffixes {
+	return suffixes{name: name, start: len(name) + 1, hash: seeds[0]}
+}
+
+// next goes to the next longer suffix; false when there is none.
+func (s *suffixes) next() bool {
+	end := s.start - 1 // of the label
+	if end <= 0 {
+		return false
+	}
+	s.start = labelStart(s.name, end)
+	s.hash = hashLabel(s.hash, s.name, s.start, end)
+	return true
+}
+
+const (
+	ones = 0x0101010101010101
+	dots = '.' * ones
+)
+
+// labelStart returns where the label begins that ends at end: behind the dot
+// before it. It looks at eight bytes at once.
+func labelStart(name []byte, end int) int {
+	for end >= 8 {
+		x := binary.LittleEndian.Uint64(name[end-8:]) ^ dots
+		// The high bit of each byte that is zero, and of no other.
+		if zero := ^(((x & (0x7f * ones)) + 0x7f*ones) | x | 0x7f*ones); zero != 0 {
+			return end - bits.LeadingZeros64(zero)/8
+		}
+		end -= 8
+	}
+	for end > 0 && name[end-1] != '.' {
+		end--
+	}
+	return end
+}
+
 const hashPrime = 0x9E3779B97F4A7C15
 
-// hash is that of a whole canonical name, as covers computes it.
-func (t *table) hash(name string) uint64 {
-	h := t.seed
-	for i := len(name) - 1; i >= 0; i-- {
-		h = (h ^ uint64(name[i])) * hashPrime
+// hashLabel goes on from the hash of what stands after a label to that with it.
+func hashLabel(h uint64, name []byte, start, end int) uint64 {
+	h += uint64(end-start) * hashPrime
+	for ; end-start > 8; start += 8 {
+		h = fold(h, binary.LittleEndian.Uint64(name[start:]))
 	}
-	return finish(h)
+	return fold(h, word(name, start, end))
 }
 
-// finish spreads the entropy over all bits (MurmurHash3's finalizer).
-func finish(h uint64) uint64 {
-	h ^= h >> 33
-	h *= 0xff51afd7ed558ccd
-	h ^= h >> 33
-	h *= 0xc4ceb9fe1a85ec53
-	return h ^ h>>33
+// fold multiplies to 128 bits and adds the halves without carry, as wyhash does.
+func fold(h, word uint64) uint64 {
+	hi, lo := bits.Mul64(h^seeds[1], word^hashPrime)
+	return hi ^ lo
 }
 
-// mix gives the table other leading bits than the filter.
-func mix(h uint64) uint64 { return h * hashPrime }
+// word returns up to eight bytes of a name as a number.
+func word(name []byte, start, end int) (w uint64) {
+	switch n := end - start; {
+	case start+8 <= len(name):
+		return binary.LittleEndian.Uint64(name[start:]) & (1<<(8*n) - 1)
+	case end >= 8:
+		return binary.LittleEndian.Uint64(name[end-8:]) >> (64 - 8*n)
+	}
+	for i := end - 1; i >= start; i-- {
+		w = w<<8 | uint64(name[i])
+	}
+	return w
+}
+
+// hashName is that of a whole canonical name.
+func hashName(name []byte) uint64 {
+	s := suffixesOf(name)
+	for s.next() {
+	}
+	return s.hash
+}
 
 // reduce maps a hash to 0…n-1 by its leading bits.
 func reduce(h uint64, n int) int {
@@ -187,9 +268,12 @@ func reduce(h uint64, n int) int {
 	return int(hi)
 }
 
-func tagOf(h uint64) uint8 { return uint8(h>>24) | 1 }
+func tagOf(h uint64) uint8 { return uint8(h>>32) | 1 }
 
 // bloomMask sets four bits, chosen by the trailing 24 bits of the hash.
 func bloomMask(h uint64) uint64 {
 	return 1<<(h&63) | 1<<(h>>6&63) | 1<<(h>>12&63) | 1<<(h>>18&63)
 }
+
+// ownMask is a fifth bit.
+func ownMask(h uint64) uint64 { return 1 << (h >> 24 & 63) }

@@ -117,7 +117,7 @@ func TestLoad(t *testing.T) {
 		t.Errorf("got %+v", live.Snapshot)
 	}
 	for name, want := range map[string]bool{"www.netflix.com": true, "bad.example": true, "x.example": false} {
-		if got := live.Rules.WantsDNS([]byte(name)); got != want {
+		if got := live.Rules.WantsDNS(query(name)); got != want {
 			t.Errorf("%s: got %v, want %v", name, got, want)
 		}
 	}
@@ -242,7 +242,7 @@ func TestLoadFollowsLinksInside(t *testing.T) {
 	write(t, dir, map[string]string{"elsewhere/x.txt": "y.example"})
 	link(t, "elsewhere", filepath.Join(dir, "lists"))
 	live, err := newLoader(dir, &reader{}).Load(context.Background())
-	if err != nil || !live.OK() || !live.Rules.WantsDNS([]byte("x.example")) {
+	if err != nil || !live.OK() || !live.Rules.WantsDNS(query("x.example")) {
 		t.Errorf("got %v, %v", err, live)
 	}
 }
@@ -287,4 +287,9 @@ func TestLoadOfDeadlyScripts(t *testing.T) {
 	if _, err = newLoader(dir, w).Load(context.Background()); err == nil {
 		t.Error("got no error of a closed pool")
 	}
+}
+
+// query is what capture says of one for a name.
+func query(name string) *engine.Sighting {
+	return &engine.Sighting{Name: []byte(name), Type: 1, Proto: "udp"}
 }

@@ -49,7 +49,7 @@ func until(t *testing.T, published <-chan *Live, what string, wanted func(*Live)
 }
 
 func wants(name string) func(*Live) bool {
-	return func(l *Live) bool { return l.OK() && l.Rules.WantsDNS([]byte(name)) }
+	return func(l *Live) bool { return l.OK() && l.Rules.WantsDNS(query(name)) }
 }
 
 // replace writes a file as editors do: beside, then renamed over.
@@ -143,7 +143,7 @@ func TestWatchBrokenFromTheStart(t *testing.T) {
 	write(t, dir, map[string]string{"scripts/a.star": "rule a one.example.\nbroken"})
 	live := watching(t, &Watcher{Loader: newLoader(dir, &reader{})})
 	l := until(t, live, "start", func(l *Live) bool { return !l.OK() })
-	if l.Snapshot.Hash != "" || l.Rules.WantsDNS([]byte("one.example")) {
+	if l.Snapshot.Hash != "" || l.Rules.WantsDNS(query("one.example")) {
 		t.Error("a workspace that was never good runs")
 	}
 	write(t, dir, map[string]string{"scripts/a.star": "rule a one.example."})

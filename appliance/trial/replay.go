@@ -185,6 +185,7 @@ func (x *Replay) capture(ctx context.Context, path string, in io.Reader) error {
 			x.counts.Undecodable[reason] += n
 		}
 	}()
+	var seen engine.Sighting
 	for {
 		m, err := reader.Next(ctx)
 		if err == io.EOF {
@@ -195,7 +196,9 @@ func (x *Replay) capture(ctx context.Context, path string, in io.Reader) error {
 		}
 		x.counts.Events++
 		pair := lookups.Pair(m)
-		if !x.watched(x.rules.Set).WantsDNS(m.Name) {
+		m.Sight(&seen)
+		seen.Paired = !pair.Lookup
+		if !x.watched(x.rules.Set).WantsDNS(&seen) {
 			continue
 		}
 		if err := x.take(ctx, trigger.Lookup(filepath.Base(path), m, pair)); err != nil {

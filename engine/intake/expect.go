@@ -110,11 +110,17 @@ func problems(s *rules.Set) int {
 	return len(s.Problems())
 }
 
-// WantsDNS tells whether an expectation could match a lookup of a name. What cannot
-// be read yet may be expected.
-func (e *Expected) WantsDNS(name []byte) bool {
+// WantsDNS tells whether an expectation could match a message. What cannot be read
+// yet may be expected.
+func (e *Expected) WantsDNS(seen *engine.Sighting) bool {
 	set, _, err := e.now()
-	return err != nil || set != nil && set.WantsDNS(name)
+	return err != nil || set != nil && set.WantsDNS(seen)
+}
+
+// WantsFirstSeen tells whether an expectation asks what the memory of lookups knows.
+func (e *Expected) WantsFirstSeen() bool {
+	set, _, err := e.now()
+	return err == nil && set != nil && set.WantsFirstSeen()
 }
 
 // Matches tells whether an expectation matches an event.
@@ -138,9 +144,14 @@ type Watched struct {
 	Expected *Expected
 }
 
-// WantsDNS tells whether any of both could match a lookup of a name.
-func (w Watched) WantsDNS(name []byte) bool {
-	return w.Rules.WantsDNS(name) || w.Expected.WantsDNS(name)
+// WantsDNS tells whether any of both could match a message.
+func (w Watched) WantsDNS(seen *engine.Sighting) bool {
+	return w.Rules.WantsDNS(seen) || w.Expected.WantsDNS(seen)
+}
+
+// WantsFirstSeen tells whether any of both asks what the memory of lookups knows.
+func (w Watched) WantsFirstSeen() bool {
+	return w.Rules.WantsFirstSeen() || w.Expected.WantsFirstSeen()
 }
 
 // Matches tells whether any of both matches an event.

@@ -18,8 +18,8 @@ import (
 // concurrent use.
 type Matcher interface {
 	// WantsDNS is asked about every message: it is cheap, and false only when no
-	// rule could match one with this name.
-	WantsDNS(name []byte) bool
+	// rule could match it.
+	WantsDNS(seen *engine.Sighting) bool
 	Matches(e *engine.Event) bool
 }
 
@@ -113,6 +113,7 @@ func (d *DNS) Run(ctx context.Context) error {
 
 // read takes messages in until they end.
 func (d *DNS) read(ctx context.Context) error {
+	var seen engine.Sighting
 	for {
 		m, err := d.cfg.Messages.Next(ctx)
 		if err != nil {
@@ -122,8 +123,10 @@ func (d *DNS) read(ctx context.Context) error {
 			d.cfg.Memory.Observe(d.cfg.Name, m)
 		}
 		pair := d.lookups.Pair(m)
+		m.Sight(&seen)
+		seen.Paired = !pair.Lookup
 		matcher := d.cfg.Matcher()
-		if matcher == nil || !matcher.WantsDNS(m.Name) {
+		if matcher == nil || !matcher.WantsDNS(&seen) {
 			continue
 		}
 		d.wanted.Add(1)
@@ -215,7 +218,7 @@ func (d *DNS) drop(reason string) (first bool) {
 // DNSStats counts what became of messages.
 type DNSStats struct {
 	Capture   capture.Stats `json:"capture"`
-	Wanted    uint64        `json:"wanted"`    // messages whose names some rule wants
+	Wanted    uint64        `json:"wanted"`    // messages that some rule could match
 	Matched   uint64        `json:"matched"`   // of those, the ones that a rule matches
 	Delivered uint64        `json:"delivered"` // of those, the ones that became durable
 	// Dropped are the others by reason.
