@@ -48,7 +48,7 @@ func (a *Appliance) openSensors(c *config.Config) error {
 
 // openInterface captures from a network interface.
 func (a *Appliance) openInterface(entry config.Sensor) (*sensor, error) {
-	live, err := capture.OpenLive(entry.Interface)
+	live, err := capture.OpenLive(capture.LiveConfig{Interface: entry.Interface})
 	if err != nil {
 		return nil, err
 	}

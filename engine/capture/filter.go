@@ -14,16 +14,32 @@ const (
 	maxFilterPorts = 32
 )
 
+// filterFor says what a filter lets through.
+type filterFor struct {
+	// ethernet: the packets lie in Ethernet frames with or without VLAN tags,
+	// otherwise they begin at once.
+	ethernet bool
+	// incoming: nothing that goes out. The loopback shows each packet twice.
+	incoming bool
+	ports    []uint16
+}
+
+// packetOutgoing is the kernel's PACKET_OUTGOING (linux/if_packet.h).
+const packetOutgoing = 4
+
 // kernelFilter returns a classic BPF program that accepts IP packets from and to
-// these ports, all fragments of UDP and TCP, and IPv6 packets with extension
-// headers, which the Decoder looks through. With ethernet, the packets lie in
-// Ethernet frames with or without VLAN tags, otherwise they begin at once.
-func kernelFilter(ethernet bool, ports []uint16) ([]bpf.RawInstruction, error) {
-	if len(ports) > maxFilterPorts {
-		return nil, fmt.Errorf("got %d ports, want at most %d", len(ports), maxFilterPorts)
+// the ports, all fragments of UDP and TCP, and IPv6 packets with extension
+// headers, which the Decoder looks through.
+func kernelFilter(want filterFor) ([]bpf.RawInstruction, error) {
+	if len(want.ports) > maxFilterPorts {
+		return nil, fmt.Errorf("got %d ports, want at most %d", len(want.ports), maxFilterPorts)
 	}
 	var a assembler
-	if ethernet {
+	if want.incoming {
+		a.emit(bpf.LoadExtension{Num: bpf.ExtType})
+		a.jumpIf(bpf.JumpEqual, packetOutgoing, "drop")
+	}
+	if want.ethernet {
 		a.etherTypes()
 	} else {
 		a.emit(bpf.LoadConstant{Dst: bpf.RegX, Val: 0}, bpf.LoadAbsolute{Off: 0, Size: 1}, bpf.ALUOpConstant{Op: bpf.ALUOpShiftRight, Val: 4})
@@ -33,7 +49,7 @@ func kernelFilter(ethernet bool, ports []uint16) ([]bpf.RawInstruction, error) {
 	}
 	a.ipv4()
 	a.ipv6()
-	a.transport(ports)
+	a.transport(want.ports)
 	return a.assemble()
 }
 

@@ -13,7 +13,7 @@ import (
 func filters(t *testing.T, ports []uint16) (ether, raw *bpf.VM) {
 	t.Helper()
 	build := func(ethernet bool) *bpf.VM {
-		code, err := kernelFilter(ethernet, ports)
+		code, err := kernelFilter(filterFor{ethernet: ethernet, ports: ports})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -93,7 +93,7 @@ func TestFilterOfManyPorts(t *testing.T) {
 			t.Errorf("port %d: not accepted", port)
 		}
 	}
-	if _, err := kernelFilter(true, append(slices.Clone(ports), 53)); err == nil {
+	if _, err := kernelFilter(filterFor{ethernet: true, ports: append(slices.Clone(ports), 53)}); err == nil {
 		t.Error("one port more: got no error")
 	}
 }

@@ -41,6 +41,12 @@ type SourceStats struct {
 	Bytes  uint64 `json:"bytes"` // captured bytes of these frames
 	// KernelDropped counts frames that the kernel lost before they were read.
 	KernelDropped uint64 `json:"kernel_dropped"`
+	// RingFrozen counts how often the kernel found the ring full; what it dropped
+	// until there was room again is in KernelDropped.
+	RingFrozen uint64 `json:"ring_frozen"`
+	// RingBroken counts frames that were lost because a block of the ring
+	// contradicts itself.
+	RingBroken uint64 `json:"ring_broken"`
 	// Outages counts how often the interface went away.
 	Outages uint64 `json:"outages"`
 	// Untimed counts frames whose file says no valid time.
@@ -52,6 +58,8 @@ func (s *SourceStats) Add(o SourceStats) {
 	s.Frames += o.Frames
 	s.Bytes += o.Bytes
 	s.KernelDropped += o.KernelDropped
+	s.RingFrozen += o.RingFrozen
+	s.RingBroken += o.RingBroken
 	s.Outages += o.Outages
 	s.Untimed += o.Untimed
 }

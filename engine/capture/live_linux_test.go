@@ -121,13 +121,25 @@ func (n *network) send(frames ...[]byte) {
 	})
 }
 
-func openLive(t *testing.T, name string) (*Live, *Reader) {
+// bothWays runs a test with a ring and with a plain socket. Each has a network of
+// its own: the subtest's goroutine is another.
+func bothWays(t *testing.T, test func(t *testing.T, n *network, cfg LiveConfig)) {
+	for name, cfg := range map[string]LiveConfig{"ring": {RingBytes: MinRing}, "plain": {Plain: true}} {
+		cfg.Interface = "lk0"
+		t.Run(name, func(t *testing.T) { test(t, newNetwork(t), cfg) })
+	}
+}
+
+func openLive(t *testing.T, cfg LiveConfig) (*Live, *Reader) {
 	t.Helper()
-	l, err := OpenLive(name)
+	l, err := OpenLive(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
+	if ring := l.State().RingBytes > 0; ring == cfg.Plain {
+		t.Fatalf("got %+v, want a ring unless it is to be plain", l.State())
+	}
 	return l, NewReader(l)
 }
 
@@ -161,13 +173,18 @@ func seen(t *testing.T, n *network, r *Reader, id uint16) uint16 {
 }
 
 func within(t *testing.T, r *Reader) (id uint16, ok bool) {
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	m, err := r.Next(ctx)
-	if err != nil {
+	m, ok := withinMessage(t, r)
+	if !ok {
 		return 0, false
 	}
 	return m.ID, true
+}
+
+func withinMessage(t *testing.T, r *Reader) (m *Message, ok bool) {
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	m, err := r.Next(ctx)
+	return m, err == nil
 }
 
 // quiet lets the capture wait, and fails when a message comes.
@@ -191,9 +208,10 @@ func settle(t *testing.T, r *Reader, what string, condition func() bool) {
 	t.Fatalf("waited in vain until %s (%+v)", what, r.Stats())
 }
 
-func TestLiveFramesOfAllKinds(t *testing.T) {
-	n := newNetwork(t)
-	_, r := openLive(t, "lk0")
+func TestLiveFramesOfAllKinds(t *testing.T) { bothWays(t, liveFramesOfAllKinds) }
+
+func liveFramesOfAllKinds(t *testing.T, n *network, cfg LiveConfig) {
+	_, r := openLive(t, cfg)
 	before := time.Now()
 	tagged, double := lookup(2), lookup(3)
 	tagged.VLANs, double.VLANs = []uint16{7}, []uint16{100, 7}
@@ -248,7 +266,7 @@ func TestLiveConversation(t *testing.T) {
 		go s.ActivateAndServe()
 		defer s.Shutdown()
 	}
-	_, r := openLive(t, "lk0")
+	_, r := openLive(t, LiveConfig{Interface: "lk0"})
 	for id, network := range []string{"udp", "tcp"} {
 		conn := n.dial(network)
 		q := new(dns.Msg).SetQuestion("Live.example.org.", dns.TypeA)
@@ -302,21 +320,134 @@ func (n *network) connected(network string) int {
 }
 
 func TestLiveSeesLoopbackOnce(t *testing.T) {
+	bothWays(t, func(t *testing.T, n *network, cfg LiveConfig) {
+		n.ip("link set lo up")
+		cfg.Interface = "lo"
+		_, r := openLive(t, cfg)
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(fd)
+		if err := unix.Sendto(fd, lookup(1).Query(), 0, &unix.SockaddrInet4{Port: 5353, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+			t.Fatal(err)
+		}
+		if m := next(t, r); m.Service != MDNS || !m.ClientMAC.IsZero() {
+			t.Errorf("got %+v", m)
+		}
+		quiet(t, r)
+		if got := r.Stats().Source.Frames; got != 1 {
+			t.Errorf("got %d frames, want the kernel to show it once", got)
+		}
+	})
+}
+
+func TestLiveState(t *testing.T) {
+	bothWays(t, func(t *testing.T, n *network, cfg LiveConfig) {
+		l, r := openLive(t, cfg)
+		if s := l.State(); s.Away || s.Down || s.NoCarrier || s.NoRing != "" || !s.LastFrame.IsZero() {
+			t.Errorf("fresh: got %+v", s)
+		}
+		before := time.Now()
+		n.send(lookup(1).QueryFrame())
+		m := next(t, r)
+		quiet(t, r) // a ring counts a block when it is read
+		if s := l.State(); s.LastFrame.Before(before.Add(-time.Second)) || !s.LastFrame.Equal(m.Time) {
+			t.Errorf("last frame: got %v, want %v", s.LastFrame, m.Time)
+		}
+		n.over(func() { n.ip("link set lk1 down") })
+		settle(t, r, "the carrier is missed", func() bool { return l.State().NoCarrier && !l.State().Down })
+		n.ip("link set lk0 down")
+		if s := l.State(); !s.Down || s.Away {
+			t.Errorf("down: got %+v", s)
+		}
+		n.ip("link del lk0")
+		if s := l.State(); !s.Away {
+			t.Errorf("away: got %+v", s)
+		}
+	})
+}
+
+func TestLiveWithoutRing(t *testing.T) {
 	n := newNetwork(t)
-	n.ip("link set lo up")
-	_, r := openLive(t, "lo")
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	l := newLive(LiveConfig{Interface: "lk0"})
+	l.ring = func(int, int, LinkType) (*ring, error) { return nil, fmt.Errorf("asking for a ring: %w", unix.ENOMEM) }
+	if err := l.open(); err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if s := l.State(); s.RingBytes != 0 || s.NoRing != "asking for a ring: cannot allocate memory" {
+		t.Errorf("got %+v", s)
+	}
+	n.send(lookup(1).QueryFrame())
+	if m := next(t, NewReader(l)); m.ID != 1 {
+		t.Errorf("got %+v", m)
+	}
+}
+
+// TestLiveJumbo sends the longest frame that a jumbo network has.
+func TestLiveJumbo(t *testing.T) {
+	bothWays(t, func(t *testing.T, n *network, cfg LiveConfig) {
+		n.ip("link set lk0 mtu 9200")
+		n.over(func() { n.ip("link set lk1 mtu 9200") })
+		_, r := openLive(t, cfg)
+		long := slices.Concat(lookup(1).Query(), make([]byte, 9000))
+		n.send(capturetest.Datagram(client, server, []uint16{7}, long))
+		if m := next(t, r); len(m.Raw) != len(long) || m.Cut || !slices.Equal(m.VLANs.IDs(), []uint16{7}) {
+			t.Errorf("got %d bytes, cut %v, VLANs %v", len(m.Raw), m.Cut, m.VLANs.IDs())
+		}
+	})
+}
+
+// TestLiveFanout: what a client says and hears comes to one reader, fragments and
+// tags or not, and each message to one alone.
+func TestLiveFanout(t *testing.T) {
+	const readers, clients = 3, 24
+	n := newNetwork(t)
+	lives, err := OpenFanout(LiveConfig{Interface: "lk0", RingBytes: 8 << 20}, readers)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer unix.Close(fd)
-	if err := unix.Sendto(fd, lookup(1).Query(), 0, &unix.SockaddrInet4{Port: 5353, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		t.Fatal(err)
+	var frames [][]byte
+	for id := range clients {
+		from, to := capturetest.At(7, fmt.Sprintf("192.0.2.%d:40000", 100+id)), server
+		if id%2 == 1 {
+			from, to = capturetest.At(7, fmt.Sprintf("[2001:db8::%d]:40000", 100+id)), server6
+		}
+		l := lookup(id)
+		l.Client, l.Server = from, to
+		l.VLANs = [][]uint16{nil, {7}, {100, 7}}[id%3]
+		frames = append(frames, l.QueryFrame(), l.ResponseFrame())
+		for _, packet := range pieces(to, from, uint32(id)) {
+			frames = append(frames, capturetest.Ethernet(to, from, l.VLANs, packet))
+		}
 	}
-	if m := next(t, r); m.Service != MDNS || !m.ClientMAC.IsZero() {
-		t.Errorf("got %+v", m)
+	n.send(frames...)
+	readerOf, used, messages := map[string]int{}, map[int]bool{}, 0
+	var all []*Reader
+	for _, l := range lives {
+		defer l.Close()
+		all = append(all, NewReader(l))
 	}
-	quiet(t, r)
+	for range 10 {
+		for i, r := range all {
+			for m, ok := withinMessage(t, r); ok; m, ok = withinMessage(t, r) {
+				messages++
+				used[i] = true
+				name := m.Client.Addr().String()
+				if other, known := readerOf[name]; known && other != i {
+					t.Errorf("%s: messages came to the readers %d and %d", name, other, i)
+				}
+				readerOf[name] = i
+			}
+		}
+		if messages >= 3*clients {
+			break
+		}
+	}
+	if messages != 3*clients || len(used) != readers {
+		t.Errorf("got %d messages at %d readers, want %d at %d", messages, len(used), 3*clients, readers)
+	}
 }
 
 func TestLiveRawIP(t *testing.T) {
@@ -330,7 +461,7 @@ func TestLiveRawIP(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.ip("link set lktun up")
-	_, r := openLive(t, "lktun")
+	_, r := openLive(t, LiveConfig{Interface: "lktun"})
 	for _, packet := range [][]byte{ipQuery(1), ip6Query(1)} {
 		if _, err := unix.Write(fd, packet); err != nil {
 			t.Fatal(err)
@@ -341,9 +472,10 @@ func TestLiveRawIP(t *testing.T) {
 	}
 }
 
-func TestLiveInterfaceThatGoesAway(t *testing.T) {
-	n := newNetwork(t)
-	l, r := openLive(t, "lk0")
+func TestLiveInterfaceThatGoesAway(t *testing.T) { bothWays(t, liveInterfaceThatGoesAway) }
+
+func liveInterfaceThatGoesAway(t *testing.T, n *network, cfg LiveConfig) {
+	l, r := openLive(t, cfg)
 	n.send(lookup(1).QueryFrame())
 	next(t, r)
 	for round := range uint64(2) {
@@ -369,17 +501,22 @@ func TestLiveInterfaceThatGoesAway(t *testing.T) {
 	}
 }
 
-func TestLiveCountsWhatTheKernelDrops(t *testing.T) {
-	n := newNetwork(t)
-	l, r := openLive(t, "lk0")
+func TestLiveCountsWhatTheKernelDrops(t *testing.T) { bothWays(t, liveCountsWhatTheKernelDrops) }
+
+func liveCountsWhatTheKernelDrops(t *testing.T, n *network, cfg LiveConfig) {
+	l, r := openLive(t, cfg)
 	if err := unix.SetsockoptInt(l.sock.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 20_000); err != nil {
 		t.Fatal(err)
 	}
-	const sent = 1000
+	const sent = 10_000 // more than either has room for
 	n.send(slices.Repeat([][]byte{lookup(1).QueryFrame()}, sent)...)
-	dropped := l.Stats().KernelDropped
+	stats := l.Stats()
+	dropped := stats.KernelDropped
 	if dropped == 0 || dropped >= sent {
 		t.Fatalf("got %d drops of %d frames, want some", dropped, sent)
+	}
+	if (stats.RingFrozen > 0) == cfg.Plain {
+		t.Errorf("got %+v, want it to say that a ring was full", stats)
 	}
 	for range sent - dropped {
 		next(t, r)
@@ -391,21 +528,21 @@ func TestLiveCountsWhatTheKernelDrops(t *testing.T) {
 }
 
 func TestLiveErrors(t *testing.T) {
-	_, err := OpenLive("lk-none")
+	_, err := OpenLive(LiveConfig{Interface: "lk-none"})
 	if e := engine.AsError(err); e.Kind != engine.NotFound || !strings.Contains(e.Hint, "the interfaces are") {
 		t.Errorf("no such interface: got %#v", e)
 	}
-	_, err = OpenLive("a-name-that-is-far-too-long-for-one")
+	_, err = OpenLive(LiveConfig{Interface: "a-name-that-is-far-too-long-for-one"})
 	if engine.AsError(err).Kind != engine.NotFound {
 		t.Errorf("a name too long: got %v", err)
 	}
-	l := &Live{name: "eth0"}
+	l := &Live{cfg: LiveConfig{Interface: "eth0"}}
 	e := engine.AsError(l.explain(fmt.Errorf("opening a packet socket: %w", unix.EPERM)))
 	if e.Kind != engine.Denied || !strings.Contains(e.Hint, "CAP_NET_RAW") || !strings.HasPrefix(e.Message, `interface "eth0": opening a packet socket: operation not permitted`) {
 		t.Errorf("no permission: got %#v", e)
 	}
 	ports := make([]uint16, maxFilterPorts+1)
-	if _, err := OpenLive("lo", ports...); err == nil {
+	if _, err := OpenLive(LiveConfig{Interface: "lo", Ports: ports}); err == nil {
 		t.Error("too many ports: got no error")
 	}
 }

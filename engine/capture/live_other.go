@@ -17,13 +17,19 @@ func notHere(name string) error {
 }
 
 // OpenLive returns an error.
-func OpenLive(name string, _ ...uint16) (*Live, error) { return nil, notHere(name) }
+func OpenLive(cfg LiveConfig) (*Live, error) { return nil, notHere(cfg.Interface) }
+
+// OpenFanout returns an error.
+func OpenFanout(cfg LiveConfig, _ int) ([]*Live, error) { return nil, notHere(cfg.Interface) }
 
 // Next returns an error.
 func (l *Live) Next(context.Context, *Frame) error { return notHere("") }
 
 // Stats returns nothing.
 func (l *Live) Stats() SourceStats { return SourceStats{} }
+
+// State returns nothing.
+func (l *Live) State() LiveState { return LiveState{} }
 
 // Close does nothing.
 func (l *Live) Close() error { return nil }

@@ -2,27 +2,23 @@ package capture
 
 import (
 	"encoding/binary"
-	"errors"
 	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// Bits of the status in a packet's auxiliary data (linux/if_packet.h).
+// statusVLANValid is the bit TP_STATUS_VLAN_VALID of a packet's status
+// (linux/if_packet.h): the kernel took a tag off.
 const statusVLANValid = 1 << 4
 
 // controlRoom is more than the control messages of a frame need.
 const controlRoom = 256
 
-// errSkip says that a frame is none of ours.
-var errSkip = errors.New("skip")
-
-// receiver receives frames without allocating.
+// receiver receives frames from a socket without a ring, and allocates nothing.
 type receiver struct {
 	data    []byte
 	control []byte
-	from    unix.RawSockaddrLinklayer
 	iov     unix.Iovec
 	msg     unix.Msghdr
 }
@@ -33,28 +29,22 @@ func (r *receiver) init() {
 }
 
 // receive reads a frame into f, or returns an errno; EAGAIN when there is none.
-func (r *receiver) receive(s *packetSocket, f *Frame) error {
+func (r *receiver) receive(s *packetSocket, f *Frame, counts *sourceCounts) error {
 	r.iov.Base = &r.data[0]
 	r.iov.SetLen(len(r.data))
-	r.msg = unix.Msghdr{Name: (*byte)(unsafe.Pointer(&r.from)), Namelen: uint32(unsafe.Sizeof(r.from)), Iov: &r.iov, Control: &r.control[0]}
+	r.msg = unix.Msghdr{Iov: &r.iov, Control: &r.control[0]}
 	r.msg.SetIovlen(1)
 	r.msg.SetControllen(len(r.control))
 	n, _, errno := unix.Syscall(unix.SYS_RECVMSG, uintptr(s.fd), uintptr(unsafe.Pointer(&r.msg)), unix.MSG_TRUNC)
 	if errno != 0 {
 		return errno
 	}
-	// The loopback shows each packet twice: as it goes out and as it comes in.
-	if s.loopback && r.from.Pkttype == unix.PACKET_OUTGOING {
-		return errSkip
-	}
-	*f = Frame{Link: LinkRaw, Data: r.data[:min(int(n), len(r.data))], Length: int(n)}
-	if s.ethernet {
-		f.Link = LinkEthernet
-	}
+	*f = Frame{Link: s.link(), Data: r.data[:min(int(n), len(r.data))], Length: int(n)}
 	r.readControl(f, r.control[:r.msg.Controllen])
 	if f.Time.IsZero() {
 		f.Time = time.Now().UTC()
 	}
+	counts.took(1, len(f.Data), f.Time.UnixNano())
 	return nil
 }
 

@@ -171,7 +171,16 @@ func (c *counts) snapshot() Stats {
 
 // sourceCounts are the counters of a Source.
 type sourceCounts struct {
-	frames, bytes, dropped, outages, untimed atomic.Uint64
+	frames, bytes, dropped, frozen, broken, outages, untimed atomic.Uint64
+
+	last atomic.Int64 // time of the last frame of an interface, in nanoseconds since 1970
+}
+
+// took counts frames of an interface, the last of which came at a time.
+func (c *sourceCounts) took(frames, bytes int, last int64) {
+	c.frames.Add(uint64(frames))
+	c.bytes.Add(uint64(bytes))
+	c.last.Store(last)
 }
 
 func (c *sourceCounts) frame(length int) {
@@ -182,6 +191,7 @@ func (c *sourceCounts) frame(length int) {
 func (c *sourceCounts) snapshot() SourceStats {
 	return SourceStats{
 		Frames: c.frames.Load(), Bytes: c.bytes.Load(), KernelDropped: c.dropped.Load(),
+		RingFrozen: c.frozen.Load(), RingBroken: c.broken.Load(),
 		Outages: c.outages.Load(), Untimed: c.untimed.Load(),
 	}
 }

@@ -70,7 +70,7 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 func open(ctx context.Context, set settings, stdin io.Reader) (capture.Source, error) {
 	switch {
 	case set.device != "":
-		return capture.OpenLive(set.device, set.opts.Ports...)
+		return capture.OpenLive(capture.LiveConfig{Interface: set.device, Ports: set.opts.Ports})
 	case set.file == "-":
 		return capture.NewFile(ctx, "standard input", stdin)
 	}
