@@ -27,6 +27,7 @@ type sensor struct {
 	name    string // the events' source
 	readers []*trigger.DNS
 	closers []io.Closer
+	lives   []*capture.Live // of a sensor of an interface
 }
 
 // openSensors opens what the configuration names, and the sources of Config.
@@ -48,11 +49,24 @@ func (a *Appliance) openSensors(c *config.Config) error {
 
 // openInterface captures from a network interface.
 func (a *Appliance) openInterface(entry config.Sensor) (*sensor, error) {
-	live, err := capture.OpenLive(capture.LiveConfig{Interface: entry.Interface})
+	lives, err := openLives(entry)
 	if err != nil {
 		return nil, err
 	}
-	return a.newSensor(entry.Interface, capture.NewReader(live), live), nil
+	s := &sensor{name: entry.Interface, lives: lives}
+	for _, live := range lives {
+		s.add(a.newDNS(s.name, capture.NewReader(live, entry.Ports...)), live)
+	}
+	return s, nil
+}
+
+func openLives(entry config.Sensor) ([]*capture.Live, error) {
+	cfg := capture.LiveConfig{Interface: entry.Interface, Ports: entry.Ports, RingBytes: entry.RingBytes}
+	if entry.Fanout > 1 {
+		return capture.OpenFanout(cfg, entry.Fanout)
+	}
+	live, err := capture.OpenLive(cfg)
+	return []*capture.Live{live}, err
 }
 
 // newSensor makes a sensor of messages; closer is closed after Run.

@@ -235,6 +235,17 @@ func TestLoadProblems(t *testing.T) {
 			[]string{"larkspur.yaml:2:19: error: connections.ldap.a.key: want secret:NAME, not the value itself (put the value into ./secrets/NAME, or into the environment as LARKSPUR_SECRET_NAME)"}},
 		{"sensor without interface", "sensors: [{dns: {}}]", "", []string{"larkspur.yaml:1:12: error: sensors[0].dns.interface: missing"}},
 		{"sensor twice", "sensors:\n  - dns: {interface: eth1}\n  - dns: {interface: eth1}", "", []string{`larkspur.yaml:3:5: error: sensors[1].dns: interface "eth1" is listened to already`}},
+		{"sensor on any", "sensors:\n  - dns: {interface: any}", "", []string{`larkspur.yaml:2:5: error: sensors[0].dns.interface: got "any", want names of interfaces (on all of them at once a box that forwards sees each packet twice, and a span port needs promiscuous mode; write interface: [eth0, eth1])`}},
+		{"sensor's interfaces", "sensors:\n  - dns: {interface: [eth1, eth1]}", "", []string{`larkspur.yaml:2:5: error: sensors[0].dns: interface "eth1" is listened to already`}},
+		{"sensor's ports", "sensors:\n  - dns: {interface: eth1, ports: [53, 0, 65536]}\n  - dns: {interface: eth2, ports: 53}", "", []string{
+			"larkspur.yaml:2:40: error: sensors[0].dns.ports[1]: got 0, want a number from 1 to 65535",
+			"larkspur.yaml:2:43: error: sensors[0].dns.ports[2]: got 65536, want a number from 1 to 65535",
+			"larkspur.yaml:3:35: error: sensors[1].dns.ports: got 53, want a list of 1 to 32 ports, such as [53, 5353, 5355]"}},
+		{"sensor's ring", "sensors:\n  - dns: {interface: eth1, ring: 8}\n  - dns: {interface: eth2, ring: 8kB}\n  - dns: {interface: eth3, ring: 2GB}", "", []string{
+			`larkspur.yaml:2:34: error: sensors[0].dns.ring: got 8, want a size from "1MB" to "1024MB"`,
+			`larkspur.yaml:3:34: error: sensors[1].dns.ring: got "8kB", want a size from "1MB" to "1024MB"`,
+			`larkspur.yaml:4:34: error: sensors[2].dns.ring: got "2GB", want a size from "1MB" to "1024MB"`}},
+		{"sensor's readers", "sensors:\n  - dns: {interface: eth1, fanout: 17}", "", []string{"larkspur.yaml:2:36: error: sensors[0].dns.fanout: got 17, want a number from 1 to 16"}},
 		{"sensors not a list", "sensors: {dns: {}}", "", []string{"larkspur.yaml:1:11: error: sensors: got keys and values, want a list, such as - dns: {interface: eth1}"}},
 		{"playbook without a name", "playbooks: [x]", "", []string{`larkspur.yaml:1:13: error: playbooks[0]: got "x", want the name of one playbook with its parameters`}},
 		{"playbook without parameters", "playbooks:\n  - server_watch: blog", "", []string{`larkspur.yaml:2:5: error: playbooks[0]: got keys and values, want the name of one playbook with its parameters`}},
@@ -358,5 +369,23 @@ calendars:
 	}
 	if !c.Calendars["shop"].Open(time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)) {
 		t.Error("got shut, want open")
+	}
+}
+
+func TestSensors(t *testing.T) {
+	dir := workspace(t, map[string]string{WorkspaceFile: "sensors:\n  - dns: {interface: [eth1, eth2], ports: [53, 5300], ring: 8MB, fanout: 2}\n  - dns: {interface: eth3}"})
+	c, problems := Load(dir)
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	first := Sensor{Kind: "dns", Interface: "eth1", Ports: []uint16{53, 5300}, RingBytes: 8 << 20, Fanout: 2, At: engine.Position{File: WorkspaceFile, Line: 2, Col: 5}}
+	second := first
+	second.Interface = "eth2"
+	third := Sensor{Kind: "dns", Interface: "eth3", At: engine.Position{File: WorkspaceFile, Line: 3, Col: 5}}
+	if want := []Sensor{first, second, third}; !reflect.DeepEqual(c.Sensors, want) {
+		t.Errorf("got  %+v\nwant %+v", c.Sensors, want)
+	}
+	if !first.equal(Sensor{Kind: "dns", Interface: "eth1", Ports: []uint16{53, 5300}, RingBytes: 8 << 20, Fanout: 2}) || first.equal(second) {
+		t.Error("a sensor is what it asks for, wherever it stands")
 	}
 }

@@ -149,6 +149,41 @@ func (r *reader) texts(n *node, path string) []string {
 	return out
 }
 
+// oneOrMore reads a text, or a list of them.
+func (r *reader) oneOrMore(n *node, path string) []string {
+	if n.kind == list {
+		return r.texts(n, path)
+	}
+	if s := r.text(n, path); s != "" {
+		return []string{s}
+	}
+	return nil
+}
+
+// number reads a whole number; least for a wrong one.
+func (r *reader) number(n *node, path string, least, most int64) int {
+	v, ok := n.value.(int64)
+	if !ok || v < least || v > most {
+		r.wrong(n, path, fmt.Sprintf("a number from %d to %d", least, most))
+		return int(least)
+	}
+	return int(v)
+}
+
+// size reads a number of bytes, as in "8MB" (MB are 1024 KB, KB 1024 bytes); 0 for
+// none.
+func (r *reader) size(n *node, path string, least, most int64) int {
+	text, _ := n.value.(string)
+	digits := strings.TrimRight(text, "KMGB")
+	unit, known := map[string]int64{"KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}[text[len(digits):]]
+	v, err := strconv.ParseInt(digits, 10, 32)
+	if err != nil || !known || v*unit < least || v*unit > most {
+		r.wrong(n, path, fmt.Sprintf(`a size from "%dMB" to "%dMB"`, least>>20, most>>20))
+		return 0
+	}
+	return int(v * unit)
+}
+
 // intoTexts stores a list of texts.
 func (r *reader) intoTexts(target *[]string) func(*node, string) {
 	return func(n *node, path string) { *target = r.texts(n, path) }

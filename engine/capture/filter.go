@@ -10,8 +10,8 @@ const (
 	// maxFilterTags is how many VLAN tags within the frame the kernel's filter
 	// looks through; the outermost tag has usually been taken off before.
 	maxFilterTags = 2
-	// maxFilterPorts bounds the ports of a filter: a jump reaches 255 instructions.
-	maxFilterPorts = 32
+	// MaxPorts bounds the ports of a filter: a jump reaches 255 instructions.
+	MaxPorts = 32
 )
 
 // filterFor says what a filter lets through.
@@ -31,8 +31,8 @@ const packetOutgoing = 4
 // the ports, all fragments of UDP and TCP, and IPv6 packets with extension
 // headers, which the Decoder looks through.
 func kernelFilter(want filterFor) ([]bpf.RawInstruction, error) {
-	if len(want.ports) > maxFilterPorts {
-		return nil, fmt.Errorf("got %d ports, want at most %d", len(want.ports), maxFilterPorts)
+	if len(want.ports) > MaxPorts {
+		return nil, fmt.Errorf("got %d ports, want at most %d", len(want.ports), MaxPorts)
 	}
 	var a assembler
 	if want.incoming {

@@ -82,11 +82,11 @@ func TestFilterPassesWhatTheDecoderWants(t *testing.T) {
 
 func TestFilterOfManyPorts(t *testing.T) {
 	var ports []uint16
-	for port := range uint16(maxFilterPorts) {
+	for port := range uint16(MaxPorts) {
 		ports = append(ports, 1000+port)
 	}
 	ether, _ := filters(t, ports)
-	for _, port := range []uint16{1000, 1000 + maxFilterPorts - 1} {
+	for _, port := range []uint16{1000, 1000 + MaxPorts - 1} {
 		frame := lookup(1).QueryFrame()
 		copy(frame[14+20+2:], []byte{byte(port >> 8), byte(port)})
 		if n, _ := ether.Run(frame); n == 0 {

@@ -6,7 +6,7 @@ import "time"
 type LiveConfig struct {
 	Interface string
 	// Ports are those whose frames the kernel lets through, by default those of
-	// DNS, mDNS and LLMNR; at most 32.
+	// DNS, mDNS and LLMNR; at most MaxPorts.
 	Ports []uint16
 	// RingBytes is the room for frames that are not yet read, DefaultRing by
 	// default; it is rounded down to whole blocks, and 1 MiB is the least.

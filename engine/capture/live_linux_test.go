@@ -541,7 +541,7 @@ func TestLiveErrors(t *testing.T) {
 	if e.Kind != engine.Denied || !strings.Contains(e.Hint, "CAP_NET_RAW") || !strings.HasPrefix(e.Message, `interface "eth0": opening a packet socket: operation not permitted`) {
 		t.Errorf("no permission: got %#v", e)
 	}
-	ports := make([]uint16, maxFilterPorts+1)
+	ports := make([]uint16, MaxPorts+1)
 	if _, err := OpenLive(LiveConfig{Interface: "lo", Ports: ports}); err == nil {
 		t.Error("too many ports: got no error")
 	}
