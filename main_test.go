@@ -30,6 +30,7 @@ var rooms = map[string][]string{
 	"engine/eraser":             {"engine", "engine/record", "engine/state", "engine/ledger", "engine/store"},
 	"engine/intake":             {"engine", "engine/record", "engine/state", "engine/ledger", "engine/calendar", "rules"},
 	"engine/capture":            {"engine"},
+	"engine/feed":               {"engine", "engine/capture"},
 	"engine/trigger":            {"engine", "engine/capture", "engine/calendar"},
 	"rules":                     {"engine"},
 	"scripts":                   {"engine", "engine/wire", "engine/sandbox", "rules", "engine/calendar", "scripts/library"},
@@ -51,7 +52,7 @@ var owners = map[string][]string{
 	"github.com/dgraph-io/badger": {"engine/store"},
 	"go.starlark.net":             {"scripts/worker", "scripts/pure"},
 	"github.com/labstack/echo":    {"ui"},
-	"github.com/fsnotify":         {"scripts"},
+	"github.com/fsnotify":         {"scripts", "engine/feed"},
 	"github.com/goccy/go-yaml":    {"appliance"},
 	"github.com/miekg/dns":        {"engine/capture", "rules"},
 }

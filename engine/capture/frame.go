@@ -51,6 +51,8 @@ type SourceStats struct {
 	Outages uint64 `json:"outages"`
 	// Untimed counts frames whose file says no valid time.
 	Untimed uint64 `json:"untimed"`
+	// Behind is how many bytes of a log that is followed are still to be read.
+	Behind uint64 `json:"behind,omitempty"`
 }
 
 // Add adds the counters of o.
@@ -62,6 +64,7 @@ func (s *SourceStats) Add(o SourceStats) {
 	s.RingBroken += o.RingBroken
 	s.Outages += o.Outages
 	s.Untimed += o.Untimed
+	s.Behind += o.Behind
 }
 
 // LinkType says how a frame begins, in the numbers of capture files:
