@@ -2,7 +2,6 @@ package appliance
 
 import (
 	"fmt"
-	"maps"
 	"strings"
 
 	"larkspur/engine"
@@ -153,36 +152,4 @@ func (a *Appliance) cacheHealth() (c ui.Check, tell bool) {
 	c = ui.Check{Name: "cache", Status: desk.HealthOK}
 	c.Message = fmt.Sprintf("begun anew at %s, because its folder was deleted or unreadable: whoever was signed in signs in again", at.UTC().Format("2006-01-02 15:04 UTC"))
 	return c, renewed
-}
-
-func (a *Appliance) sensorsHealth() ui.Check {
-	c := ui.Check{Name: "sensors", Status: desk.HealthOK}
-	if len(a.sensors) == 0 {
-		c.Message = "none is configured"
-	}
-	for _, s := range a.sensors {
-		c.Children = append(c.Children, s.health())
-	}
-	return c
-}
-
-// health tells how a sensor fares; every loss is counted and shown.
-func (s *sensor) health() ui.Check {
-	st := s.stats()
-	c := ui.Check{Name: s.name, Status: desk.HealthOK}
-	c.Message = fmt.Sprintf("%d frames, %d DNS messages, %d matched a rule, %d recorded",
-		st.Capture.Source.Frames, st.Capture.Messages, st.Matched, st.Delivered)
-	losses := map[string]uint64{"by the kernel": st.Capture.Source.KernelDropped}
-	maps.Copy(losses, st.Capture.Lost)
-	maps.Copy(losses, st.Dropped)
-	for _, reason := range sortedKeys(losses) {
-		if losses[reason] > 0 {
-			c.Status = desk.HealthWarn
-			c.Message += fmt.Sprintf("; %d lost: %s", losses[reason], strings.ReplaceAll(reason, "_", " "))
-		}
-	}
-	for _, reason := range sortedKeys(st.Capture.Undecodable) {
-		c.Message += fmt.Sprintf("; %d undecodable: %s", st.Capture.Undecodable[reason], strings.ReplaceAll(reason, "_", " "))
-	}
-	return c
 }

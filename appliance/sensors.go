@@ -5,10 +5,13 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"larkspur/appliance/config"
+	"larkspur/engine"
 	"larkspur/engine/capture"
 	"larkspur/engine/intake"
 	"larkspur/engine/trigger"
@@ -28,6 +31,13 @@ type sensor struct {
 	readers []*trigger.DNS
 	closers []io.Closer
 	lives   []*capture.Live // of a sensor of an interface
+	clock   engine.Clock
+
+	mu     sync.Mutex // guards what watch keeps
+	began  time.Time
+	losses uint64    // so many when they were last looked at
+	lossAt time.Time // when they were last seen to grow
+	failed error     // what ended it
 }
 
 // openSensors opens what the configuration names, and the sources of Config.
@@ -53,7 +63,7 @@ func (a *Appliance) openInterface(entry config.Sensor) (*sensor, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &sensor{name: entry.Interface, lives: lives}
+	s := &sensor{name: entry.Interface, lives: lives, clock: a.clock}
 	for _, live := range lives {
 		s.add(a.newDNS(s.name, capture.NewReader(live, entry.Ports...)), live)
 	}
@@ -71,7 +81,7 @@ func openLives(entry config.Sensor) ([]*capture.Live, error) {
 
 // newSensor makes a sensor of messages; closer is closed after Run.
 func (a *Appliance) newSensor(name string, messages trigger.Messages, closer io.Closer) *sensor {
-	s := &sensor{name: name}
+	s := &sensor{name: name, clock: a.clock}
 	s.add(a.newDNS(name, messages), closer)
 	return s
 }
@@ -95,11 +105,18 @@ func (a *Appliance) dnsMatcher() trigger.Matcher {
 
 // Run reads until the source ends or ctx does.
 func (s *sensor) Run(ctx context.Context) error {
-	var all errgroup.Group
+	var all, beside errgroup.Group
+	watched, unwatch := context.WithCancel(ctx)
+	defer beside.Wait()
+	defer unwatch()
+	beside.Go(func() error { return s.watch(watched) })
 	for _, d := range s.readers {
 		all.Go(func() error { return d.Run(ctx) })
 	}
 	if err := all.Wait(); err != nil && ctx.Err() == nil {
+		s.mu.Lock()
+		s.failed = err
+		s.mu.Unlock()
 		slog.Error("a sensor stopped", "sensor", s.name, "error", err)
 	}
 	return nil // the rest goes on; the status page shows it

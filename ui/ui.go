@@ -40,8 +40,8 @@ type (
 	People    = login.People
 )
 
-// Config is what a Server needs; all but Name, Zone, Tokens, Trusted, Version
-// and Clock is required.
+// Config is what a Server needs; all but Name, Zone, Tokens, Trusted, Meters,
+// Version and Clock is required.
 type Config struct {
 	// URL is what links begin with; its path is the base path.
 	URL      string
@@ -70,6 +70,8 @@ type Config struct {
 	Trusted []netip.Prefix
 	Version string
 	Clock   engine.Clock
+	// Meters are what GET /metrics tells besides what records hold.
+	Meters func() []desk.Meter
 }
 
 // Server serves pages and the interface. Safe for concurrent use.
@@ -115,7 +117,7 @@ func New(c Config) (*Server, error) {
 	d := &desk.Desk{
 		Reader: c.Reader, Decider: c.Decider, Exporter: c.Exporter, Rules: c.Rules, Jobs: c.Jobs,
 		Health: c.Health, Rebuilds: c.Rebuilds, Eraser: c.Eraser, Scrubs: c.Scrubs, Clock: c.Clock, Zone: c.Zone, Assignees: c.Assignees,
-		Devices: s.access.Devices,
+		Devices: s.access.Devices, Meters: c.Meters,
 	}
 	s.api = &api.API{Desk: d, Access: s.access, URL: u, Version: c.Version}
 	if s.pages, err = page.New(page.Config{Desk: d, Access: s.access, URL: u, Name: c.Name}); err != nil {
@@ -145,6 +147,9 @@ func (c *Config) complete() error {
 	}
 	if c.Clock == nil {
 		c.Clock = engine.SystemClock{}
+	}
+	if c.Meters == nil {
+		c.Meters = func() []desk.Meter { return nil }
 	}
 	if c.Zone == nil {
 		c.Zone = func() *time.Location { return time.UTC }

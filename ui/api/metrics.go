@@ -3,11 +3,13 @@ package api
 import (
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/labstack/echo/v4"
 
 	"larkspur/engine"
+	"larkspur/ui/desk"
 )
 
 // metric is one family of GET /metrics: totals since the ledger was made, one
@@ -96,10 +98,21 @@ func (a *API) Metrics(c echo.Context) error {
 			}
 		}
 	}
+	meters(&b, a.Desk.Meters())
 	if err := a.recorded(&b); err != nil {
 		return err
 	}
 	return c.Blob(http.StatusOK, "text/plain; version=0.0.4; charset=utf-8", []byte(b.String()))
+}
+
+// meters writes the numbers of the program.
+func meters(b *strings.Builder, list []desk.Meter) {
+	for _, m := range list {
+		fmt.Fprintf(b, "# HELP larkspur_%s %s\n# TYPE larkspur_%s %s\n", m.Name, m.Help, m.Name, m.Type)
+		for _, s := range m.Samples {
+			fmt.Fprintf(b, "larkspur_%s%s%s %s\n", m.Name, s.Suffix, labelSet(s.Labels), strconv.FormatFloat(s.Value, 'f', -1, 64))
+		}
+	}
 }
 
 // label writes one label.
@@ -109,8 +122,13 @@ func label(name, value string) string {
 
 // labels writes what a row counts as labels.
 func labels(g engine.TallyGroup) string {
+	return labelSet([][2]string{{"rule", g.Rule}, {"type", g.Type}, {"severity", g.Severity}})
+}
+
+// labelSet writes the labels that have a value.
+func labelSet(labels [][2]string) string {
 	var parts []string
-	for _, l := range [][2]string{{"rule", g.Rule}, {"type", g.Type}, {"severity", g.Severity}} {
+	for _, l := range labels {
 		if l[1] != "" {
 			parts = append(parts, label(l[0], l[1]))
 		}

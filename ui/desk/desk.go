@@ -258,4 +258,6 @@ type Desk struct {
 	Assignees func() (people, teams []string)
 	// Zone is the workspace's time zone of this moment.
 	Zone func() *time.Location
+	// Meters are numbers of the program that no record holds.
+	Meters func() []Meter
 }
