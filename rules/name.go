@@ -119,23 +119,22 @@ func canonicalBytes(name []byte) []byte {
 // plainBytes tells whether a name holds no escape and nothing beyond ASCII. It
 // looks at eight bytes at once.
 func plainBytes(name []byte) bool {
-	if len(name) > 0 && name[len(name)-1] == '.' {
-		return false // the root
+	n := len(name)
+	if n < 8 {
+		return plain(string(name)) && (n == 0 || name[n-1] != '.')
 	}
-	for ; len(name) >= 8; name = name[8:] {
-		w := binary.LittleEndian.Uint64(name)
-		x := w ^ '\\'*ones
-		// The high bit of each byte that is a backslash, or beyond ASCII.
-		if (x-ones|w)&(0x80*ones) != 0 {
-			break // or perhaps not: the borrow of a neighbour tells the same
-		}
+	last := binary.LittleEndian.Uint64(name[n-8:])
+	found := special(last)
+	for i := 0; i < n-8; i += 8 {
+		found |= special(binary.LittleEndian.Uint64(name[i:]))
 	}
-	for _, c := range name {
-		if c == '\\' || c >= utf8.RuneSelf {
-			return false
-		}
-	}
-	return true
+	return found == 0 && last>>56 != '.'
+}
+
+// special is not zero where one of eight bytes is a backslash or beyond ASCII.
+func special(word uint64) uint64 {
+	x := word ^ '\\'*ones
+	return ((x-ones)&^x | word) & (0x80 * ones)
 }
 
 // plain tells whether a name is ASCII without escapes.

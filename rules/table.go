@@ -67,8 +67,8 @@ func (t *table) add(name []byte) {
 
 func (t *table) place(name []byte, h uint64, slot int, entry uint32) {
 	t.tags[slot], t.slots[slot] = tagOf(h), entry
-	for s := suffixesOf(name); s.next(); {
-		t.bloom[reduce(s.hash, len(t.bloom))] |= bloomMask(s.hash)
+	for start, part, ok := longer(name, rootOf(name), seeds[0]); ok; start, part, ok = longer(name, start, part) {
+		t.bloom[reduce(part, len(t.bloom))] |= bloomMask(part)
 	}
 	t.bloom[reduce(h, len(t.bloom))] |= bloomMask(h) | ownMask(h)
 }
@@ -105,12 +105,12 @@ func (t *table) each(visit func(entry uint32, name []byte)) {
 // covers tells whether a canonical name equals one of the table's or lies below
 // one.
 func (t *table) covers(name []byte) bool {
-	for s := suffixesOf(name); s.next(); {
-		block := t.block(s.hash)
-		if mask := bloomMask(s.hash); block&mask != mask {
+	for start, h, ok := longer(name, rootOf(name), seeds[0]); ok; start, h, ok = longer(name, start, h) {
+		block := t.block(h)
+		if mask := bloomMask(h); block&mask != mask {
 			return false
 		}
-		if block&ownMask(s.hash) != 0 && t.holds(s.hash, name[s.start:]) {
+		if block&ownMask(h) != 0 && t.holds(h, name[start:]) {
 			return true
 		}
 	}
@@ -163,14 +163,14 @@ func coversAny(tables []*table, name []byte) bool {
 		tables = tables[64:]
 	}
 	left := uint64(1)<<len(tables) - 1 // bits of the tables that may hold more of the name
-	for s := suffixesOf(name); left != 0 && s.next(); {
+	for start, h, ok := longer(name, rootOf(name), seeds[0]); ok && left != 0; start, h, ok = longer(name, start, h) {
 		for each := left; each != 0; each &= each - 1 {
 			i := bits.TrailingZeros64(each)
 			t := tables[i]
-			block, mask := t.block(s.hash), bloomMask(s.hash)
+			block, mask := t.block(h), bloomMask(h)
 			if block&mask != mask {
 				left &^= 1 << i
-			} else if block&ownMask(s.hash) != 0 && t.holds(s.hash, name[s.start:]) {
+			} else if block&ownMask(h) != 0 && t.holds(h, name[start:]) {
 				return true
 			}
 		}
@@ -178,28 +178,20 @@ func coversAny(tables []*table, name []byte) bool {
 	return false
 }
 
-// suffixes walks over the suffixes of a canonical name, from the root label to
-// the whole name.
-type suffixes struct {
-	name  []byte
-	start int    // of the suffix
-	hash  uint64 // of the suffix
-}
-
-func suffixesOf(name []byte) suffixes {
-	return suffixes{name: name, start: len(name) + 1, hash: seeds[0]}
-}
-
-// next goes to the next longer suffix; false when there is none.
-func (s *suffixes) next() bool {
-	end := s.start - 1 // of the label
+// longer goes from the suffix of a canonical name that begins at start, with its
+// hash, to the one that is a label longer; ok is false when there is none. It
+// begins with the root: (rootOf(name), seeds[0]). Its state lies in registers:
+// a walk of its own type took three times as long.
+func longer(name []byte, start int, h uint64) (_ int, _ uint64, ok bool) {
+	end := start - 1 // of the label
 	if end <= 0 {
-		return false
+		return 0, 0, false
 	}
-	s.start = labelStart(s.name, end)
-	s.hash = hashLabel(s.hash, s.name, s.start, end)
-	return true
+	start = labelStart(name, end)
+	return start, hashLabel(h, name, start, end), true
 }
+
+func rootOf(name []byte) int { return len(name) + 1 }
 
 const (
 	ones = 0x0101010101010101
@@ -256,10 +248,11 @@ func word(name []byte, start, end int) (w uint64) {
 
 // hashName is that of a whole canonical name.
 func hashName(name []byte) uint64 {
-	s := suffixesOf(name)
-	for s.next() {
+	h := seeds[0]
+	for start, part, ok := longer(name, rootOf(name), h); ok; start, part, ok = longer(name, start, part) {
+		h = part
 	}
-	return s.hash
+	return h
 }
 
 // reduce maps a hash to 0…n-1 by its leading bits.
