@@ -17,9 +17,8 @@ import (
 )
 
 const (
-	// fileBuffer is how much of a file is read at once. A frame and what
-	// surrounds it must fit.
-	fileBuffer = 512 << 10
+	// sniffBuffer is how much is read before the format of a file is known.
+	sniffBuffer = 64 << 10
 	// maxZstdWindow bounds what a zstd file may ask us to keep in memory.
 	maxZstdWindow = 64 << 20
 )
@@ -29,25 +28,36 @@ const (
 var ErrTruncated = errors.New("the file ends too early")
 
 // File reads frames from a capture file: pcap or pcapng, of either byte order,
-// bare or compressed with gzip or zstd.
+// bare or compressed with gzip or zstd. Next gives them one by one; a Scan reads
+// the same file by several workers.
 type File struct {
-	name    string
-	in      *bufio.Reader
-	stop    interruptible
-	closers []func() error
-	format  fileFormat
-	counts  sourceCounts
+	name     string
+	in       *bufio.Reader // after decompression
+	stop     interruptible
+	closers  []func() error
+	format   fileFormat
+	counts   sourceCounts
+	readSize int // bytes of a read, at most
 
-	ctx     context.Context // of the Next under way
-	offset  int64           // of the next unread byte, after decompression
-	pending int             // bytes of the last frame, still to be skipped
-	packets int             // packet records met so far, for error messages
+	ctx     context.Context // of the fill under way
+	block   *block          // of the fill under way
+	rest    []byte          // what the last block could not use
+	skip    int             // bytes that no block holds, still to be passed
+	lacks   lack            // what the next record lacks
+	offset  int64           // of block's first byte, after decompression
+	packets int             // records before block, for error messages
+	ended   error           // of in
 	err     error           // final
+
+	current *block // what Next gives
+	next    int    // of its records
 }
 
-// fileFormat reads the records of one format through the File's peek and skip.
+// fileFormat finds the records of one format.
 type fileFormat interface {
-	next(f *Frame) error
+	// split notes the frames that lie whole in b, from b.used on, which it leaves
+	// behind the last whole record. File.lacks then says what the next one lacks.
+	split(b *block) error
 }
 
 // Open opens a capture file. An error wraps fs.ErrNotExist, fs.ErrPermission or
@@ -86,9 +96,9 @@ func openError(path string, err error) error {
 // messages. It reads the file's first bytes at once, so it waits for a pipe to
 // deliver them, or for ctx to end.
 func NewFile(ctx context.Context, name string, r io.Reader) (*File, error) {
-	f := &File{name: name, ctx: ctx}
+	f := &File{name: name, ctx: ctx, current: newBlock(), readSize: fileBuffer}
 	f.stop.prepare(r)
-	f.in = bufio.NewReaderSize(readerFunc(func(p []byte) (int, error) { return f.stop.read(f.ctx, p) }), fileBuffer)
+	f.in = bufio.NewReaderSize(readerFunc(func(p []byte) (int, error) { return f.stop.read(f.ctx, p) }), sniffBuffer)
 	if err := f.open(); err != nil {
 		f.Close()
 		return nil, f.orEnded(err)
@@ -143,7 +153,7 @@ func (f *File) open() error {
 }
 
 func (f *File) decompress(r io.Reader, done func() error) {
-	f.in = bufio.NewReaderSize(r, fileBuffer)
+	f.in = bufio.NewReaderSize(r, sniffBuffer)
 	f.closers = append(f.closers, done)
 }
 
@@ -164,7 +174,7 @@ func (f *File) peekStart() ([]byte, error) {
 func (f *File) openFormat(start []byte) (err error) {
 	switch {
 	case bytes.Equal(start, magicPcapNG):
-		f.format = newPcapNG(f)
+		f.format = &pcapng{f: f}
 		return nil
 	case pcapMagic(start) != nil:
 		f.format, err = newPcap(f)
@@ -180,24 +190,17 @@ func notCapture(name, why string) error {
 
 // Next returns the next frame of the file.
 func (f *File) Next(ctx context.Context, frame *Frame) error {
-	if f.err != nil {
-		return f.err
-	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	f.ctx = ctx
-	if err := f.skip(f.pending); err != nil {
-		return err // cannot be: pending bytes lie in the buffer
-	}
-	f.pending = 0
-	if err := f.format.next(frame); err != nil {
-		if f.orEnded(err) != err {
-			return ctx.Err()
+	if f.next == len(f.current.records) {
+		f.current.records, f.next = f.current.records[:0], 0
+		if err := f.fill(ctx, f.current); err != nil {
+			return err
 		}
-		f.err = err
-		return err
 	}
+	f.current.frame(&f.current.records[f.next], frame)
+	f.next++
 	f.counts.frame(len(frame.Data))
 	return nil
 }
@@ -215,37 +218,15 @@ func (f *File) Close() error {
 	return errors.Join(errs...)
 }
 
-// peek returns the next n bytes without consuming them. At a clean end of the
-// file it returns io.EOF; an end within the bytes is an error that names what.
-func (f *File) peek(n int, what string) ([]byte, error) {
-	data, err := f.in.Peek(n)
-	switch {
-	case err == nil:
-		return data, nil
-	case err == io.EOF && len(data) == 0 && f.atRecord(what):
-		return nil, io.EOF
-	case err == io.EOF || err == io.ErrUnexpectedEOF:
-		return nil, f.truncated(what, n-len(data))
-	}
-	return nil, f.fail("reading the %s: %w", what, err)
-}
-
-// atRecord reports whether what is asked for is the beginning of a record: there,
-// and only there, a file may end.
-func (f *File) atRecord(what string) bool { return what == recordHeader }
-
-// recordHeader names the bytes before which a file may end.
-const recordHeader = "packet header"
-
-func (f *File) truncated(what string, missing int) error {
-	return f.fail("%w: %d bytes of the %s are missing", ErrTruncated, missing, what)
-}
-
 // fail says where in the file something went wrong.
 func (f *File) fail(format string, args ...any) error {
-	where := fmt.Sprintf("byte %d", f.offset)
-	if f.packets > 0 {
-		where = fmt.Sprintf("after packet %d, byte %d", f.packets, f.offset)
+	offset, packets := f.offset, f.packets
+	if f.block != nil {
+		offset, packets = offset+int64(f.block.used), packets+len(f.block.records)
+	}
+	where := fmt.Sprintf("byte %d", offset)
+	if packets > 0 {
+		where = fmt.Sprintf("after packet %d, byte %d", packets, offset)
 	}
 	args = append([]any{f.name, where}, args...)
 	err := engine.Errorf(engine.Invalid, "capture %q: %s: "+format, args...)
@@ -261,20 +242,4 @@ func endOfData(err error) error {
 		return ErrTruncated
 	}
 	return err
-}
-
-// skip consumes n bytes, which need not lie in the buffer.
-func (f *File) skip(n int) error {
-	for n > 0 {
-		part, err := f.in.Discard(min(n, fileBuffer))
-		f.offset += int64(part)
-		n -= part
-		if err == io.EOF || err == io.ErrUnexpectedEOF {
-			return f.truncated("block", n)
-		}
-		if err != nil {
-			return f.fail("reading on: %w", err)
-		}
-	}
-	return nil
 }

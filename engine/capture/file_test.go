@@ -250,14 +250,14 @@ func TestTimeResolutions(t *testing.T) {
 		{6, -1, 1_500_000, time.Unix(0, 500_000_000)},
 	} {
 		it := ngInterface{perSec: unitsPerSecond(test.resolution), seconds: test.offset}
-		if got, ok := it.time(test.stamp); !ok || !got.Equal(test.want) {
+		if got, ok := it.nanos(test.stamp); !ok || got != test.want.UnixNano() {
 			t.Errorf("resolution %#x, offset %d: got %v %v, want %v", test.resolution, test.offset, got, ok, test.want)
 		}
 	}
 	for _, it := range []ngInterface{
 		{perSec: 1, seconds: 0}, {perSec: 1e6, seconds: 1 << 62}, {perSec: 1e6, seconds: -1 << 63},
 	} {
-		if got, ok := it.time(1 << 63); ok {
+		if got, ok := it.nanos(1 << 63); ok {
 			t.Errorf("%+v: got %v, want it refused", it, got)
 		}
 	}

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math"
-	"time"
+	"math/bits"
 )
 
 // The pcap format: https://datatracker.ietf.org/doc/draft-ietf-opsawg-pcap/
@@ -16,16 +16,21 @@ const (
 
 // pcapKind is what the magic number of a pcap file says.
 type pcapKind struct {
-	magic [4]byte
-	order binary.ByteOrder
-	unit  int64 // nanoseconds in a unit of the fraction of a second
+	magic  [4]byte
+	big    bool  // byte order
+	unit   int64 // nanoseconds in a unit of the fraction of a second
+	header int   // bytes before a packet
 }
 
+// pcapKinds ends with what Linux distributions of 1999 wrote, and libpcap calls
+// Kuznetzov's: interface, protocol and direction follow the lengths.
 var pcapKinds = []pcapKind{
-	{[4]byte{0xd4, 0xc3, 0xb2, 0xa1}, binary.LittleEndian, 1000},
-	{[4]byte{0xa1, 0xb2, 0xc3, 0xd4}, binary.BigEndian, 1000},
-	{[4]byte{0x4d, 0x3c, 0xb2, 0xa1}, binary.LittleEndian, 1},
-	{[4]byte{0xa1, 0xb2, 0x3c, 0x4d}, binary.BigEndian, 1},
+	{[4]byte{0xd4, 0xc3, 0xb2, 0xa1}, false, 1000, pcapPacketHeader},
+	{[4]byte{0xa1, 0xb2, 0xc3, 0xd4}, true, 1000, pcapPacketHeader},
+	{[4]byte{0x4d, 0x3c, 0xb2, 0xa1}, false, 1, pcapPacketHeader},
+	{[4]byte{0xa1, 0xb2, 0x3c, 0x4d}, true, 1, pcapPacketHeader},
+	{[4]byte{0x34, 0xcd, 0xb2, 0xa1}, false, 1000, pcapPacketHeader + 8},
+	{[4]byte{0xa1, 0xb2, 0xcd, 0x34}, true, 1000, pcapPacketHeader + 8},
 }
 
 // pcapMagic returns the kind that starts like this, or nil.
@@ -38,7 +43,7 @@ func pcapMagic(start []byte) *pcapKind {
 	return nil
 }
 
-// pcap reads the records of a pcap file.
+// pcap finds the records of a pcap file.
 type pcap struct {
 	f    *File
 	kind pcapKind
@@ -46,43 +51,51 @@ type pcap struct {
 }
 
 func newPcap(f *File) (*pcap, error) {
-	head, err := f.peek(pcapFileHeader, "file header")
+	head, err := f.in.Peek(pcapFileHeader)
 	if err != nil {
-		return nil, err
+		f.lacks = lack{"file header", pcapFileHeader - len(head)}
+		return nil, f.end(nil, err)
 	}
 	p := &pcap{f: f, kind: *pcapMagic(head[:4])}
-	p.link = LinkType(p.kind.order.Uint32(head[20:]) & linkTypeMask)
-	return p, f.skip(pcapFileHeader)
+	p.link = LinkType(p.uint32(head[20:]) & linkTypeMask)
+	f.offset += pcapFileHeader
+	_, err = f.in.Discard(pcapFileHeader) // peeked
+	return p, err
 }
 
-func (p *pcap) next(frame *Frame) error {
-	head, err := p.f.peek(pcapPacketHeader, recordHeader)
-	if err != nil {
-		return err
+func (p *pcap) uint32(b []byte) uint32 {
+	n := binary.LittleEndian.Uint32(b)
+	if p.kind.big {
+		return bits.ReverseBytes32(n)
 	}
-	order := p.kind.order
-	captured := order.Uint32(head[8:])
-	if captured > maxFrame {
-		return p.f.fail("packet header: a length of %d bytes, want at most %d", captured, maxFrame)
+	return n
+}
+
+func (p *pcap) split(b *block) error {
+	data, size := b.data, p.kind.header
+	for {
+		head := data[b.used:]
+		if len(head) < size {
+			p.f.lacks = lack{recordHeader, size - len(head)}
+			return nil
+		}
+		captured := p.uint32(head[8:])
+		if captured > maxFrame {
+			return p.f.fail("packet header: a length of %d bytes, want at most %d", captured, maxFrame)
+		}
+		whole := size + int(captured)
+		if len(head) < whole {
+			p.f.lacks = lack{"packet", whole - len(head)}
+			return nil
+		}
+		nanos := int64(p.uint32(head))*1e9 + int64(p.uint32(head[4:]))*p.kind.unit
+		b.note(nanos, b.used+size, captured, p.uint32(head[12:]), p.link)
+		b.used += whole
 	}
-	record, err := p.f.peek(pcapPacketHeader+int(captured), "packet")
-	if err != nil {
-		return err
-	}
-	p.f.packets++
-	p.f.pending = len(record)
-	fraction := int64(order.Uint32(record[4:])) * p.kind.unit
-	*frame = Frame{
-		Time:   time.Unix(int64(order.Uint32(record)), fraction).UTC(),
-		Link:   p.link,
-		Data:   record[pcapPacketHeader:],
-		Length: wireLength(order.Uint32(record[12:]), captured),
-	}
-	return nil
 }
 
 // wireLength returns the length on the wire; files of broken writers say less
 // than they hold.
-func wireLength(said, captured uint32) int {
-	return int(min(max(said, captured), math.MaxInt32))
+func wireLength(said, captured uint32) uint32 {
+	return min(max(said, captured), math.MaxInt32)
 }

@@ -2,8 +2,8 @@ package capture
 
 import (
 	"encoding/binary"
+	"math"
 	"math/bits"
-	"time"
 )
 
 // The pcapng format: https://datatracker.ietf.org/doc/draft-ietf-opsawg-pcapng/
@@ -24,16 +24,17 @@ const (
 	blockOverhead = 12 // type, length, and the length again
 	// maxInterfaces bounds the interfaces that a section may declare.
 	maxInterfaces = 4096
-	// maxUnixSeconds is the end of the year 9999, after which RFC 3339 has no times.
-	maxUnixSeconds = 253402300799
+	// maxUnixSeconds is the last whole second, in the year 2262, whose nanoseconds
+	// since 1970 fit in 63 bits.
+	maxUnixSeconds = math.MaxInt64/1_000_000_000 - 1
 )
 
-// pcapng reads the blocks of a pcapng file.
+// pcapng finds the packets of a pcapng file.
 type pcapng struct {
 	f          *File
-	order      binary.ByteOrder
+	big        bool          // byte order
 	interfaces []ngInterface // of the section under way
-	last       time.Time
+	last       int64         // time of the latest packet that has one
 }
 
 // ngInterface is what an interface description block says.
@@ -44,111 +45,120 @@ type ngInterface struct {
 	seconds int64  // added to every timestamp
 }
 
-func newPcapNG(f *File) *pcapng { return &pcapng{f: f, last: time.Unix(0, 0).UTC()} }
+func (p *pcapng) uint32(b []byte) uint32 {
+	n := binary.LittleEndian.Uint32(b)
+	if p.big {
+		return bits.ReverseBytes32(n)
+	}
+	return n
+}
 
-func (p *pcapng) next(frame *Frame) error {
+func (p *pcapng) uint64(b []byte) uint64 {
+	n := binary.LittleEndian.Uint64(b)
+	if p.big {
+		return bits.ReverseBytes64(n)
+	}
+	return n
+}
+
+func (p *pcapng) uint16(b []byte) uint16 {
+	n := binary.LittleEndian.Uint16(b)
+	if p.big {
+		return bits.ReverseBytes16(n)
+	}
+	return n
+}
+
+// split takes in the blocks that are whole, and passes over those of no interest,
+// which may be longer than a block of ours.
+func (p *pcapng) split(b *block) error {
 	for {
-		kind, body, err := p.block()
-		if err != nil {
-			return err
-		}
-		found := false
-		switch kind {
-		case blockInterface:
-			err = p.declare(body)
-		case blockPacket:
-			found, err = true, p.packet(frame, body)
-		case blockPacketOld:
-			found, err = true, p.oldPacket(frame, body)
-		case blockSimple:
-			found, err = true, p.simplePacket(frame, body)
-		}
-		if err != nil {
-			return err
-		}
-		if found {
-			p.f.packets++
+		head := b.data[b.used:]
+		if len(head) < 8 {
+			p.f.lacks = lack{recordHeader, 8 - len(head)}
 			return nil
 		}
-		if err := p.f.skip(p.f.pending); err != nil {
+		length, err := p.outline(head)
+		if err != nil || length == 0 {
 			return err
 		}
-		p.f.pending = 0
+		if kind := p.uint32(head); wanted(kind) {
+			if len(head) < int(length) {
+				p.f.lacks = lack{"block", int(length) - len(head)}
+				return nil
+			}
+			if err := p.take(b, kind, length); err != nil {
+				return err
+			}
+		}
+		if p.f.pass(b, int(length)) {
+			p.f.lacks = lack{"block", p.f.skip}
+			return nil
+		}
 	}
 }
 
-// block returns the next block that may be of interest, whole, and its kind. It
-// skips the others, which may be longer than the buffer.
-func (p *pcapng) block() (kind uint32, body []byte, err error) {
-	for {
-		head, err := p.f.peek(8, recordHeader)
-		if err != nil {
-			return 0, nil, err
-		}
-		if binary.BigEndian.Uint32(head) == blockSection {
-			if err := p.section(); err != nil {
-				return 0, nil, err
-			}
-			continue
-		}
-		kind, length := p.order.Uint32(head), p.order.Uint32(head[4:])
-		if length < blockOverhead || length%4 != 0 {
-			return 0, nil, p.f.fail("block of type %d: a length of %d bytes, want 12 or more and a multiple of 4", kind, length)
-		}
-		if !wanted(kind) {
-			if err := p.f.skip(int(length)); err != nil {
-				return 0, nil, err
-			}
-			continue
-		}
-		body, err := p.whole(kind, length)
-		return kind, body, err
+// outline returns the length of the next block, and begins a section where it is
+// the header of one; 0 means that the header is not all there.
+func (p *pcapng) outline(head []byte) (length uint32, err error) {
+	if binary.BigEndian.Uint32(head) == blockSection {
+		return p.section(head)
 	}
+	kind, length := p.uint32(head), p.uint32(head[4:])
+	if length < blockOverhead || length%4 != 0 {
+		return 0, p.f.fail("block of type %d: a length of %d bytes, want 12 or more and a multiple of 4", kind, length)
+	}
+	if wanted(kind) && length > fileBuffer {
+		return 0, p.f.fail("block of type %d: a length of %d bytes, want at most %d", kind, length, fileBuffer)
+	}
+	return length, nil
 }
 
 func wanted(kind uint32) bool {
-	return kind == blockInterface || kind == blockPacket || kind == blockPacketOld || kind == blockSimple
+	return kind == blockPacket || kind == blockInterface || kind == blockPacketOld || kind == blockSimple
 }
 
-// whole returns the body of the block at hand, and checks its closing length.
-func (p *pcapng) whole(kind, length uint32) ([]byte, error) {
-	if length > fileBuffer {
-		return nil, p.f.fail("block of type %d: a length of %d bytes, want at most %d", kind, length, fileBuffer)
+// take takes in the block at hand, which is whole, and checks its closing length.
+func (p *pcapng) take(b *block, kind, length uint32) error {
+	whole := b.data[b.used:][:length]
+	if again := p.uint32(whole[length-4:]); again != length {
+		return p.f.fail("block of type %d: begins with length %d and ends with %d", kind, length, again)
 	}
-	data, err := p.f.peek(int(length), "block")
-	if err != nil {
-		return nil, err
+	body := whole[8 : length-4]
+	switch kind {
+	case blockInterface:
+		return p.declare(body)
+	case blockPacket:
+		return p.packet(b, body)
+	case blockPacketOld:
+		return p.oldPacket(b, body)
 	}
-	if again := p.order.Uint32(data[length-4:]); again != length {
-		return nil, p.f.fail("block of type %d: begins with length %d and ends with %d", kind, length, again)
-	}
-	p.f.pending = int(length)
-	return data[8 : length-4], nil
+	return p.simplePacket(b, body)
 }
 
 // section begins a section: it has its own byte order and its own interfaces.
-func (p *pcapng) section() error {
-	head, err := p.f.peek(16, "section header")
-	if err != nil {
-		return err
+func (p *pcapng) section(head []byte) (length uint32, err error) {
+	if len(head) < 16 {
+		p.f.lacks = lack{"section header", 16 - len(head)}
+		return 0, nil
 	}
 	switch uint32(byteOrderMagic) {
 	case binary.LittleEndian.Uint32(head[8:]):
-		p.order = binary.LittleEndian
+		p.big = false
 	case binary.BigEndian.Uint32(head[8:]):
-		p.order = binary.BigEndian
+		p.big = true
 	default:
-		return p.f.fail("section header: byte order magic %x, want 1a2b3c4d or 4d3c2b1a", head[8:12])
+		return 0, p.f.fail("section header: byte order magic %x, want 1a2b3c4d or 4d3c2b1a", head[8:12])
 	}
-	if major := p.order.Uint16(head[12:]); major != sectionVersion {
-		return p.f.fail("section header: version %d, want %d", major, sectionVersion)
+	if major := p.uint16(head[12:]); major != sectionVersion {
+		return 0, p.f.fail("section header: version %d, want %d", major, sectionVersion)
 	}
 	p.interfaces = p.interfaces[:0]
-	length := p.order.Uint32(head[4:])
+	length = p.uint32(head[4:])
 	if length < 28 || length%4 != 0 {
-		return p.f.fail("section header: a length of %d bytes, want 28 or more and a multiple of 4", length)
+		return 0, p.f.fail("section header: a length of %d bytes, want 28 or more and a multiple of 4", length)
 	}
-	return p.f.skip(int(length))
+	return length, nil
 }
 
 // declare takes in an interface description block.
@@ -159,10 +169,10 @@ func (p *pcapng) declare(body []byte) error {
 	if len(p.interfaces) == maxInterfaces {
 		return p.f.fail("interface block: more than %d interfaces in a section", maxInterfaces)
 	}
-	it := ngInterface{link: LinkType(p.order.Uint16(body)), snap: p.order.Uint32(body[4:]), perSec: 1e6}
+	it := ngInterface{link: LinkType(p.uint16(body)), snap: p.uint32(body[4:]), perSec: 1e6}
 	options := body[8:]
 	for len(options) >= 4 {
-		code, length := p.order.Uint16(options), int(p.order.Uint16(options[2:]))
+		code, length := p.uint16(options), int(p.uint16(options[2:]))
 		padded := 4 + (length+3)&^3
 		if code == optionEnd || padded > len(options) {
 			break
@@ -174,7 +184,7 @@ func (p *pcapng) declare(body []byte) error {
 				return p.f.fail("interface block: a time resolution of %#02x, want at most 10^-19 or 2^-63", value[0])
 			}
 		case code == optionOffset && length == 8:
-			it.seconds = int64(p.order.Uint64(value))
+			it.seconds = int64(p.uint64(value))
 		}
 		options = options[padded:]
 	}
@@ -202,66 +212,65 @@ func unitsPerSecond(resolution byte) uint64 {
 	return units
 }
 
-// time returns the moment of a timestamp; ok is false beyond the year 9999.
-func (it *ngInterface) time(stamp uint64) (t time.Time, ok bool) {
+// nanos returns the moment of a timestamp, since 1970; ok is false before that and
+// beyond the year 2262.
+func (it *ngInterface) nanos(stamp uint64) (nanos int64, ok bool) {
+	if it.perSec == 1e9 && it.seconds == 0 {
+		return int64(stamp), stamp <= math.MaxInt64
+	}
 	whole, rest := stamp/it.perSec, stamp%it.perSec
 	hi, lo := bits.Mul64(rest, 1e9)
-	nanos, _ := bits.Div64(hi, lo, it.perSec)
+	fraction, _ := bits.Div64(hi, lo, it.perSec)
 	if whole > maxUnixSeconds || it.seconds > maxUnixSeconds || it.seconds < -maxUnixSeconds {
-		return time.Time{}, false
+		return 0, false
 	}
 	seconds := int64(whole) + it.seconds
 	if seconds < 0 || seconds > maxUnixSeconds {
-		return time.Time{}, false
+		return 0, false
 	}
-	return time.Unix(seconds, int64(nanos)).UTC(), true
+	return seconds*1e9 + int64(fraction), true
 }
 
 // packet takes in an enhanced packet block.
-func (p *pcapng) packet(frame *Frame, body []byte) error {
+func (p *pcapng) packet(b *block, body []byte) error {
 	if len(body) < 20 {
 		return p.f.fail("packet block: %d bytes, want 20 or more", len(body))
 	}
-	return p.timed(frame, p.order.Uint32(body), body)
+	return p.timed(b, p.uint32(body), body)
 }
 
 // oldPacket takes in an obsolete packet block: as the enhanced one, but for a
 // count of drops in the upper half of the interface.
-func (p *pcapng) oldPacket(frame *Frame, body []byte) error {
+func (p *pcapng) oldPacket(b *block, body []byte) error {
 	if len(body) < 20 {
 		return p.f.fail("packet block: %d bytes, want 20 or more", len(body))
 	}
-	return p.timed(frame, uint32(p.order.Uint16(body)), body)
+	return p.timed(b, uint32(p.uint16(body)), body)
 }
 
-func (p *pcapng) timed(frame *Frame, number uint32, body []byte) error {
+func (p *pcapng) timed(b *block, number uint32, body []byte) error {
 	it, err := p.byNumber(number)
 	if err != nil {
 		return err
 	}
-	captured := p.order.Uint32(body[12:])
+	captured := p.uint32(body[12:])
 	if captured > maxFrame || int(captured) > len(body)-20 {
 		return p.f.fail("packet block: %d captured bytes in a block of %d, want at most %d", captured, len(body), maxFrame)
 	}
-	stamp := uint64(p.order.Uint32(body[4:]))<<32 | uint64(p.order.Uint32(body[8:]))
-	moment, ok := it.time(stamp)
+	stamp := uint64(p.uint32(body[4:]))<<32 | uint64(p.uint32(body[8:]))
+	nanos, ok := it.nanos(stamp)
 	if ok {
-		p.last = moment
+		p.last = nanos
 	} else {
 		p.f.counts.untimed.Add(1)
 	}
-	*frame = Frame{
-		Time:   p.last,
-		Link:   it.link,
-		Data:   body[20 : 20+captured],
-		Length: wireLength(p.order.Uint32(body[16:]), captured),
-	}
+	b.note(p.last, b.used+8+20, captured, p.uint32(body[16:]), it.link)
 	return nil
 }
 
 // simplePacket takes in a simple packet block, which has no time: it gets that of
 // the packet before it.
-func (p *pcapng) simplePacket(frame *Frame, body []byte) error {
+func (p *pcapng) simplePacket(b *block, body []byte) error {
 	it, err := p.byNumber(0)
 	if err != nil {
 		return err
@@ -269,7 +278,7 @@ func (p *pcapng) simplePacket(frame *Frame, body []byte) error {
 	if len(body) < 4 {
 		return p.f.fail("simple packet block: %d bytes, want 4 or more", len(body))
 	}
-	said := p.order.Uint32(body)
+	said := p.uint32(body)
 	captured := min(said, uint32(len(body)-4))
 	if it.snap > 0 {
 		captured = min(captured, it.snap)
@@ -278,7 +287,7 @@ func (p *pcapng) simplePacket(frame *Frame, body []byte) error {
 		return p.f.fail("simple packet block: %d bytes, want at most %d", captured, maxFrame)
 	}
 	p.f.counts.untimed.Add(1)
-	*frame = Frame{Time: p.last, Link: it.link, Data: body[4 : 4+captured], Length: wireLength(said, captured)}
+	b.note(p.last, b.used+8+4, captured, said, it.link)
 	return nil
 }
 
