@@ -30,16 +30,20 @@ func DefaultPorts() []uint16 { return append([]uint16(nil), defaultPorts...) }
 type Decoder struct {
 	ports     [1 << 16 / 64]uint64 // bit set
 	counts    counts
+	packet    packet // of the frame under way
 	fragments fragments
 	streams   streams
 	ready     []pending // messages of the frame under way
 	done      int       // of ready
 	message   Message   // what Next returns
+	// alone makes the decoder leave frames to another whose meaning depends on
+	// earlier ones; left says that the last frame was such a one.
+	alone, left bool
 }
 
 // pending is the payload of a message and how it came.
 type pending struct {
-	packet   packet
+	packet   *packet
 	proto    Proto
 	src, dst uint16
 	raw      []byte
@@ -77,7 +81,9 @@ func (d *Decoder) wants(src, dst uint16) bool {
 // Decode takes in a frame; f.Data must stay as it is until Next has returned nil.
 func (d *Decoder) Decode(f *Frame) {
 	d.reset()
-	p := packet{time: f.Time, vlans: f.VLANs, cut: f.Length > len(f.Data)}
+	p := &d.packet // src and dst are set before they are read
+	p.time, p.vlans, p.tags, p.cut = f.Time, f.VLANs, 0, f.Length > len(f.Data)
+	p.srcMAC, p.dstMAC = MAC{}, MAC{}
 	for p.tags < maxVLANs && p.vlans[p.tags] != 0 {
 		p.tags++
 	}
@@ -107,13 +113,24 @@ func (d *Decoder) Flush() {
 }
 
 func (d *Decoder) reset() {
-	clear(d.ready)
-	d.ready, d.done = d.ready[:0], 0
+	if len(d.ready) > 1 { // a lone one is written over
+		clear(d.ready)
+	}
+	d.ready, d.done, d.left = d.ready[:0], 0, false
 }
 
 // Next returns the next message of the frame taken in, or nil. The message is
 // valid until the next call of a method.
 func (d *Decoder) Next() *Message {
+	m := d.next()
+	if m != nil {
+		d.counts.message(m, 1)
+	}
+	return m
+}
+
+// next is Next without counting the message.
+func (d *Decoder) next() *Message {
 	for d.done < len(d.ready) {
 		p := &d.ready[d.done]
 		d.done++
@@ -123,8 +140,7 @@ func (d *Decoder) Next() *Message {
 			d.counts.drop(undecodable(p, err))
 			continue
 		}
-		m.route(&p.packet, p.proto, p.src, p.dst)
-		d.counts.message(m, 1)
+		m.route(p.packet, p.proto, p.src, p.dst)
 		return m
 	}
 	return nil
@@ -154,7 +170,7 @@ func undecodable(p *pending, err error) Reason {
 // Stats returns what was decoded and what was not; its Source is empty.
 func (d *Decoder) Stats() Stats { return d.counts.snapshot() }
 
-func (d *Decoder) ethernet(p packet, data []byte) {
+func (d *Decoder) ethernet(p *packet, data []byte) {
 	if len(data) < etherHeader {
 		d.counts.drop(BadLink)
 		return
@@ -165,7 +181,7 @@ func (d *Decoder) ethernet(p packet, data []byte) {
 
 // cooked strips the header of a Linux cooked capture:
 // https://www.tcpdump.org/linktypes/LINKTYPE_LINUX_SLL.html
-func (d *Decoder) cooked(p packet, data []byte) {
+func (d *Decoder) cooked(p *packet, data []byte) {
 	if len(data) < 16 {
 		d.counts.drop(BadLink)
 		return
@@ -176,7 +192,7 @@ func (d *Decoder) cooked(p packet, data []byte) {
 
 // cooked2 strips the header of version 2:
 // https://www.tcpdump.org/linktypes/LINKTYPE_LINUX_SLL2.html
-func (d *Decoder) cooked2(p packet, data []byte) {
+func (d *Decoder) cooked2(p *packet, data []byte) {
 	if len(data) < 20 {
 		d.counts.drop(BadLink)
 		return
@@ -196,7 +212,7 @@ func cookedMAC(device []byte, length uint16, address []byte) MAC {
 
 // loopback strips an address family, in either byte order: 2 is IPv4 everywhere,
 // IPv6 has a number of its own on each BSD. What follows says it again.
-func (d *Decoder) loopback(p packet, data []byte) {
+func (d *Decoder) loopback(p *packet, data []byte) {
 	if len(data) < 4 {
 		d.counts.drop(BadLink)
 		return
@@ -214,7 +230,7 @@ func (d *Decoder) loopback(p packet, data []byte) {
 }
 
 // etherType looks through VLAN tags to the IP packet.
-func (d *Decoder) etherType(p packet, kind uint16, data []byte) {
+func (d *Decoder) etherType(p *packet, kind uint16, data []byte) {
 	for {
 		switch kind {
 		case etherIPv4:
@@ -240,7 +256,7 @@ func (d *Decoder) etherType(p packet, kind uint16, data []byte) {
 	}
 }
 
-func (d *Decoder) rawIP(p packet, data []byte) {
+func (d *Decoder) rawIP(p *packet, data []byte) {
 	if len(data) == 0 {
 		d.counts.drop(BadIP)
 		return
@@ -288,7 +304,8 @@ func (d *Decoder) udp(p *packet, data []byte) {
 		d.counts.drop(BadUDP)
 		return
 	}
-	d.add(p, UDP, src, dst, data[udpHeader:min(length, len(data))])
+	raw := data[udpHeader:min(length, len(data))]
+	d.ready = append(d.ready, pending{packet: p, proto: UDP, src: src, dst: dst, raw: raw})
 }
 
 // tooShort returns the reason for a header that is not all there.
@@ -299,7 +316,15 @@ func tooShort(p *packet, otherwise Reason) Reason {
 	return otherwise
 }
 
-// add makes a message ready.
+// add makes a message ready that did not come by the frame at hand alone.
 func (d *Decoder) add(p *packet, proto Proto, src, dst uint16, raw []byte) {
-	d.ready = append(d.ready, pending{packet: *p, proto: proto, src: src, dst: dst, raw: raw})
+	copied := *p // what it says of a stream changes
+	d.ready = append(d.ready, pending{packet: &copied, proto: proto, src: src, dst: dst, raw: raw})
+}
+
+// leave reports whether a frame is left to another decoder, because what it means
+// depends on earlier ones. Nothing of it was counted yet.
+func (d *Decoder) leave() bool {
+	d.left = d.alone
+	return d.left
 }

@@ -28,9 +28,9 @@ const (
 )
 
 // ipv4 takes in an IPv4 packet (RFC 791).
-func (d *Decoder) ipv4(p packet, data []byte) {
+func (d *Decoder) ipv4(p *packet, data []byte) {
 	if len(data) < ipv4Header {
-		d.counts.drop(tooShort(&p, BadIP))
+		d.counts.drop(tooShort(p, BadIP))
 		return
 	}
 	header := int(data[0]&0xf) * 4
@@ -58,19 +58,19 @@ func (d *Decoder) ipv4(p packet, data []byte) {
 	p.src, p.dst = netip.AddrFrom4([4]byte(data[12:])), netip.AddrFrom4([4]byte(data[16:]))
 	place := binary.BigEndian.Uint16(data[6:])
 	if place&(moreFragments|fragmentOffset) == 0 {
-		d.transport(&p, proto, data[header:])
+		d.transport(p, proto, data[header:])
 		return
 	}
-	d.fragment(&p, fragment{
+	d.fragment(p, fragment{
 		id: uint32(binary.BigEndian.Uint16(data[4:])), next: uint8(proto),
 		offset: int(place&fragmentOffset) * 8, more: place&moreFragments != 0, data: data[header:],
 	})
 }
 
 // ipv6 takes in an IPv6 packet (RFC 8200).
-func (d *Decoder) ipv6(p packet, data []byte) {
+func (d *Decoder) ipv6(p *packet, data []byte) {
 	if len(data) < ipv6Header {
-		d.counts.drop(tooShort(&p, BadIP))
+		d.counts.drop(tooShort(p, BadIP))
 		return
 	}
 	if data[0]>>4 != 6 {
@@ -86,7 +86,7 @@ func (d *Decoder) ipv6(p packet, data []byte) {
 		p.cut = true
 	}
 	p.src, p.dst = netip.AddrFrom16([16]byte(data[8:])), netip.AddrFrom16([16]byte(data[24:]))
-	d.extensions(&p, data[6], payload[:min(length, len(payload))], true)
+	d.extensions(p, data[6], payload[:min(length, len(payload))], true)
 }
 
 // extensions looks through IPv6 extension headers to the payload. A fragment
@@ -136,6 +136,9 @@ func (d *Decoder) ipv6Fragment(p *packet, data []byte) {
 
 // fragment takes in a fragment, and the packet when it is complete.
 func (d *Decoder) fragment(p *packet, f fragment) {
+	if d.leave() {
+		return
+	}
 	d.counts.fragments.Add(1)
 	if p.cut {
 		d.counts.drop(CutByCapture)

@@ -200,11 +200,15 @@ func (m *Message) parse() error {
 	if m.counts[0] == 0 || (len(raw) == headerSize && m.Response()) {
 		return nil
 	}
-	name, end, err := appendName(m.Name, raw, headerSize)
-	m.Name = name
-	if err != nil {
-		return err
+	name, end, plain := plainName(m.Name, raw, headerSize)
+	if !plain {
+		var err error
+		if name, end, err = appendName(name[:0], raw, headerSize); err != nil {
+			m.Name = name
+			return err
+		}
 	}
+	m.Name = name
 	if end+4 > len(raw) {
 		return errCut
 	}

@@ -1,6 +1,10 @@
 package capture
 
-import "errors"
+import (
+	"encoding/binary"
+	"errors"
+	"math/bits"
+)
 
 const (
 	// maxName is the longest name in wire format (RFC 1035 §2.3.4).
@@ -65,6 +69,78 @@ func appendName(dst, msg []byte, off int) (name []byte, end int, err error) {
 			return dst, 0, errName
 		}
 	}
+}
+
+// The bytes that words hold eight times, for tests of eight bytes at once.
+const (
+	everyByte = 0x0101010101010101
+	topBits   = 0x80 * everyByte
+	// nameRoom is what a name and the rest of its last word need.
+	nameRoom = maxName + 8
+)
+
+// plainName is appendName for an empty dst and what almost all names are: whole, and
+// of bytes that stand for themselves. It goes eight bytes at a time. It is false for
+// others, and for those that are malformed.
+func plainName(dst, msg []byte, off int) (name []byte, end int, plain bool) {
+	at, odd := off, 0
+	for at < len(msg) && msg[at] != 0 {
+		size := msg[at]
+		if size >= 64 {
+			return dst, 0, false
+		}
+		if size <= ' ' || size == '.' {
+			odd++
+		}
+		at += 1 + int(size)
+	}
+	length := at - off - 1
+	if at >= len(msg) || length <= 0 || length > maxName-2 {
+		return dst, 0, false
+	}
+	if cap(dst) < nameRoom {
+		dst = make([]byte, 0, nameRoom)
+	}
+	if msg[off] <= ' ' || msg[off] == '.' {
+		odd-- // stands before the name
+	}
+	dst = dst[:length]
+	// The lengths of labels may look odd themselves; nothing else may.
+	if lowerWords(dst[:length+8], msg, off+1, length) != odd {
+		return dst[:0], 0, false
+	}
+	for i := off + 1 + int(msg[off]); i < at; i += 1 + int(msg[i]) {
+		dst[i-off-1] = '.'
+	}
+	return dst, at + 1, true
+}
+
+// lowerWords writes n bytes of msg in lower case to dst, which has room for a word
+// more, and returns how many of them do not stand for themselves in a name.
+func lowerWords(dst, msg []byte, off, n int) (odd int) {
+	for i := 0; i < n; i += 8 {
+		v := word(msg, off+i)
+		if left := n - i; left < 8 { // what comes behind counts as letters
+			behind := ^uint64(0) << (8 * left)
+			v = v&^behind | 'a'*everyByte&behind
+		}
+		low := v &^ topBits
+		special := v | (low + everyByte) | ^(low + 0x5f*everyByte) |
+			^((low ^ '\\'*everyByte) + 0x7f*everyByte) | ^((low ^ '.'*everyByte) + 0x7f*everyByte)
+		odd += bits.OnesCount64(special & topBits)
+		capitals := (low + 0x3f*everyByte) &^ (low + 0x25*everyByte) & topBits
+		binary.LittleEndian.PutUint64(dst[i:], v|capitals>>2)
+	}
+	return odd
+}
+
+// word returns eight bytes, of which those beyond the end are zero. There must be
+// eight in all.
+func word(msg []byte, at int) uint64 {
+	if at+8 <= len(msg) {
+		return binary.LittleEndian.Uint64(msg[at:])
+	}
+	return binary.LittleEndian.Uint64(msg[len(msg)-8:]) >> (8 * (at + 8 - len(msg)))
 }
 
 // skipName returns the offset after the name at msg[off:], without following

@@ -89,6 +89,9 @@ func (t *streams) segment(p *packet, data []byte) {
 		t.d.counts.drop(tooShort(p, BadTCP))
 		return
 	}
+	if t.d.leave() {
+		return
+	}
 	t.d.counts.segments.Add(1)
 	t.expire(p.time)
 	seq, flags := binary.BigEndian.Uint32(data[4:]), data[13]

@@ -1,0 +1,224 @@
+package capture
+
+import (
+	"context"
+	"io"
+	"sync"
+)
+
+// A Scan reads the DNS messages of a File by several workers at once, and tells
+// those that are asked for in the order of a Reader.
+//
+// A worker takes the next block of the file and decides by itself about every frame
+// that stands alone: it decodes it, and is done with it when nobody wants it. Frames
+// of messages that are wanted, and those whose meaning depends on earlier ones,
+// segments of TCP and fragments, it hands on. They are decoded in the order of the
+// file, by one Decoder, which is never at work twice at a time. So every frame is
+// counted by one Decoder, and what comes out, as well as the counters at the end, is
+// what a Reader says.
+type Scan struct {
+	file    *File
+	wants   func(*Message) bool
+	workers []*scanWorker
+	ordered *Decoder
+	free    chan *block
+
+	reading sync.Mutex
+	read    uint64 // blocks read
+	end     error  // of reading
+
+	telling sync.Mutex
+	waiting map[uint64]*block // decoded, by number
+	told    uint64            // blocks told
+	busy    bool              // somebody tells
+	failed  error             // of tell
+}
+
+// blocksPerWorker is how many blocks a worker may be ahead of the slowest.
+const blocksPerWorker = 3
+
+// handedWanted marks, among the frames that are handed on, those of messages that
+// somebody wants.
+const handedWanted = 1 << 31
+
+// NewScan returns a Scan of a file of which nothing was read yet, which the caller
+// closes, by so many workers, at least one. wants is asked about every message, by
+// several goroutines at once; the message is its own until it returns. Ports are as
+// NewReader takes them.
+func NewScan(file *File, workers int, wants func(*Message) bool, ports ...uint16) *Scan {
+	s := &Scan{file: file, wants: wants, ordered: NewDecoder(ports...), waiting: map[uint64]*block{}}
+	workers = max(workers, 1)
+	s.free = make(chan *block, workers*blocksPerWorker)
+	for range workers {
+		w := &scanWorker{scan: s, decoder: NewDecoder(ports...)}
+		w.decoder.alone = true
+		s.workers = append(s.workers, w)
+	}
+	for range cap(s.free) {
+		s.free <- newBlock()
+	}
+	return s
+}
+
+// Run reads to the end of the file and tells what is wanted, one message after the
+// other, not always from the same goroutine; a message is valid until tell returns.
+// It returns nil at the end of the file, or the first error of tell, or what ended
+// the reading, once all before that was told: after the end of ctx, Run may be called
+// again to go on.
+func (s *Scan) Run(ctx context.Context, tell func(*Message) error) error {
+	s.work(ctx, tell)
+	switch {
+	case s.failed != nil:
+		return s.failed
+	case s.end != io.EOF && ctx.Err() != nil:
+		return s.end // the file may be read on under another context
+	}
+	s.ordered.Flush()
+	if s.tell(s.wants, tell); s.failed != nil {
+		return s.failed
+	}
+	if s.end == io.EOF {
+		return nil
+	}
+	return s.end
+}
+
+// work lets all workers work until the end, which a failure of tell brings about.
+func (s *Scan) work(ctx context.Context, tell func(*Message) error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	s.end = nil
+	toldOrStopped := func(m *Message) error {
+		err := tell(m)
+		if err != nil {
+			stop()
+		}
+		return err
+	}
+	var others sync.WaitGroup
+	for _, w := range s.workers[1:] {
+		others.Go(func() { w.run(ctx, toldOrStopped) })
+	}
+	s.workers[0].run(ctx, toldOrStopped)
+	others.Wait()
+}
+
+// Reject is that of a Reader, for the message that is being told.
+func (s *Scan) Reject() { s.ordered.reject() }
+
+// Stats returns the counters of the file and of all decoders. It may be called at
+// any time, from any goroutine.
+func (s *Scan) Stats() Stats {
+	stats := s.ordered.Stats()
+	for _, w := range s.workers {
+		stats.Add(w.decoder.Stats())
+	}
+	stats.Source = s.file.Stats()
+	return stats
+}
+
+// claim reads the next block; nil at the end.
+func (s *Scan) claim(ctx context.Context) *block {
+	b := <-s.free
+	s.reading.Lock()
+	defer s.reading.Unlock()
+	if s.end == nil {
+		s.end = ctx.Err()
+	}
+	if s.end == nil {
+		s.end = s.file.fill(ctx, b)
+	}
+	if s.end != nil {
+		s.free <- b
+		return nil
+	}
+	b.number = s.read
+	s.read++
+	return b
+}
+
+// deliver has the block told, here or by whom is already at it, when its turn comes.
+func (s *Scan) deliver(b *block, tell func(*Message) error) {
+	s.telling.Lock()
+	defer s.telling.Unlock()
+	s.waiting[b.number] = b
+	if s.busy {
+		return
+	}
+	s.busy = true
+	for b = s.waiting[s.told]; b != nil; b = s.waiting[s.told] {
+		delete(s.waiting, s.told)
+		s.told++
+		s.telling.Unlock()
+		s.inOrder(b, tell)
+		s.free <- b
+		s.telling.Lock()
+	}
+	s.busy = false
+}
+
+// inOrder decodes what was handed on.
+func (s *Scan) inOrder(b *block, tell func(*Message) error) {
+	var f Frame
+	for _, handed := range b.handed {
+		b.frame(&b.records[handed&^handedWanted], &f)
+		s.ordered.Decode(&f)
+		wants := s.wants
+		if handed&handedWanted != 0 {
+			wants = nil
+		}
+		s.tell(wants, tell)
+	}
+}
+
+// tell tells the messages that are ready and wanted; nil wants all that were asked
+// about before.
+func (s *Scan) tell(wants func(*Message) bool, tell func(*Message) error) {
+	for m := s.ordered.Next(); m != nil; m = s.ordered.Next() {
+		if s.failed == nil && (wants == nil || wants(m)) {
+			s.failed = tell(m)
+		}
+	}
+}
+
+// scanWorker decodes blocks.
+type scanWorker struct {
+	scan    *Scan
+	decoder *Decoder
+	frame   Frame
+}
+
+func (w *scanWorker) run(ctx context.Context, tell func(*Message) error) {
+	for b := w.scan.claim(ctx); b != nil; b = w.scan.claim(ctx) {
+		w.decode(b)
+		w.scan.deliver(b, tell)
+	}
+}
+
+// decode decides about every frame of a block.
+func (w *scanWorker) decode(b *block) {
+	b.handed = b.handed[:0]
+	var bytes, queries, responses uint64
+	for i := range b.records {
+		r := &b.records[i]
+		bytes += uint64(r.captured)
+		b.frame(r, &w.frame)
+		w.decoder.Decode(&w.frame)
+		m := w.decoder.next()
+		switch {
+		case w.decoder.left:
+			b.handed = append(b.handed, uint32(i))
+		case m == nil:
+		case w.scan.wants(m):
+			b.handed = append(b.handed, uint32(i)|handedWanted)
+		case m.Response():
+			responses++
+		default:
+			queries++
+		}
+	}
+	w.decoder.counts.queries.Add(queries)
+	w.decoder.counts.responses.Add(responses)
+	w.scan.file.counts.frames.Add(uint64(len(b.records)))
+	w.scan.file.counts.bytes.Add(bytes)
+}
