@@ -40,16 +40,16 @@ type File struct {
 	readSize int // bytes of a read, at most
 
 	ctx     context.Context // of the fill under way
-	block   *block          // of the fill under way
-	rest    []byte          // what the last block could not use
-	skip    int             // bytes that no block holds, still to be passed
+	chunk   *chunk          // of the fill under way
+	rest    []byte          // what the last chunk could not use
+	skip    int             // bytes that no chunk holds, still to be passed
 	lacks   lack            // what the next record lacks
-	offset  int64           // of block's first byte, after decompression
-	packets int             // records before block, for error messages
+	offset  int64           // of chunk's first byte, after decompression
+	packets int             // records before chunk, for error messages
 	ended   error           // of in
 	err     error           // final
 
-	current *block // what Next gives
+	current *chunk // what Next gives
 	next    int    // of its records
 }
 
@@ -57,7 +57,7 @@ type File struct {
 type fileFormat interface {
 	// split notes the frames that lie whole in b, from b.used on, which it leaves
 	// behind the last whole record. File.lacks then says what the next one lacks.
-	split(b *block) error
+	split(b *chunk) error
 }
 
 // Open opens a capture file. An error wraps fs.ErrNotExist, fs.ErrPermission or
@@ -96,7 +96,7 @@ func openError(path string, err error) error {
 // messages. It reads the file's first bytes at once, so it waits for a pipe to
 // deliver them, or for ctx to end.
 func NewFile(ctx context.Context, name string, r io.Reader) (*File, error) {
-	f := &File{name: name, ctx: ctx, current: newBlock(), readSize: fileBuffer}
+	f := &File{name: name, ctx: ctx, current: newChunk(), readSize: fileBuffer}
 	f.stop.prepare(r)
 	f.in = bufio.NewReaderSize(readerFunc(func(p []byte) (int, error) { return f.stop.read(f.ctx, p) }), sniffBuffer)
 	if err := f.open(); err != nil {
@@ -221,8 +221,8 @@ func (f *File) Close() error {
 // fail says where in the file something went wrong.
 func (f *File) fail(format string, args ...any) error {
 	offset, packets := f.offset, f.packets
-	if f.block != nil {
-		offset, packets = offset+int64(f.block.used), packets+len(f.block.records)
+	if f.chunk != nil {
+		offset, packets = offset+int64(f.chunk.used), packets+len(f.chunk.records)
 	}
 	where := fmt.Sprintf("byte %d", offset)
 	if packets > 0 {

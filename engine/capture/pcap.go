@@ -71,7 +71,7 @@ func (p *pcap) uint32(b []byte) uint32 {
 	return n
 }
 
-func (p *pcap) split(b *block) error {
+func (p *pcap) split(b *chunk) error {
 	data, size := b.data, p.kind.header
 	for {
 		head := data[b.used:]

@@ -71,7 +71,7 @@ func (p *pcapng) uint16(b []byte) uint16 {
 
 // split takes in the blocks that are whole, and passes over those of no interest,
 // which may be longer than a block of ours.
-func (p *pcapng) split(b *block) error {
+func (p *pcapng) split(b *chunk) error {
 	for {
 		head := b.data[b.used:]
 		if len(head) < 8 {
@@ -119,7 +119,7 @@ func wanted(kind uint32) bool {
 }
 
 // take takes in the block at hand, which is whole, and checks its closing length.
-func (p *pcapng) take(b *block, kind, length uint32) error {
+func (p *pcapng) take(b *chunk, kind, length uint32) error {
 	whole := b.data[b.used:][:length]
 	if again := p.uint32(whole[length-4:]); again != length {
 		return p.f.fail("block of type %d: begins with length %d and ends with %d", kind, length, again)
@@ -232,7 +232,7 @@ func (it *ngInterface) nanos(stamp uint64) (nanos int64, ok bool) {
 }
 
 // packet takes in an enhanced packet block.
-func (p *pcapng) packet(b *block, body []byte) error {
+func (p *pcapng) packet(b *chunk, body []byte) error {
 	if len(body) < 20 {
 		return p.f.fail("packet block: %d bytes, want 20 or more", len(body))
 	}
@@ -241,14 +241,14 @@ func (p *pcapng) packet(b *block, body []byte) error {
 
 // oldPacket takes in an obsolete packet block: as the enhanced one, but for a
 // count of drops in the upper half of the interface.
-func (p *pcapng) oldPacket(b *block, body []byte) error {
+func (p *pcapng) oldPacket(b *chunk, body []byte) error {
 	if len(body) < 20 {
 		return p.f.fail("packet block: %d bytes, want 20 or more", len(body))
 	}
 	return p.timed(b, uint32(p.uint16(body)), body)
 }
 
-func (p *pcapng) timed(b *block, number uint32, body []byte) error {
+func (p *pcapng) timed(b *chunk, number uint32, body []byte) error {
 	it, err := p.byNumber(number)
 	if err != nil {
 		return err
@@ -270,7 +270,7 @@ func (p *pcapng) timed(b *block, number uint32, body []byte) error {
 
 // simplePacket takes in a simple packet block, which has no time: it gets that of
 // the packet before it.
-func (p *pcapng) simplePacket(b *block, body []byte) error {
+func (p *pcapng) simplePacket(b *chunk, body []byte) error {
 	it, err := p.byNumber(0)
 	if err != nil {
 		return err

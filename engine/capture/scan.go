@@ -9,7 +9,7 @@ import (
 // A Scan reads the DNS messages of a File by several workers at once, and tells
 // those that are asked for in the order of a Reader.
 //
-// A worker takes the next block of the file and decides by itself about every frame
+// A worker takes the next chunk of the file and decides by itself about every frame
 // that stands alone: it decodes it, and is done with it when nobody wants it. Frames
 // of messages that are wanted, and those whose meaning depends on earlier ones,
 // segments of TCP and fragments, it hands on. They are decoded in the order of the
@@ -21,21 +21,21 @@ type Scan struct {
 	wants   func(*Message) bool
 	workers []*scanWorker
 	ordered *Decoder
-	free    chan *block
+	free    chan *chunk
 
 	reading sync.Mutex
-	read    uint64 // blocks read
+	read    uint64 // chunks read
 	end     error  // of reading
 
 	telling sync.Mutex
-	waiting map[uint64]*block // decoded, by number
-	told    uint64            // blocks told
+	waiting map[uint64]*chunk // decoded, by number
+	told    uint64            // chunks told
 	busy    bool              // somebody tells
 	failed  error             // of tell
 }
 
-// blocksPerWorker is how many blocks a worker may be ahead of the slowest.
-const blocksPerWorker = 3
+// chunksPerWorker is how many chunks a worker may be ahead of the slowest.
+const chunksPerWorker = 3
 
 // handedWanted marks, among the frames that are handed on, those of messages that
 // somebody wants.
@@ -46,16 +46,16 @@ const handedWanted = 1 << 31
 // several goroutines at once; the message is its own until it returns. Ports are as
 // NewReader takes them.
 func NewScan(file *File, workers int, wants func(*Message) bool, ports ...uint16) *Scan {
-	s := &Scan{file: file, wants: wants, ordered: NewDecoder(ports...), waiting: map[uint64]*block{}}
+	s := &Scan{file: file, wants: wants, ordered: NewDecoder(ports...), waiting: map[uint64]*chunk{}}
 	workers = max(workers, 1)
-	s.free = make(chan *block, workers*blocksPerWorker)
+	s.free = make(chan *chunk, workers*chunksPerWorker)
 	for range workers {
 		w := &scanWorker{scan: s, decoder: NewDecoder(ports...)}
 		w.decoder.alone = true
 		s.workers = append(s.workers, w)
 	}
 	for range cap(s.free) {
-		s.free <- newBlock()
+		s.free <- newChunk()
 	}
 	return s
 }
@@ -117,8 +117,8 @@ func (s *Scan) Stats() Stats {
 	return stats
 }
 
-// claim reads the next block; nil at the end.
-func (s *Scan) claim(ctx context.Context) *block {
+// claim reads the next chunk; nil at the end.
+func (s *Scan) claim(ctx context.Context) *chunk {
 	b := <-s.free
 	s.reading.Lock()
 	defer s.reading.Unlock()
@@ -137,8 +137,8 @@ func (s *Scan) claim(ctx context.Context) *block {
 	return b
 }
 
-// deliver has the block told, here or by whom is already at it, when its turn comes.
-func (s *Scan) deliver(b *block, tell func(*Message) error) {
+// deliver has the chunk told, here or by whom is already at it, when its turn comes.
+func (s *Scan) deliver(b *chunk, tell func(*Message) error) {
 	s.telling.Lock()
 	defer s.telling.Unlock()
 	s.waiting[b.number] = b
@@ -158,7 +158,7 @@ func (s *Scan) deliver(b *block, tell func(*Message) error) {
 }
 
 // inOrder decodes what was handed on.
-func (s *Scan) inOrder(b *block, tell func(*Message) error) {
+func (s *Scan) inOrder(b *chunk, tell func(*Message) error) {
 	var f Frame
 	for _, handed := range b.handed {
 		b.frame(&b.records[handed&^handedWanted], &f)
@@ -181,7 +181,7 @@ func (s *Scan) tell(wants func(*Message) bool, tell func(*Message) error) {
 	}
 }
 
-// scanWorker decodes blocks.
+// scanWorker decodes chunks.
 type scanWorker struct {
 	scan    *Scan
 	decoder *Decoder
@@ -195,8 +195,8 @@ func (w *scanWorker) run(ctx context.Context, tell func(*Message) error) {
 	}
 }
 
-// decode decides about every frame of a block.
-func (w *scanWorker) decode(b *block) {
+// decode decides about every frame of a chunk.
+func (w *scanWorker) decode(b *chunk) {
 	b.handed = b.handed[:0]
 	var bytes, queries, responses uint64
 	for i := range b.records {

@@ -14,18 +14,18 @@ const (
 	maxEmptyReads = 100
 )
 
-// block is a piece of a file, after decompression, and the frames that lie whole in
+// chunk is a piece of a file, after decompression, and the frames that lie whole in
 // it. Once filled, it depends on nothing else: others may decode it while the file
 // goes on.
-type block struct {
+type chunk struct {
 	data    []byte // of capacity fileBuffer
 	used    int    // of data, by whole records
 	records []frameRecord
-	number  uint64   // of the blocks of a Scan
+	number  uint64   // of the chunks of a Scan
 	handed  []uint32 // what a worker left to be done in order: see Scan
 }
 
-// frameRecord says where in a block a frame lies.
+// frameRecord says where in a chunk a frame lies.
 type frameRecord struct {
 	nanos    int64 // since 1970
 	at       uint32
@@ -34,28 +34,28 @@ type frameRecord struct {
 	link     LinkType
 }
 
-func newBlock() *block { return &block{data: make([]byte, 0, fileBuffer)} }
+func newChunk() *chunk { return &chunk{data: make([]byte, 0, fileBuffer)} }
 
-// frame makes f the frame of a record. Its data lies in the block.
-func (b *block) frame(r *frameRecord, f *Frame) {
+// frame makes f the frame of a record. Its data lies in the chunk.
+func (b *chunk) frame(r *frameRecord, f *Frame) {
 	end := r.at + r.captured
 	f.Time, f.Link, f.Length = time.Unix(0, r.nanos).UTC(), r.link, int(r.length)
 	f.Data = b.data[r.at:end:end]
 	f.VLANs = VLANs{}
 }
 
-// note adds a frame: captured bytes at a place of the block.
-func (b *block) note(nanos int64, at int, captured, length uint32, link LinkType) {
+// note adds a frame: captured bytes at a place of the chunk.
+func (b *chunk) note(nanos int64, at int, captured, length uint32, link LinkType) {
 	b.records = append(b.records, frameRecord{nanos: nanos, at: uint32(at), captured: captured, length: wireLength(length, captured), link: link})
 }
 
-// start makes the block begin with what another could not use.
-func (b *block) start(rest []byte) {
+// start makes the chunk begin with what another could not use.
+func (b *chunk) start(rest []byte) {
 	b.data, b.records, b.used = append(b.data[:0], rest...), b.records[:0], 0
 }
 
-// shift lets the block begin with the first record that is not whole.
-func (b *block) shift() {
+// shift lets the chunk begin with the first record that is not whole.
+func (b *chunk) shift() {
 	b.data = b.data[:copy(b.data, b.data[b.used:])]
 	b.used = 0
 }
@@ -69,8 +69,8 @@ type lack struct {
 // fill reads on until b holds at least one whole frame, and everything of that read
 // after it. At the end of the file it returns io.EOF; an end of the context is not
 // final, other errors are: they come after all frames before them.
-func (f *File) fill(ctx context.Context, b *block) error {
-	f.ctx, f.block = ctx, b
+func (f *File) fill(ctx context.Context, b *chunk) error {
+	f.ctx, f.chunk = ctx, b
 	b.start(f.rest)
 	for empty := 0; ; {
 		if f.err == nil {
@@ -106,8 +106,8 @@ func (f *File) fill(ctx context.Context, b *block) error {
 	return f.err
 }
 
-// readOn appends to the block what one read of the file returns.
-func (f *File) readOn(b *block) (n int, err error) {
+// readOn appends to the chunk what one read of the file returns.
+func (f *File) readOn(b *chunk) (n int, err error) {
 	if f.ended != nil {
 		return 0, f.ended
 	}
@@ -118,7 +118,7 @@ func (f *File) readOn(b *block) (n int, err error) {
 }
 
 // split notes the frames that are whole, behind what is to be skipped.
-func (f *File) split(b *block) error {
+func (f *File) split(b *chunk) error {
 	if f.skip > 0 {
 		part := min(f.skip, len(b.data)-b.used)
 		f.skip -= part
@@ -131,16 +131,16 @@ func (f *File) split(b *block) error {
 	return f.format.split(b)
 }
 
-// pass goes on behind n bytes that may lie beyond the block.
-func (f *File) pass(b *block, n int) (beyond bool) {
+// pass goes on behind n bytes that may lie beyond the chunk.
+func (f *File) pass(b *chunk, n int) (beyond bool) {
 	part := min(n, len(b.data)-b.used)
 	b.used += part
 	f.skip = n - part
 	return f.skip > 0
 }
 
-// end says why the file ended, where the block lacks something.
-func (f *File) end(b *block, err error) error {
+// end says why the file ended, where the chunk lacks something.
+func (f *File) end(b *chunk, err error) error {
 	switch {
 	case err == io.EOF && f.lacks.what == recordHeader && len(b.data) == 0:
 		return io.EOF
