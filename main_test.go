@@ -32,6 +32,7 @@ var rooms = map[string][]string{
 	"engine/capture":            {"engine"},
 	"engine/feed":               {"engine", "engine/capture"},
 	"engine/trigger":            {"engine", "engine/capture", "engine/calendar"},
+	"engine/passivedns":         {"engine", "engine/capture", "engine/store"},
 	"rules":                     {"engine"},
 	"scripts":                   {"engine", "engine/wire", "engine/sandbox", "rules", "engine/calendar", "scripts/library"},
 	"scripts/library":           {},
@@ -54,7 +55,7 @@ var owners = map[string][]string{
 	"github.com/labstack/echo":    {"ui"},
 	"github.com/fsnotify":         {"scripts", "engine/feed"},
 	"github.com/goccy/go-yaml":    {"appliance"},
-	"github.com/miekg/dns":        {"engine/capture", "rules"},
+	"github.com/miekg/dns":        {"engine/capture", "engine/passivedns", "rules"},
 }
 
 // roomOf returns the row that governs a package path.

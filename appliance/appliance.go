@@ -25,6 +25,7 @@ import (
 	"larkspur/engine/eraser"
 	"larkspur/engine/intake"
 	"larkspur/engine/ledger"
+	"larkspur/engine/passivedns"
 	"larkspur/engine/runner"
 	"larkspur/engine/sandbox"
 	"larkspur/engine/state"
@@ -69,6 +70,7 @@ type Appliance struct {
 
 	store     *store.Store
 	cache     *store.Cache
+	memory    *passivedns.Memory
 	ledger    *ledger.Ledger
 	state     *state.State
 	blobs     *store.Blobs
@@ -159,6 +161,7 @@ func (a *Appliance) openStores(c *config.Config) (err error) {
 	if a.cache, err = store.OpenCache(filepath.Join(c.Box.Store, "cache")); err != nil {
 		return err
 	}
+	a.memory = passivedns.New(passivedns.Config{Cache: a.cache, Clock: a.clock, Settings: func() passivedns.Settings { return a.current().History }})
 	blobs, err := store.OpenBlobs(filepath.Join(c.Box.Store, "blobs"))
 	if err != nil {
 		return err
@@ -308,6 +311,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 	work.Go(func() error { return a.eraser.Nights(ctx) })
 	work.Go(func() error { return a.keeper.Run(ctx) })
 	work.Go(func() error { return a.scrubber.Run(ctx) })
+	work.Go(func() error { return a.memory.Run(ctx) })
 	work.Go(func() error { return a.server.Run(ctx, a.web) })
 	work.Go(func() error { return a.server.RunControl(ctx, a.control) })
 	if a.tunnel != nil {

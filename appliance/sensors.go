@@ -91,7 +91,7 @@ func (s *sensor) add(d *trigger.DNS, closer io.Closer) {
 }
 
 func (a *Appliance) newDNS(name string, messages trigger.Messages) *trigger.DNS {
-	return trigger.NewDNS(trigger.DNSConfig{Name: name, Messages: messages, Matcher: a.dnsMatcher, Sink: a.intake})
+	return trigger.NewDNS(trigger.DNSConfig{Name: name, Messages: messages, Matcher: a.dnsMatcher, Sink: a.intake, Memory: a.memory})
 }
 
 // dnsMatcher returns the rules in force, together with what runs expect.

@@ -15,6 +15,7 @@ import (
 	"larkspur/builtins"
 	"larkspur/engine"
 	"larkspur/engine/calendar"
+	"larkspur/engine/passivedns"
 	"larkspur/scripts"
 )
 
@@ -43,8 +44,10 @@ type Config struct {
 	// "0.url".
 	Places    map[string]engine.Position
 	Retention Retention
-	Box       Box
-	Secrets   *Secrets
+	// History is what the passive DNS memory keeps.
+	History passivedns.Settings
+	Box     Box
+	Secrets *Secrets
 
 	at     map[string]engine.Position
 	uses   []secretUse
@@ -64,7 +67,7 @@ func Load(dir string) (*Config, []engine.Problem) {
 	c := &Config{
 		Dir: dir, People: map[string]engine.Person{}, Teams: map[string][]string{},
 		Calendars:   map[string]*calendar.Hours{},
-		Connections: map[string]map[string]map[string]any{}, at: r.at,
+		Connections: map[string]map[string]map[string]any{}, History: passivedns.Defaults(), at: r.at,
 	}
 	c.Name, c.Zone = defaults(dir)
 	c.readBox(r)

@@ -87,7 +87,6 @@ func TestLoadWhole(t *testing.T) {
 		"larkspur.yaml:16:5: warning: sensors[2].passivedns: not used by this version",
 		"larkspur.yaml:17:5: warning: sensors[3].syslog: not used by this version",
 		"larkspur.yaml:20:1: warning: intel: not used by this version",
-		"larkspur.yaml:21:28: warning: retention.dns: not used by this version",
 	}
 	if got := lines(problems); !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %s\nwant %s", strings.Join(got, "\n     "), strings.Join(want, "\n     "))
@@ -250,9 +249,11 @@ func TestLoadProblems(t *testing.T) {
 		{"playbook without a name", "playbooks: [x]", "", []string{`larkspur.yaml:1:13: error: playbooks[0]: got "x", want the name of one playbook with its parameters`}},
 		{"playbook without parameters", "playbooks:\n  - server_watch: blog", "", []string{`larkspur.yaml:2:5: error: playbooks[0]: got keys and values, want the name of one playbook with its parameters`}},
 		{"no playbooks", "playbooks: []", "", nil},
-		{"bad span", "retention: {dns: 5 days}", "", []string{
-			"larkspur.yaml:1:13: warning: retention.dns: not used by this version",
-			`larkspur.yaml:1:18: error: retention.dns: got "5 days", want a duration such as "5m" or "30d"`}},
+		{"bad span", "retention: {dns: 5 days}", "", []string{`larkspur.yaml:1:18: error: retention.dns: got "5 days", want a duration such as "5m" or "30d"`}},
+		{"short memory", "retention: {dns: 1h}", "", []string{`larkspur.yaml:1:18: error: retention.dns: got "1h", want at least "1d"`}},
+		{"history", "history: {clients: some, entries: 10}", "", []string{
+			`larkspur.yaml:1:20: error: history.clients: got "some", want true or false`,
+			`larkspur.yaml:1:35: error: history.entries: got 10, want a number from 1000 to 20000000`}},
 		{"short retention", "retention: {incidents: 2h}", "", []string{`larkspur.yaml:1:24: error: retention.incidents: got "2h", want at least "1d"`}},
 		{"bad retention", "retention: {incidents: two years}", "", []string{`larkspur.yaml:1:24: error: retention.incidents: got "two years", want a duration such as "5m" or "30d"`}},
 

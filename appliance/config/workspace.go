@@ -41,6 +41,7 @@ func (c *Config) readWorkspace(r *reader) {
 		"sensors":     func(n *node, path string) { c.sensors(r, n, path) },
 		"playbooks":   func(n *node, path string) { c.playbooks(r, n, path) },
 		"intel":       r.intel,
+		"history":     func(n *node, path string) { c.history(r, n, path) },
 		"retention":   func(n *node, path string) { c.retention(r, n, path) },
 	})
 	if teams != nil {
@@ -182,8 +183,7 @@ func (r *reader) intel(n *node, path string) {
 	r.unused(r.at[path], path)
 }
 
-// retention reads how long things are kept. Passive DNS comes with a later
-// version.
+// retention reads how long things are kept.
 func (c *Config) retention(r *reader, n *node, path string) {
 	r.section(n, path, keys{
 		"incidents": func(n *node, path string) {
@@ -193,10 +193,7 @@ func (c *Config) retention(r *reader, n *node, path string) {
 				c.Retention.Incidents, c.Retention.Written = d, r.text(n, path)
 			}
 		},
-		"dns": func(n *node, path string) {
-			r.duration(n, path)
-			r.unused(r.at[path], path)
-		},
+		"dns": func(n *node, path string) { c.keepDNS(r, n, path) },
 	})
 }
 

@@ -182,8 +182,13 @@ func (s *Store) setCached(key string, value []byte, ttl time.Duration) error {
 	return nil
 }
 
+// ApartBelow is the first byte of keys that Forget looks at. What lies below has
+// an owner that forgets for itself: it may be many times as much.
+const ApartBelow = 0x20
+
 // Forget drops every value that forget asks for, with all that was deleted or
-// overwritten before: when it returns, none of it is in a file of the store.
+// overwritten before: when it returns, none of it is in a file of the store. It
+// looks at keys from ApartBelow on.
 func (c *Cache) Forget(forget func(key string, value []byte) bool) error {
 	return c.use(func(s *Store) error { return s.forgetCached(forget) })
 }
@@ -191,11 +196,34 @@ func (c *Cache) Forget(forget func(key string, value []byte) bool) error {
 func (s *Store) forgetCached(forget func(key string, value []byte) bool) error {
 	s.gate.Lock()
 	defer s.gate.Unlock()
-	var kept []*badger.Entry
-	err := s.db.View(func(txn *badger.Txn) error {
+	kept, err := s.keptCached(forget)
+	if err == nil {
+		err = s.db.DropPrefix(forgettable()...)
+	}
+	if err == nil {
+		err = s.putBack(kept)
+	}
+	if err != nil {
+		return engine.WrapError(engine.Unavailable, err, "cache: forgetting")
+	}
+	return nil
+}
+
+// forgettable are the prefixes of all keys that Forget looks at.
+func forgettable() (prefixes [][]byte) {
+	for b := ApartBelow; b < 256; b++ {
+		prefixes = append(prefixes, []byte{byte(b)})
+	}
+	return prefixes
+}
+
+// keptCached returns what forget does not ask for. Each prefix gets a key, so that
+// Badger finds what is deleted there already.
+func (s *Store) keptCached(forget func(key string, value []byte) bool) (kept []*badger.Entry, err error) {
+	err = s.db.View(func(txn *badger.Txn) error {
 		it := txn.NewIterator(badger.DefaultIteratorOptions)
 		defer it.Close()
-		for it.Rewind(); it.Valid(); it.Next() {
+		for it.Seek([]byte{ApartBelow}); it.Valid(); it.Next() {
 			value, err := it.Item().ValueCopy(nil)
 			if err != nil {
 				return err
@@ -208,16 +236,17 @@ func (s *Store) forgetCached(forget func(key string, value []byte) bool) error {
 		}
 		return nil
 	})
-	if err == nil {
-		err = s.db.DropAll()
-	}
-	if err == nil {
-		err = s.putBack(kept)
-	}
 	if err != nil {
-		return engine.WrapError(engine.Unavailable, err, "cache: forgetting")
+		return nil, err
 	}
-	return nil
+	return kept, s.db.Update(func(txn *badger.Txn) error {
+		for _, prefix := range forgettable() {
+			if err := txn.Set(append(prefix, 0), nil); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 func (s *Store) putBack(entries []*badger.Entry) error {
