@@ -92,6 +92,9 @@ type Message struct {
 	counts  [4]uint16 // records by section
 	body    int       // offset in Raw after the first question
 	decoded *dns.Msg
+
+	optSought bool    // whether optAt was looked for, where there are additional records
+	optAt     outline // zero: there is none
 }
 
 // Response reports whether the message is a response.
@@ -103,6 +106,9 @@ func (m *Message) Truncated() bool { return m.Flags&flagTC != 0 }
 // Opcode returns the kind of the query, as in "QUERY" or "OPCODE7".
 func (m *Message) Opcode() string {
 	code := int(m.Flags >> 11 & 0xf)
+	if code == dns.OpcodeQuery {
+		return "QUERY"
+	}
 	if name, ok := dns.OpcodeToString[code]; ok {
 		return name
 	}
@@ -124,15 +130,37 @@ func (m *Message) ClassName() string {
 	if !m.Question {
 		return ""
 	}
-	if name, ok := dns.ClassToString[m.Class]; ok {
+	return className(m.Class)
+}
+
+func className(class uint16) string {
+	if class == dns.ClassINET {
+		return "IN"
+	}
+	if name, ok := dns.ClassToString[class]; ok {
 		return name
 	}
-	return "CLASS" + strconv.Itoa(int(m.Class))
+	return "CLASS" + strconv.Itoa(int(class))
 }
+
+// commonTypes are the names of the types with low numbers.
+var commonTypes = func() (names [258]string) {
+	for t := range names {
+		names[t] = findTypeName(uint16(t))
+	}
+	return names
+}()
 
 // typeName names a type as RFC 3597 §5 does where it has no name.
 func typeName(t uint16) string {
-	if name, ok := dns.TypeToString[t]; ok && t != dns.TypeNone {
+	if int(t) < len(commonTypes) {
+		return commonTypes[t]
+	}
+	return findTypeName(t)
+}
+
+func findTypeName(t uint16) string {
+	if name, ok := dns.TypeToString[t]; ok && t != dns.TypeNone && t != dns.TypeReserved {
 		return name
 	}
 	return "TYPE" + strconv.Itoa(int(t))
@@ -195,6 +223,7 @@ func (m *Message) parse() error {
 	for i := range m.counts {
 		m.counts[i] = binary.BigEndian.Uint16(raw[4+2*i:])
 	}
+	m.optSought, m.optAt = m.counts[3] == 0, outline{}
 	m.body = headerSize
 	// Some servers refuse with a bare header that still counts the question.
 	if m.counts[0] == 0 || (len(raw) == headerSize && m.Response()) {

@@ -102,18 +102,24 @@ func presented(t *testing.T, text string) Record {
 
 func answered(t *testing.T, rr dns.RR) Record {
 	t.Helper()
-	m := new(dns.Msg)
-	m.SetQuestion("name.example.org.", dns.TypeA)
-	m.Response, m.Compress, m.Answer = true, true, []dns.RR{rr}
-	raw, err := m.Pack()
-	if err != nil {
-		t.Fatal(err)
-	}
-	records, err := message(t, raw).Records()
+	records, err := message(t, packed(t, rr)).Records()
 	if err != nil || len(records) != 1 {
 		t.Fatalf("%v: got %v, %v; want one record", rr, records, err)
 	}
 	return records[0]
+}
+
+// packed returns a response with these answers.
+func packed(t *testing.T, answers ...dns.RR) []byte {
+	t.Helper()
+	m := new(dns.Msg)
+	m.SetQuestion("name.example.org.", dns.TypeA)
+	m.Response, m.Compress, m.Answer = true, true, answers
+	raw, err := m.Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
 }
 
 func TestRecordData(t *testing.T) {

@@ -3,8 +3,6 @@ package capture
 import (
 	"net/netip"
 
-	"github.com/miekg/dns"
-
 	"larkspur/engine"
 )
 
@@ -21,41 +19,29 @@ func (m *Message) Sight(s *engine.Sighting) {
 }
 
 // ResponseCode implements engine.Answers.
-func (m *Message) ResponseCode() uint16 { return m.Flags&0xf | uint16(m.extendedRcode()) }
+func (m *Message) ResponseCode() uint16 {
+	code := m.Flags & 0xf
+	if opt, found := m.opt(); found {
+		code |= uint16(opt.ttl>>24) << 4
+	}
+	return code
+}
 
-// AppendAddresses implements engine.Answer; it stops at what is malformed.
+// AppendAddresses implements engine.Answers; it stops at what is malformed.
 func (m *Message) AppendAddresses(dst []netip.Addr) []netip.Addr {
-	m.eachAnswer(func(r outline) {
-		switch data := m.Raw[r.data:r.end]; {
-		case r.kind == dns.TypeA && len(data) == 4:
-			dst = append(dst, netip.AddrFrom4([4]byte(data)))
-		case r.kind == dns.TypeAAAA && len(data) == 16:
-			dst = append(dst, netip.AddrFrom16([16]byte(data)))
+	for w := m.Answers(); w.Next(); {
+		if addr := w.Addr(); addr.IsValid() {
+			dst = append(dst, addr)
 		}
-	})
+	}
 	return dst
 }
 
-// AppendTargets implements engine.Answer; it stops at what is malformed.
+// AppendTargets implements engine.Answers; it stops at what is malformed.
 func (m *Message) AppendTargets(dst *engine.Names) {
-	m.eachAnswer(func(r outline) {
-		if r.kind != dns.TypeCNAME && r.kind != dns.TypeDNAME {
-			return
-		}
-		room := dst.Room()
-		if name, end, err := appendName(room, m.Raw, r.data); err == nil && end == r.end {
-			dst.Set(name)
-		}
-	})
-}
-
-// eachAnswer visits the answers up to the first that is malformed.
-func (m *Message) eachAnswer(visit func(outline)) {
-	w, err := m.answers()
-	for i := 0; err == nil && i < int(m.counts[1]) && w.off < len(m.Raw); i++ {
-		var r outline
-		if r, err = w.next(); err == nil {
-			visit(r)
+	for w := m.Answers(); w.Next(); {
+		if w.IsTarget() {
+			dst.Set(w.AppendData(dst.Room()))
 		}
 	}
 }

@@ -32,14 +32,16 @@ func Print(ctx context.Context, w, errw io.Writer, src capture.Source, opts Opti
 	defer cancel()
 	out := newOutput(w, cancel)
 	r := capture.NewReader(src, opts.Ports...)
-	err := printAll(ctx, out, r)
+	lookups := capture.NewLookups()
+	err := printAll(ctx, out, r, lookups)
 	if outErr := out.close(); outErr != nil {
 		err = outErr
 	}
 	if err != nil {
 		report(errw, err)
 	}
-	stats := r.Stats()
+	stats, pairing := r.Stats(), lookups.Stats()
+	stats.Pairing = &pairing
 	summary := summarise(stats)
 	if opts.Stats {
 		summary, _ = json.Marshal(stats) // maps and numbers cannot fail
@@ -49,8 +51,8 @@ func Print(ctx context.Context, w, errw io.Writer, src capture.Source, opts Opti
 }
 
 // printAll prints until there is nothing more.
-func printAll(ctx context.Context, out *output, r *capture.Reader) error {
-	var line []byte
+func printAll(ctx context.Context, out *output, r *capture.Reader, lookups *capture.Lookups) error {
+	var f formatter
 	for {
 		m, err := r.Next(ctx)
 		if err == io.EOF || ctx.Err() != nil {
@@ -59,12 +61,11 @@ func printAll(ctx context.Context, out *output, r *capture.Reader) error {
 		if err != nil {
 			return err
 		}
-		records, err := m.Records()
+		line, err := f.format(m, lookups.Pair)
 		if err != nil {
 			r.Reject()
 			continue
 		}
-		line = appendLine(line[:0], m, records)
 		out.write(line)
 	}
 }
