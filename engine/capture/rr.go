@@ -77,8 +77,8 @@ func (r RR) AppendTarget(dst []byte) ([]byte, error) {
 	return name, err
 }
 
-// Present returns the data in presentation form, as Record.Data.
-func (r RR) Present() (string, error) { return r.present(r.raw) }
+// AppendPresent appends the data in presentation form, as Record.Data.
+func (r RR) AppendPresent(dst []byte) []byte { return r.appendData(dst, r.raw) }
 
 // PresentData returns the data of a type, whose names are not compressed, in
 // presentation form, as Record.Data.
@@ -88,11 +88,8 @@ func PresentData(kind uint16, data []byte) string {
 	binary.BigEndian.PutUint16(raw[3:], dns.ClassINET)
 	binary.BigEndian.PutUint16(raw[9:], uint16(len(data)))
 	raw = append(raw, data...)
-	text, err := outline{data: 1 + recordHeaderSize, end: len(raw), kind: kind, class: dns.ClassINET}.present(raw)
-	if err != nil {
-		return generic(data)
-	}
-	return text
+	r := outline{data: 1 + recordHeaderSize, end: len(raw), kind: kind, class: dns.ClassINET}
+	return string(r.appendData(nil, raw))
 }
 
 // TypeName names a type, as in "AAAA" or "TYPE65280".

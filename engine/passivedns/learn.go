@@ -191,9 +191,7 @@ func (a *answers) key(rr capture.RR) ([]byte, bool) {
 			a.t.names[0], err = rr.AppendTarget(a.t.names[0][:0])
 		}
 	case holdsNames(rr.Type):
-		var text string
-		text, err = rr.Present()
-		key = append(append(key, formText), text...)
+		key = rr.AppendPresent(append(key, formText))
 	default:
 		key = append(append(key, formWire), rr.Data...)
 	}

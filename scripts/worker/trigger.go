@@ -55,7 +55,7 @@ func triggerKinds() map[string]triggerKind {
 			check: checkDNS,
 			fields: []string{
 				"client", "client_port", "client_mac", "server", "server_port", "proto", "id", "response", "opcode",
-				"query", "type", "class", "rcode", "flags", "answers", "elapsed", "vlans", "edns", "more_questions", "edns", "vlans",
+				"query", "type", "class", "rcode", "flags", "answers", "elapsed", "vlans", "edns", "more_questions",
 				"answers_cut", "query_seen", "domain", "client_name", "first_seen", "last_seen", "memory_since",
 			},
 		},
