@@ -192,7 +192,7 @@ func (a *Appliance) openDoor(c *config.Config) error {
 	opened, err := builtins.Open(builtins.Config{
 		Connections: c.Connections, Secrets: c.Secrets, Links: links{a}, People: c.Addresses,
 		Egress: builtins.Egress{Allow: c.Box.Allow, Deny: c.Box.Deny}, OwnPorts: ports, Clock: a.clock,
-		Blob: a.blobs.Get, Incident: a.state.Incident, Workspace: c.Dir,
+		Blob: a.blobs.Get, Incident: a.state.Incident, History: a.memory.History, Workspace: c.Dir,
 	})
 	if err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 
+	"larkspur/builtins/dns"
 	"larkspur/builtins/email"
 	"larkspur/builtins/hmac"
 	"larkspur/builtins/http"
@@ -36,6 +37,7 @@ type pack struct {
 // packages is the list. Adding a builtin's package is one line here.
 func packages() []pack {
 	return []pack{
+		{"dns", "", dns.Open, dns.Docs},
 		{"email", email.Section, email.Open, email.Docs},
 		{"hmac", "", hmac.Open, hmac.Docs},
 		{"http", http.Section, http.Open, http.Docs},

@@ -52,7 +52,9 @@ type Config struct {
 	Blob func(sha256 string) ([]byte, error)
 	// Incident reads an incident.
 	Incident func(id string) (engine.Incident, error)
-	Egress   Egress
+	// History answers queries of the passive DNS memory.
+	History func(engine.DNSQuery) (engine.DNSPage, error)
+	Egress  Egress
 	// OwnPorts are the TCP ports that this program listens on.
 	OwnPorts []int
 	Clock    engine.Clock // default the machine's
@@ -93,7 +95,7 @@ func Open(cfg Config) (*Door, error) {
 	}
 	policy, err := reach.NewPolicy(cfg.Egress.Allow, cfg.Egress.Deny, hosts(cfg.Connections), cfg.OwnPorts)
 	problems := []error{err, checkKinds(cfg.Connections)}
-	env := &reach.Env{Secrets: d.vault, Dialer: &reach.Dialer{Policy: policy}, Clock: cfg.Clock, People: cfg.People, Blob: cfg.Blob, Incident: cfg.Incident, Workspace: cfg.Workspace}
+	env := &reach.Env{Secrets: d.vault, Dialer: &reach.Dialer{Policy: policy}, Clock: cfg.Clock, People: cfg.People, Blob: cfg.Blob, Incident: cfg.Incident, History: cfg.History, Workspace: cfg.Workspace}
 	if cfg.Dialer != nil {
 		env.Dialer.Resolver, env.Dialer.Roots = cfg.Dialer.Resolver, cfg.Dialer.Roots
 	}

@@ -32,6 +32,8 @@ type Env struct {
 	Blob func(sha256 string) ([]byte, error)
 	// Incident reads an incident. It may be nil.
 	Incident func(id string) (engine.Incident, error)
+	// History answers queries of the passive DNS memory. It may be nil.
+	History func(engine.DNSQuery) (engine.DNSPage, error)
 	// Workspace is the folder of the workspace, for files that connections name;
 	// empty where there is none.
 	Workspace string

@@ -7,8 +7,6 @@ import (
 	"time"
 	"unsafe"
 
-	"golang.org/x/net/publicsuffix"
-
 	"larkspur/engine"
 	"larkspur/engine/capture"
 )
@@ -69,19 +67,6 @@ func newDomains(seed maphash.Seed, load func(string) (value, error)) *domains {
 	}
 }
 
-// Registrable returns the registrable domain of a name, by the list of public
-// suffixes; false and the name itself where it has none.
-func Registrable(name string) (string, bool) {
-	if strings.IndexByte(name, '.') <= 0 {
-		return name, false
-	}
-	domain, err := publicsuffix.EffectiveTLDPlusOne(name)
-	if err != nil {
-		return name, false
-	}
-	return domain, true
-}
-
 // mark notes that a name was seen at a time, by a lookup, and returns what was
 // known of its domain before the lookup; nothing where it has none.
 func (d *domains) mark(name []byte, nameHash uint64, at uint32, lookup uint64) (before value) {
@@ -96,7 +81,7 @@ func (d *domains) mark(name []byte, nameHash uint64, at uint32, lookup uint64) (
 			return d.see(e, at, lookup)
 		}
 	}
-	text, ok := Registrable(unsafe.String(unsafe.SliceData(name), len(name)))
+	text, ok := capture.Registrable(unsafe.String(unsafe.SliceData(name), len(name)))
 	if !ok {
 		*row = [2]uint64{nameHash, 0}
 		return value{}
@@ -199,7 +184,7 @@ func ago(at, then uint32) int64 {
 // once, and waits for nothing else.
 func (m *Memory) Domain(msg *capture.Message) engine.Seen {
 	name := string(msg.Name)
-	text, registrable := Registrable(name)
+	text, registrable := capture.Registrable(name)
 	seen := engine.Seen{Domain: text, Known: true, Since: moment(m.since.Load())}
 	if !registrable || !concerns(msg) {
 		return seen

@@ -20,6 +20,8 @@ type Matcher interface {
 	// WantsDNS is asked about every message: it is cheap, and false only when no
 	// rule could match it.
 	WantsDNS(seen *engine.Sighting) bool
+	// WantsFirstSeen tells whether some rule asks what Memory knew of a domain.
+	WantsFirstSeen() bool
 	Matches(e *engine.Event) bool
 }
 
@@ -34,8 +36,12 @@ type Messages interface {
 
 // Memory keeps who looked up what. Observe is told of every message, on the
 // goroutine that reads it: it keeps nothing of m, and neither waits nor allocates.
+//
+// Domain tells what it knew of the domain that m asks for before m's lookup, whose
+// other messages are told the same; it is asked where a rule wants to know.
 type Memory interface {
 	Observe(source string, m *capture.Message)
+	Domain(m *capture.Message) engine.Seen
 }
 
 // Clients knows what clients are called; "" is somebody unknown.
@@ -131,6 +137,9 @@ func (d *DNS) read(ctx context.Context) error {
 		}
 		d.wanted.Add(1)
 		e := Lookup(d.cfg.Name, m, pair)
+		if d.cfg.Memory != nil && matcher.WantsFirstSeen() {
+			Remember(&e, d.cfg.Memory.Domain(m))
+		}
 		if !matcher.Matches(&e) {
 			continue
 		}
@@ -151,7 +160,20 @@ func Lookup(source string, m *capture.Message, pair capture.Pairing) engine.Even
 			fields["answers"], fields["answers_cut"] = fitting, true
 		}
 	}
+	fields["domain"], _ = capture.Registrable(string(m.Name))
 	return engine.Event{Kind: "dns", Source: source, Time: m.Time, Fields: fields}
+}
+
+// Remember adds to an event what the memory knew before its lookup: first_seen,
+// last_seen (absent for what was never seen) and memory_since.
+func Remember(e *engine.Event, s engine.Seen) {
+	e.Fields["first_seen"] = !s.Known
+	if !s.Last.IsZero() {
+		e.Fields["last_seen"] = s.Last
+	}
+	if !s.Since.IsZero() {
+		e.Fields["memory_since"] = s.Since
+	}
 }
 
 // fit returns as many of the answers as an event has room for.
