@@ -55,12 +55,24 @@ type Pairing struct {
 // askedQuery is a query as the table knows it. Two queries with equal hashes are
 // taken for the same; those of a row agree by chance once in 2^64.
 type askedQuery struct {
-	hash uint64 // 0: empty
-	// first and last are when the query came, and was repeated, in nanoseconds
-	// since 1970. The lowest bit of first says that it is no matter of PairingStats,
-	// that of last says that it was answered.
-	first, last int64
+	hash  uint64 // 0: empty
+	first int64  // when it came, in nanoseconds since 1970
+	// late is how much later it was repeated last; the lowest bits are asides.
+	late int64
 }
+
+// last returns when the query came last.
+func (q *askedQuery) last() int64 { return q.first + q.late>>asideBits }
+
+// repeat notes that the query came again.
+func (q *askedQuery) repeat(now int64) { q.late = (now-q.first)<<asideBits | q.late&uncounted }
+
+// The asides of askedQuery.late.
+const (
+	wasAnswered = 1 << iota
+	uncounted   // no matter of PairingStats
+	asideBits   = iota
+)
 
 // NewLookups returns an empty table.
 func NewLookups() *Lookups {
@@ -70,7 +82,7 @@ func NewLookups() *Lookups {
 // Pair takes in the next message of a capture.
 func (l *Lookups) Pair(m *Message) Pairing {
 	row, hash := l.find(m)
-	now := m.Time.UnixNano() &^ 1
+	now := m.Time.UnixNano()
 	if counted(m) {
 		l.counts.direction(m.Response())
 	}
@@ -93,17 +105,17 @@ func (l *Lookups) query(m *Message, row *[lookupWays]askedQuery, hash uint64, no
 		}
 		if counted(m) {
 			l.counts.retransmitted.add(1)
-			l.waiting.leave(q.last)
+			l.waiting.leave(q.last())
 			l.waiting.enter(now)
 		}
-		q.last = now
+		q.repeat(now)
 		return Pairing{Lookup: true, Key: q.key(), Repeated: true}
 	}
-	q := askedQuery{hash: hash, first: now, last: now}
+	q := askedQuery{hash: hash, first: now}
 	if counted(m) {
 		l.waiting.enter(now)
 	} else {
-		q.first |= 1
+		q.late |= uncounted
 	}
 	l.enter(row, q, now)
 	return Pairing{Lookup: true, Key: q.key()}
@@ -119,16 +131,16 @@ func (l *Lookups) response(m *Message, row *[lookupWays]askedQuery, hash uint64,
 		alone := askedQuery{hash: hash, first: now}
 		return Pairing{Lookup: true, Key: alone.key()}
 	}
-	p := Pairing{Key: q.key(), Paired: true, Elapsed: time.Duration(max(now-q.first, 0)), Answered: q.last&1 != 0}
+	p := Pairing{Key: q.key(), Paired: true, Elapsed: time.Duration(max(now-q.first, 0)), Answered: q.late&wasAnswered != 0}
 	switch {
 	case !counted(m):
 	case !p.Answered:
-		l.waiting.leave(q.last)
+		l.waiting.leave(q.last())
 		l.counts.latency.add(p.Elapsed)
 	case !m.isTransfer():
 		l.counts.answeredTwice.add(1)
 	}
-	q.last |= 1
+	q.late |= wasAnswered
 	return p
 }
 
@@ -150,7 +162,7 @@ func (l *Lookups) asked(m *Message, row *[lookupWays]askedQuery, hash uint64, no
 		if q.hash == hash {
 			return q
 		}
-		if !m.Question && q.hash>>32 == hash>>32 && (found == nil || q.last > found.last) {
+		if !m.Question && q.hash>>32 == hash>>32 && (found == nil || q.last() > found.last()) {
 			found = q
 		}
 	}
@@ -160,12 +172,12 @@ func (l *Lookups) asked(m *Message, row *[lookupWays]askedQuery, hash uint64, no
 // fresh reports whether the query came within the window. One that seems to come
 // from the future was captured before all the same: clocks are set back.
 func (q *askedQuery) fresh(now int64) bool {
-	age := time.Duration(now - q.last&^1)
+	age := time.Duration(now - q.last())
 	return q.hash != 0 && age <= lookupWindow && age >= -lookupWindow
 }
 
 // waits reports whether the query is without an answer within the window.
-func (q *askedQuery) waits(now int64) bool { return q.last&1 == 0 && q.fresh(now) }
+func (q *askedQuery) waits(now int64) bool { return q.late&wasAnswered == 0 && q.fresh(now) }
 
 // key makes what names the lookup of its hash and its moment (the finisher of
 // MurmurHash3).
@@ -191,8 +203,8 @@ func (l *Lookups) enter(row *[lookupWays]askedQuery, q askedQuery, now int64) {
 	}
 	if place.hash != q.hash && place.fresh(now) {
 		l.counts.forgotten.add(1)
-		if place.last&1 == 0 && place.first&1 == 0 {
-			l.waiting.leave(place.last)
+		if place.late&(wasAnswered|uncounted) == 0 {
+			l.waiting.leave(place.last())
 		}
 	}
 	*place = q
@@ -204,8 +216,8 @@ func (q *askedQuery) worth(now int64) int64 {
 	if !q.fresh(now) {
 		return -1
 	}
-	left := int64(lookupWindow) + q.last&^1 - now
-	if q.last&1 != 0 {
+	left := int64(lookupWindow) + q.last() - now
+	if q.late&wasAnswered != 0 {
 		return left
 	}
 	return left + 4*int64(lookupWindow)

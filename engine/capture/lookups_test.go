@@ -86,9 +86,9 @@ func TestLookupsAreBounded(t *testing.T) {
 }
 
 func TestAnsweredQueriesAreForgottenFirst(t *testing.T) {
-	now := start.UnixNano() &^ 1
-	fresh, old := askedQuery{1, now, now}, askedQuery{1, now, now - int64(20*time.Second)}
-	answered, stale := askedQuery{1, now, now | 1}, askedQuery{1, now, now - int64(31*time.Second)}
+	now := start.UnixNano()
+	fresh, old := askedQuery{1, now, 0}, askedQuery{1, now - int64(20*time.Second), 0}
+	answered, stale := askedQuery{1, now, wasAnswered}, askedQuery{1, now - int64(31*time.Second), 0}
 	order := []askedQuery{stale, answered, old, fresh}
 	for i := range order[1:] {
 		if order[i].worth(now) >= order[i+1].worth(now) {
