@@ -70,6 +70,14 @@ func wanted(filters []*dnsFilter, seen *engine.Sighting) bool {
 	return false
 }
 
+// WantsName tells whether any message about a name, a query or its response, could
+// match a rule: where it is false, WantsDNS is so for all of them. It is for who must
+// not miss the other messages of a lookup that is wanted.
+func (s *Set) WantsName(name []byte) bool {
+	x := &s.dns
+	return len(x.open) > 0 || (len(x.named) > 0 && coversAny(x.tables, canonicalBytes(name)))
+}
+
 // WantsFirstSeen tells whether a live rule asks for first_seen, so that its
 // events need what the memory of lookups knows.
 func (s *Set) WantsFirstSeen() bool { return s.dns.newness }

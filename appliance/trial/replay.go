@@ -14,15 +14,12 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
 	"larkspur/engine"
-	"larkspur/engine/capture"
 	"larkspur/engine/intake"
 	"larkspur/engine/state"
-	"larkspur/engine/trigger"
 	"larkspur/rules"
 )
 
@@ -172,40 +169,6 @@ func holdsEvents(in *bufio.Reader) bool {
 
 // byteOrderMark is what some programs on Windows put before UTF-8.
 const byteOrderMark = "\ufeff"
-
-func (x *Replay) capture(ctx context.Context, path string, in io.Reader) error {
-	src, err := capture.NewFile(ctx, path, in)
-	if err != nil {
-		return err
-	}
-	defer src.Close()
-	reader, lookups := capture.NewReader(src), capture.NewLookups()
-	defer func() {
-		for reason, n := range reader.Stats().Undecodable {
-			x.counts.Undecodable[reason] += n
-		}
-	}()
-	var seen engine.Sighting
-	for {
-		m, err := reader.Next(ctx)
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		x.counts.Events++
-		pair := lookups.Pair(m)
-		m.Sight(&seen)
-		seen.Paired = !pair.Lookup
-		if !x.watched(x.rules.Set).WantsDNS(&seen) {
-			continue
-		}
-		if err := x.take(ctx, trigger.Lookup(filepath.Base(path), m, pair)); err != nil {
-			return err
-		}
-	}
-}
 
 // take shows one event to the rules.
 func (x *Replay) take(ctx context.Context, e engine.Event) error {

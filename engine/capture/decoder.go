@@ -75,7 +75,8 @@ func NewDecoder(ports ...uint16) *Decoder {
 }
 
 func (d *Decoder) wants(src, dst uint16) bool {
-	return d.ports[src/64]>>(src%64)&1 != 0 || d.ports[dst/64]>>(dst%64)&1 != 0
+	low, high := min(src, dst), max(src, dst) // the lower one mostly decides
+	return d.ports[low/64]>>(low%64)&1 != 0 || d.ports[high/64]>>(high%64)&1 != 0
 }
 
 // Decode takes in a frame; f.Data must stay as it is until Next has returned nil.

@@ -18,9 +18,9 @@ import (
 // what a Reader says.
 type Scan struct {
 	file    *File
-	wants   func(*Message) bool
 	workers []*scanWorker
 	ordered *Decoder
+	wants   func(*Message) bool // of what is decoded in order
 	free    chan *chunk
 
 	reading sync.Mutex
@@ -42,15 +42,16 @@ const chunksPerWorker = 3
 const handedWanted = 1 << 31
 
 // NewScan returns a Scan of a file of which nothing was read yet, which the caller
-// closes, by so many workers, at least one. wants is asked about every message, by
-// several goroutines at once; the message is its own until it returns. Ports are as
-// NewReader takes them.
-func NewScan(file *File, workers int, wants func(*Message) bool, ports ...uint16) *Scan {
-	s := &Scan{file: file, wants: wants, ordered: NewDecoder(ports...), waiting: map[uint64]*chunk{}}
+// closes, by so many workers, at least one. judge makes what says of a message
+// whether it is wanted: one for each worker and one for what is decoded in order, so
+// that each can have memory of its own; they are asked at the same time, and the
+// message is theirs until they return. Ports are as NewReader takes them.
+func NewScan(file *File, workers int, judge func() func(*Message) bool, ports ...uint16) *Scan {
+	s := &Scan{file: file, wants: judge(), ordered: NewDecoder(ports...), waiting: map[uint64]*chunk{}}
 	workers = max(workers, 1)
 	s.free = make(chan *chunk, workers*chunksPerWorker)
 	for range workers {
-		w := &scanWorker{scan: s, decoder: NewDecoder(ports...)}
+		w := &scanWorker{scan: s, wants: judge(), decoder: NewDecoder(ports...)}
 		w.decoder.alone = true
 		s.workers = append(s.workers, w)
 	}
@@ -184,6 +185,7 @@ func (s *Scan) tell(wants func(*Message) bool, tell func(*Message) error) {
 // scanWorker decodes chunks.
 type scanWorker struct {
 	scan    *Scan
+	wants   func(*Message) bool
 	decoder *Decoder
 	frame   Frame
 }
@@ -209,7 +211,7 @@ func (w *scanWorker) decode(b *chunk) {
 		case w.decoder.left:
 			b.handed = append(b.handed, uint32(i))
 		case m == nil:
-		case w.scan.wants(m):
+		case w.wants(m):
 			b.handed = append(b.handed, uint32(i)|handedWanted)
 		case m.Response():
 			responses++

@@ -86,7 +86,7 @@ func BenchmarkScan(b *testing.B) {
 		return func() {
 			f := open()
 			defer f.Close()
-			s := NewScan(f, workers, func(*Message) bool { return false })
+			s := NewScan(f, workers, always(questions["none"]))
 			if err := s.Run(context.Background(), func(*Message) error { return nil }); err != nil {
 				b.Fatal(err)
 			}

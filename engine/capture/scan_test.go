@@ -59,6 +59,11 @@ func readAll(t testing.TB, data []byte, readSize int, wants func(*Message) bool)
 	}
 }
 
+// always makes the same judge.
+func always(wants func(*Message) bool) func() func(*Message) bool {
+	return func() func(*Message) bool { return wants }
+}
+
 // scanAll is what a Scan says of it.
 func scanAll(t testing.TB, data []byte, readSize, workers int, wants func(*Message) bool) (x reading) {
 	f, err := openTest(t, data, readSize)
@@ -66,7 +71,7 @@ func scanAll(t testing.TB, data []byte, readSize, workers int, wants func(*Messa
 		return reading{err: err.Error()}
 	}
 	defer f.Close()
-	s := NewScan(f, workers, wants)
+	s := NewScan(f, workers, always(wants))
 	err = s.Run(t.Context(), func(m *Message) error {
 		x.messages = append(x.messages, tell(m))
 		return nil
@@ -192,7 +197,7 @@ func TestScanStops(t *testing.T) {
 		t.Fatal(err)
 	}
 	failure, n := errors.New("enough"), 0
-	err = NewScan(f, 2, questions["all"]).Run(t.Context(), func(*Message) error {
+	err = NewScan(f, 2, always(questions["all"])).Run(t.Context(), func(*Message) error {
 		if n++; n == 100 {
 			return failure
 		}
@@ -214,7 +219,7 @@ func TestScanGoesOnUnderAnotherContext(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, n := NewScan(src, 2, questions["all"]), 0
+	s, n := NewScan(src, 2, always(questions["all"])), 0
 	ctx, cancel := context.WithCancel(t.Context())
 	tell := func(*Message) error {
 		if n++; n == 4 {
