@@ -1,6 +1,7 @@
 package appliance
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -9,6 +10,7 @@ import (
 
 	"larkspur/engine"
 	"larkspur/engine/capture"
+	"larkspur/engine/feed"
 	"larkspur/engine/trigger"
 	"larkspur/ui"
 	"larkspur/ui/desk"
@@ -39,11 +41,14 @@ func (a *Appliance) sensorsHealth() ui.Check {
 // health tells how a sensor fares; every loss is counted and shown.
 func (s *sensor) health() ui.Check {
 	st := s.stats()
-	c := ui.Check{Name: s.name, Status: desk.HealthOK, Message: fmt.Sprintf("%d frames, %d DNS messages, %d matched a rule, %d recorded",
-		st.Capture.Source.Frames, st.Capture.Messages, st.Matched, st.Delivered)}
+	c := ui.Check{Name: s.name, Status: desk.HealthOK, Message: fmt.Sprintf("%d %s, %d DNS messages, %d matched a rule, %d recorded",
+		st.Capture.Source.Frames, cmp.Or(s.unit, "frames"), st.Capture.Messages, st.Matched, st.Delivered)}
 	if len(s.lives) > 0 {
 		c.Message += "; " + s.way()
 		c.Children = append(c.Children, s.interfaceHealth(st)...)
+	}
+	if behind := st.Capture.Source.Behind; behind > 0 {
+		c.Message += fmt.Sprintf("; %d bytes still to be read", behind)
 	}
 	s.mu.Lock()
 	failed := s.failed
@@ -172,10 +177,15 @@ var lossNames = []struct {
 	{capture.FragmentsFull.String(), "fragments given up for want of room", false},
 	{capture.StreamsFull.String(), "TCP streams given up for want of room", false},
 	{capture.StreamGap.String(), "gaps in TCP streams", false},
+	{feed.FeedFull, "dnstap frames that came faster than they were read", false},
+	{feed.PendingFull, "queries forgotten before their answers came, for want of room", false},
+	{feed.MissedRotation, "times that a log was replaced before it was read to its end", false},
+	{feed.TooLong, "lines or frames that are too long", false},
 	{trigger.DropQueueFull, "events not recorded, because they came too fast", false},
 	{trigger.DropStopped, "events not recorded, because Larkspur stopped", false},
 	{engine.CauseNoRoom, "events not recorded, because the disk is full", false},
 	{capture.FragmentsLate.String(), "fragments whose rest did not come", true},
+	{feed.HalfLine, "lines of a log that were never ended", true},
 	{capture.StreamsLate.String(), "TCP streams that ended within a message", true},
 	{capture.MidStream.String(), "pieces of TCP streams that began before the capture", true},
 }

@@ -13,6 +13,7 @@ import (
 	"larkspur/appliance/config"
 	"larkspur/engine"
 	"larkspur/engine/capture"
+	"larkspur/engine/feed"
 	"larkspur/engine/intake"
 	"larkspur/engine/trigger"
 )
@@ -20,7 +21,13 @@ import (
 // sensorKinds opens what the entries of `sensors` name, one line a kind.
 func (a *Appliance) sensorKinds() map[string]func(config.Sensor) (*sensor, error) {
 	return map[string]func(config.Sensor) (*sensor, error){
-		"dns": a.openInterface,
+		"dns":           a.openInterface,
+		feed.Dnstap:     a.openDnstap,
+		feed.Passivedns: a.openLog,
+		feed.Dnsmasq:    a.openLog,
+		feed.Unbound:    a.openLog,
+		feed.Bind:       a.openLog,
+		feed.Adguard:    a.openLog,
 	}
 }
 
@@ -32,6 +39,9 @@ type sensor struct {
 	closers []io.Closer
 	lives   []*capture.Live // of a sensor of an interface
 	clock   engine.Clock
+	unit    string // what it reads, "" is frames
+	// serve is what must run for messages to come; nil: nothing.
+	serve func(ctx context.Context) error
 
 	mu     sync.Mutex // guards what watch keeps
 	began  time.Time
@@ -110,6 +120,9 @@ func (s *sensor) Run(ctx context.Context) error {
 	defer beside.Wait()
 	defer unwatch()
 	beside.Go(func() error { return s.watch(watched) })
+	if s.serve != nil {
+		beside.Go(func() error { return s.serve(watched) })
+	}
 	for _, d := range s.readers {
 		all.Go(func() error { return d.Run(ctx) })
 	}

@@ -83,8 +83,6 @@ func TestLoadWhole(t *testing.T) {
 	c, problems := Load(dir)
 	want := []string{
 		"box.yaml:9:1: warning: git: not used by this version",
-		"larkspur.yaml:15:5: warning: sensors[1].dnstap: not used by this version",
-		"larkspur.yaml:16:5: warning: sensors[2].passivedns: not used by this version",
 		"larkspur.yaml:17:5: warning: sensors[3].syslog: not used by this version",
 		"larkspur.yaml:20:1: warning: intel: not used by this version",
 	}
@@ -114,7 +112,11 @@ func TestLoadWhole(t *testing.T) {
 	if got := c.Connections["smtp"]["default"]; got["port"] != int64(587) || got["password"] != "secret:smtp" {
 		t.Errorf("got %v", got)
 	}
-	if got := []Sensor{{Kind: "dns", Interface: "eth1", At: engine.Position{File: WorkspaceFile, Line: 14, Col: 5}}}; !reflect.DeepEqual(c.Sensors, got) {
+	if got := []Sensor{
+		{Kind: "dns", Interface: "eth1", At: engine.Position{File: WorkspaceFile, Line: 14, Col: 5}},
+		{Kind: "dnstap", Feed: Feed{Listen: "unix:/run/larkspur/dnstap.sock"}, At: engine.Position{File: WorkspaceFile, Line: 15, Col: 5}},
+		{Kind: "passivedns", Feed: Feed{File: "/var/log/passivedns.log"}, At: engine.Position{File: WorkspaceFile, Line: 16, Col: 5}},
+	}; !reflect.DeepEqual(c.Sensors, got) {
 		t.Errorf("got %v, want %v", c.Sensors, got)
 	}
 	box := Box{Exists: true, Listen: "127.0.0.1:8420", URL: "https://soar.example.org", Tokens: map[string]Token{"ci": {"ci_token", "admin"}},

@@ -8,6 +8,7 @@ import (
 
 	"larkspur/engine"
 	"larkspur/engine/capture"
+	"larkspur/engine/feed"
 )
 
 // Sensor is one entry of `sensors` that this version runs.
@@ -19,6 +20,7 @@ type Sensor struct {
 	Ports     []uint16 // nil: those of DNS, mDNS and LLMNR
 	RingBytes int      // 0: capture.DefaultRing
 	Fanout    int      // readers of the interface; 0: one
+	Feed      Feed     // of all other kinds
 }
 
 // equal tells whether two entries ask for the same, wherever they stand.
@@ -33,10 +35,14 @@ type sensorReader func(c *Config, r *reader, n *node, path string, s Sensor)
 // sensorKinds are the kinds of sensors, one line each.
 func sensorKinds() map[string]sensorReader {
 	return map[string]sensorReader{
-		"dns":        (*Config).dns,
-		"dnstap":     laterSensor("listen"),
-		"passivedns": laterSensor("file"),
-		"syslog":     laterSensor("listen"),
+		"dns":           (*Config).dns,
+		feed.Dnstap:     (*Config).dnstap,
+		feed.Passivedns: (*Config).queryLog,
+		feed.Dnsmasq:    (*Config).queryLog,
+		feed.Unbound:    (*Config).queryLog,
+		feed.Bind:       (*Config).queryLog,
+		feed.Adguard:    (*Config).queryLog,
+		"syslog":        laterSensor("listen"),
 	}
 }
 

@@ -89,7 +89,7 @@ func (t *tail) resume(c cursor, found bool) {
 	rotated := rotatedOf(t.path)
 	i := slices.IndexFunc(rotated, c.matches)
 	if i < 0 {
-		t.counts.drop(missedRotation, 1)
+		t.counts.drop(MissedRotation, 1)
 		t.begin(t.path, 0)
 		return
 	}

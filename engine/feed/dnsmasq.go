@@ -279,7 +279,7 @@ func (r *reply) clear(all []asked) bool {
 
 // drops tells how many lines came to nothing, and why, since it was asked last.
 func (d *dnsmasq) drops() map[string]uint64 {
-	n := map[string]uint64{pendingFull: d.forgotten, unasked: d.unasked}
+	n := map[string]uint64{PendingFull: d.forgotten, unasked: d.unasked}
 	d.forgotten, d.unasked = 0, 0
 	return n
 }

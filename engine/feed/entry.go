@@ -26,13 +26,13 @@ const (
 	badMessage = "bad_message" // what no DNS message can say
 )
 
-// Those of Lost.
+// Reasons of Lost.
 const (
-	tooLong        = "too_long"        // a line or frame beyond the bound
-	halfLine       = "half_line"       // the file ended or was cut within a line
-	missedRotation = "missed_rotation" // times that a file was replaced before it was read to its end
-	queueFull      = "queue_full"      // dnstap frames that came faster than they were read
-	pendingFull    = "pending_full"    // queries forgotten before their answers came, for want of room
+	TooLong        = "too_long"        // a line or frame beyond the bound
+	HalfLine       = "half_line"       // the file ended or was cut within a line
+	MissedRotation = "missed_rotation" // times that a file was replaced before it was read to its end
+	FeedFull       = "feed_full"       // dnstap frames that came faster than they were read
+	PendingFull    = "pending_full"    // queries forgotten before their answers came, for want of room
 )
 
 // entry is what a log says of one message: in words, or where wire is there, by
@@ -77,7 +77,7 @@ func ignored(reason string) bool {
 // lost are the reasons that belong to capture.Stats.Lost.
 func lost(reason string) bool {
 	switch reason {
-	case tooLong, halfLine, missedRotation, queueFull, pendingFull:
+	case TooLong, HalfLine, MissedRotation, FeedFull, PendingFull:
 		return true
 	}
 	return false

@@ -29,6 +29,12 @@ type Format struct {
 	Fields, Separator string
 }
 
+// Check tells what is wrong with the format; an error is of kind Invalid.
+func (f Format) Check() error {
+	_, err := f.parser()
+	return err
+}
+
 // parser makes the parser of the format.
 func (f Format) parser() (parser, error) {
 	s := stamper{f.Zone, f.Now}

@@ -234,7 +234,7 @@ func (l *Listener) serve(conn net.Conn) {
 	switch {
 	case err == io.EOF, errors.Is(err, net.ErrClosed):
 	case errors.Is(err, errTooLong):
-		l.drop(tooLong, 1)
+		l.drop(TooLong, 1)
 		fallthrough
 	default:
 		slog.Warn("dnstap: a connection broke off", "socket", l.Addr().String(), "error", err)
@@ -261,7 +261,7 @@ func (l *Listener) fill(s *frameStream) (err error) {
 	select {
 	case l.queue <- b:
 	default:
-		l.drop(queueFull, uint64(len(b.ends)))
+		l.drop(FeedFull, uint64(len(b.ends)))
 	}
 	return err
 }

@@ -174,7 +174,7 @@ func TestListenSurvivesStrangers(t *testing.T) {
 	c.send(appendControl(nil, controlStart, contentType), []byte{0, 0, 0, 2, 0xff, 0xff})
 	c.send(framed(t, "named.fstrm")...)
 	receives(t, l, 1)
-	if s := l.Stats(); s.Lost[tooLong] != 1 || s.Undecodable[badFrame] != 1 {
+	if s := l.Stats(); s.Lost[TooLong] != 1 || s.Undecodable[badFrame] != 1 {
 		t.Errorf("got %+v, want a frame that is too long and one that is no protobuf", s)
 	}
 }

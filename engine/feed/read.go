@@ -156,7 +156,7 @@ func (x *File) step() (*capture.Message, error) {
 	case err == io.EOF:
 		return nil, io.EOF
 	case err != nil:
-		x.drop(halfLine, 1)
+		x.drop(HalfLine, 1)
 		return nil, x.fail(err)
 	}
 	x.taken(len(buf))
@@ -173,7 +173,7 @@ func (x *File) stepLine() (*capture.Message, error) {
 	line, err := x.readLine()
 	switch {
 	case err == errTooLong:
-		x.drop(tooLong, 1)
+		x.drop(TooLong, 1)
 	case err == io.EOF:
 		x.done = true
 		x.flush()

@@ -23,7 +23,7 @@ const (
 	pollEvery = time.Second
 	// lingerFor is how long a file that was renamed away is read on: its writer
 	// learns of the new one a little later.
-	lingerFor = 2 * time.Second
+	lingerFor = time.Second
 )
 
 // errQuiet says that no line came within the time given.
@@ -82,7 +82,7 @@ func (t *tail) begin(path string, offset int64) error {
 // leave closes the file; what there is of a line is lost.
 func (t *tail) leave() {
 	if len(t.buf) > 0 || t.skipping {
-		t.counts.drop(halfLine, 1)
+		t.counts.drop(HalfLine, 1)
 	}
 	if t.file != nil {
 		t.file.Close()
@@ -149,7 +149,7 @@ func (t *tail) cutLine() (line []byte, ok bool) {
 		}
 		t.skipping = false
 		t.counts.taken(len(line) + 1)
-		t.counts.drop(tooLong, 1)
+		t.counts.drop(TooLong, 1)
 	}
 }
 
@@ -187,7 +187,7 @@ func (t *tail) grown() bool {
 		return true
 	}
 	if more {
-		t.counts.drop(missedRotation, 1) // who knows what stood there in between
+		t.counts.drop(MissedRotation, 1) // who knows what stood there in between
 	}
 	t.restart()
 	return true
@@ -196,7 +196,7 @@ func (t *tail) grown() bool {
 // restart reads the file from its beginning.
 func (t *tail) restart() {
 	if len(t.buf) > 0 || t.skipping {
-		t.counts.drop(halfLine, 1)
+		t.counts.drop(HalfLine, 1)
 	}
 	t.file.Seek(0, io.SeekStart) // of a file that was read: cannot fail
 	t.offset, t.buf, t.last, t.skipping, t.idle = 0, t.buf[:0], nil, false, false
@@ -224,7 +224,21 @@ func (t *tail) look() bool {
 	if time.Since(t.leaving) < lingerFor {
 		return false
 	}
-	return t.begin(t.path, 0) == nil
+	next := t.since()
+	t.rest = next[1:]
+	return t.begin(next[0], 0) == nil
+}
+
+// since returns the files that followed the one that is read: a log may be rotated
+// again before we are done with it.
+func (t *tail) since() []string {
+	files := rotatedOf(t.path)
+	for i, path := range files {
+		if info, err := os.Stat(path); err == nil && os.SameFile(info, t.info) {
+			return append(files[i+1:], t.path)
+		}
+	}
+	return []string{t.path}
 }
 
 // behind is how many bytes of the file were not given yet.

@@ -157,6 +157,29 @@ func TestFollowThroughARename(t *testing.T) {
 	})
 }
 
+// What is rotated twice while the first file is still read loses nothing.
+func TestFollowThroughTwoRenamesAtOnce(t *testing.T) {
+	virtually(t, func(s *scene) {
+		s.append(s.path, "")
+		s.open()
+		s.append(s.path, line("a.example"))
+		s.want("a.example")
+		s.rename(s.path + ".1")
+		s.append(s.path, line("b.example"))
+		s.rename(s.path + ".2")
+		s.append(s.path, line("c.example"))
+		now := time.Now()
+		for i, suffix := range []string{".1", ".2", ""} {
+			at := now.Add(time.Duration(i) * time.Second)
+			if err := os.Chtimes(s.path+suffix, at, at); err != nil {
+				s.Fatal(err)
+			}
+		}
+		s.want("b.example", "c.example")
+		s.lost(nil)
+	})
+}
+
 func TestFollowThroughATruncation(t *testing.T) {
 	virtually(t, func(s *scene) {
 		s.append(s.path, "")
@@ -174,7 +197,7 @@ func TestFollowThroughATruncation(t *testing.T) {
 			s.Fatal(err)
 		}
 		s.want("d.example", "e.example")
-		s.lost(map[string]uint64{missedRotation: 1})
+		s.lost(map[string]uint64{MissedRotation: 1})
 	})
 }
 
@@ -230,7 +253,7 @@ func TestFollowTellsOfAFileThatWasLost(t *testing.T) {
 		}
 		s.open()
 		s.want("b.example")
-		s.lost(map[string]uint64{missedRotation: 1})
+		s.lost(map[string]uint64{MissedRotation: 1})
 	})
 }
 
@@ -255,7 +278,7 @@ func TestFollowCountsLinesThatAreTooLong(t *testing.T) {
 		s.want("a.example", "b.example")
 		s.append(s.path, "\n"+line("c.example"))
 		s.want("c.example")
-		s.lost(map[string]uint64{tooLong: 2})
+		s.lost(map[string]uint64{TooLong: 2})
 	})
 }
 
@@ -268,7 +291,7 @@ func TestHalfALineIsCountedWhenItsFileEnds(t *testing.T) {
 		s.rename(s.path + ".1")
 		s.append(s.path, line("b.example"))
 		s.want("b.example")
-		s.lost(map[string]uint64{halfLine: 1})
+		s.lost(map[string]uint64{HalfLine: 1})
 	})
 }
 
