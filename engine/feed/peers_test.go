@@ -78,7 +78,7 @@ func (p *peer) start(path string, args ...string) {
 		p.Fatal(err)
 	}
 	p.Cleanup(func() {
-		p.cmd.Process.Signal(syscall.SIGTERM)
+		p.cmd.Process.Kill() // it keeps nothing, and some take seconds to end
 		p.cmd.Wait()
 		if p.Failed() {
 			p.Log(said.String())

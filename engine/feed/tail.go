@@ -108,6 +108,7 @@ func (t *tail) position() int64 { return t.offset - int64(len(t.buf)) }
 // waits for one until ctx ends, or for as long as patience says, if that is not 0,
 // and returns errQuiet then.
 func (t *tail) next(ctx context.Context, patience time.Duration) ([]byte, error) {
+	began := time.Now()
 	for {
 		if line, ok := t.cutLine(); ok {
 			t.counts.taken(len(line) + 1)
@@ -121,14 +122,13 @@ func (t *tail) next(ctx context.Context, patience time.Duration) ([]byte, error)
 		}
 		wait := pollEvery
 		if patience > 0 {
-			wait = patience
+			wait = min(wait, patience-time.Since(began))
 		}
-		woken, err := t.wait(ctx, wait)
-		if err != nil {
-			return nil, err
-		}
-		if !woken && patience > 0 {
+		if wait <= 0 {
 			return nil, errQuiet
+		}
+		if err := t.wait(ctx, wait); err != nil {
+			return nil, err
 		}
 	}
 }
@@ -253,8 +253,8 @@ func (t *tail) behind() int64 {
 	return max(0, info.Size()-t.position())
 }
 
-// wait waits until the folder tells of the file, or for a time; false: for that time.
-func (t *tail) wait(ctx context.Context, most time.Duration) (woken bool, err error) {
+// wait waits until the folder tells of the file, but not longer than most.
+func (t *tail) wait(ctx context.Context, most time.Duration) error {
 	timer := time.NewTimer(most)
 	defer timer.Stop()
 	var events chan fsnotify.Event
@@ -265,15 +265,15 @@ func (t *tail) wait(ctx context.Context, most time.Duration) (woken bool, err er
 	for {
 		select {
 		case <-ctx.Done():
-			return false, ctx.Err()
+			return ctx.Err()
 		case <-timer.C:
-			return false, nil
+			return nil
 		case e := <-events:
 			if filepath.Base(e.Name) == filepath.Base(t.path) && e.Op != fsnotify.Chmod {
-				return true, nil
+				return nil
 			}
 		case <-lost: // events were lost: look
-			return true, nil
+			return nil
 		}
 	}
 }
