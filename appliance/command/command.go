@@ -50,7 +50,7 @@ func commands() []command {
 		{"demo", "", "the whole story in a browser, with simulated devices; nothing to set up", runDemo},
 		{"check", "[DIR]", "every problem of a workspace, as file:line:col: message; --json", runCheck},
 		{"test", "[DIR]", "run the tests of a workspace (scripts/**/*_test.star); -run REGEXP, --json, --cover", runTest},
-		{"replay", "[DIR] FILE…", "captures or events (- reads standard input) against the rules, offline; --json, --run, --answers FILE", runReplay},
+		{"replay", "[DIR] FILE…", "captures, logs of resolvers, dnstap or events (- reads standard input) against the rules, offline; --json, --run, --answers FILE", runReplay},
 		{"dns", "FILE | -i IFACE", "print DNS messages as JSON lines", nil},
 		{"incidents", "[list | show ID | close ID | reopen ID | assign ID WHO | escalate ID SEVERITY | set ID NAME=VALUE … | note ID TEXT]", "incidents of a running appliance", runIncidents},
 		{"runs", "[list | show ID | restart ID STEP | undo ID | resolve ID STEP]", "runs and their steps", runRuns},

@@ -16,6 +16,7 @@ import (
 	"larkspur/appliance/trial"
 	"larkspur/builtins"
 	"larkspur/engine"
+	"larkspur/engine/feed"
 	"larkspur/engine/sandbox"
 	"larkspur/scripts"
 	"larkspur/scripts/library"
@@ -42,12 +43,13 @@ type ReplayEvent struct {
 
 func runReplay(c *call) error {
 	var asJSON, run bool
-	var source, logsource, answers string
+	var source, logsource, answers, format string
 	args, err := c.flags(func(f *flag.FlagSet) {
 		f.BoolVar(&asJSON, "json", false, "a line a match, and a step")
 		f.BoolVar(&run, "run", false, "run the playbooks, too; nothing reaches the world, and waits take no time")
 		f.StringVar(&answers, "answers", "", "a `FILE` with what the world and people answer to playbooks (with it goes --run)")
 		f.StringVar(&source, "source", "", "lines are bare fields of this source")
+		f.StringVar(&format, "format", "", "what files hold, where it cannot be told: "+strings.Join(feed.Kinds, ", "))
 		f.StringVar(&logsource, "logsource", "", "product=…,category=…,service=…")
 	})
 	if err != nil {
@@ -58,13 +60,16 @@ func runReplay(c *call) error {
 		dir, files = args[0], args[1:]
 	}
 	if len(files) == 0 {
-		return usagef("no file is given: a pcap, or events, one JSON object a line")
+		return usagef("no file is given: a pcap, the log of a resolver, dnstap, or events, one JSON object a line")
 	}
 	bare, err := bareFields(source, logsource)
 	if err != nil {
 		return err
 	}
-	how := replayed{dir: dir, files: files, bare: bare, asJSON: asJSON, run: run || answers != "", tests: run && answers == ""}
+	if format != "" && !slices.Contains(feed.Kinds, format) {
+		return usagef("--format: got %q, want one of %s", format, strings.Join(feed.Kinds, ", "))
+	}
+	how := replayed{format: format, dir: dir, files: files, bare: bare, asJSON: asJSON, run: run || answers != "", tests: run && answers == ""}
 	if answers != "" {
 		var problems []engine.Problem
 		if how.answers, problems = config.LoadAnswers(answers, builtins.Signatures()); scripts.HasError(problems) {
@@ -81,6 +86,7 @@ func runReplay(c *call) error {
 type replayed struct {
 	dir     string
 	files   []string
+	format  string // of the files, "" to recognise it
 	bare    *trial.Bare
 	asJSON  bool
 	run     bool
@@ -149,6 +155,7 @@ func (c *call) replay(pool *sandbox.Pool, how replayed) error {
 	if err != nil {
 		return err
 	}
+	r.Format.Kind, r.Format.Zone = how.format, settings.Zone
 	return c.feed(r, how)
 }
 

@@ -8,7 +8,6 @@ import (
 
 	"larkspur/engine"
 	"larkspur/engine/capture"
-	"larkspur/engine/trigger"
 )
 
 // maxWorkers is how many read a capture at once; more than these wait for the file.
@@ -24,13 +23,7 @@ func (x *Replay) capture(ctx context.Context, path string, in io.Reader) error {
 	scan, lookups := capture.NewScan(src, min(runtime.GOMAXPROCS(0), maxWorkers), x.judge), capture.NewLookups()
 	var seen engine.Sighting
 	err = scan.Run(ctx, func(m *capture.Message) error {
-		pair := lookups.Pair(m)
-		m.Sight(&seen)
-		seen.Paired = !pair.Lookup
-		if !x.watched(x.rules.Set).WantsDNS(&seen) {
-			return nil
-		}
-		return x.take(ctx, trigger.Lookup(filepath.Base(path), m, pair))
+		return x.lookup(ctx, filepath.Base(path), m, lookups.Pair(m), &seen)
 	})
 	stats := scan.Stats()
 	x.counts.Events += int(stats.Messages)

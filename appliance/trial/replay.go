@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"larkspur/engine"
+	"larkspur/engine/feed"
 	"larkspur/engine/intake"
 	"larkspur/engine/state"
 	"larkspur/rules"
@@ -57,6 +58,9 @@ type Bare struct {
 // Replay is one replay. Open it, feed it files, close it.
 type Replay struct {
 	*stand
+	// Format says what files hold that are not captures, where Kind is not "", and
+	// how logs are to be read; without a Kind it is recognised by content.
+	Format feed.Format
 	rules  Rules
 	tell   func(Match) error
 	player *player // nil: no playbook runs
@@ -118,7 +122,8 @@ func (x *Replay) Close() (Counts, error) {
 	return x.counts, x.close()
 }
 
-// File replays one file: a capture, or events, one JSON object a line.
+// File replays one file: a capture, the log of a resolver, dnstap, or events, one
+// JSON object a line; bare or compressed with gzip or zstd.
 func (x *Replay) File(ctx context.Context, path string, bare *Bare) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -129,6 +134,9 @@ func (x *Replay) File(ctx context.Context, path string, bare *Bare) error {
 		return engine.Errorf(engine.NotFound, "replay %q: %w", path, cause).WithHint("check the path; - reads standard input")
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err == nil { // the year of logs that leave it out
+		x.Format.Now = info.ModTime
+	}
 	return x.Read(ctx, path, f, bare)
 }
 
@@ -138,12 +146,20 @@ func (x *Replay) Read(ctx context.Context, name string, r io.Reader, bare *Bare)
 	if mark, err := in.Peek(len(byteOrderMark)); err == nil && string(mark) == byteOrderMark {
 		in.Discard(len(byteOrderMark)) // peeked
 	}
+	in, done, err := feed.Decompress(in)
+	if err != nil {
+		return engine.Errorf(engine.Invalid, "replay %q: %w", name, err)
+	}
+	defer done()
 	first, err := in.Peek(1)
 	if err == io.EOF {
 		return engine.Errorf(engine.Invalid, "replay %q: the file is empty", name)
 	}
 	if err != nil {
 		return engine.WrapError(engine.Unavailable, err, "replay")
+	}
+	if kind := x.feedIn(in); kind != "" && bare == nil {
+		return x.feed(ctx, name, kind, in)
 	}
 	if first[0] == '{' || holdsEvents(in) {
 		return x.events(ctx, name, in, bare)

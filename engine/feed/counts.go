@@ -39,6 +39,18 @@ func (c *counts) message(response bool) {
 	c.mu.Unlock()
 }
 
+// untake takes a message back.
+func (c *counts) untake(response bool) {
+	c.mu.Lock()
+	c.stats.Messages--
+	if response {
+		c.stats.Responses--
+	} else {
+		c.stats.Queries--
+	}
+	c.mu.Unlock()
+}
+
 // drop counts n lines, frames or messages under a reason.
 func (c *counts) drop(reason string, n uint64) {
 	if n == 0 {

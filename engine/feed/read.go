@@ -100,6 +100,7 @@ type File struct {
 	buf    []byte
 	frame  capture.Message
 	done   bool
+	last   bool // the last message was a response
 }
 
 // Read reads messages from a file of the kind of f; name stands in errors. Compressed
@@ -139,10 +140,20 @@ func (x *File) Next(ctx context.Context) (*capture.Message, error) {
 			return nil, err
 		}
 		m, err := x.step()
+		if m != nil {
+			x.last = m.Response()
+		}
 		if m != nil || err != nil {
 			return m, err
 		}
 	}
+}
+
+// Reject counts the message that Next returned last among the undecodable ones, and
+// no longer among the messages.
+func (x *File) Reject() {
+	x.untake(x.last)
+	x.drop(badMessage, 1)
 }
 
 // step reads a frame or a line; nil means that it gave nothing.

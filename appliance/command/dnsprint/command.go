@@ -6,11 +6,13 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
 	"larkspur/engine"
 	"larkspur/engine/capture"
+	"larkspur/engine/feed"
 )
 
 // Exit codes of the command.
@@ -24,11 +26,15 @@ const usage = `usage: larkspur dns [--stats] [--port LIST] FILE
        larkspur dns [--stats] [--port LIST] -i INTERFACE
 
 Prints DNS messages as JSON, one object a line, in the order in which they were
-captured. FILE is a pcap or pcapng file, bare or compressed with gzip or zstd;
-- reads standard input.
+captured. FILE is a pcap or pcapng file, a dnstap file, or a log of passivedns,
+dnsmasq (Pi-hole), Unbound, BIND or AdGuard Home, bare or compressed with gzip or
+zstd; - reads standard input.
 
   -i INTERFACE   capture from a network interface, until interrupted; needs root
                  or CAP_NET_RAW
+  --format KIND  what FILE holds, where it cannot be told (what comes by a pipe is
+                 a capture): passivedns, dnstap, dnsmasq, unbound, bind, adguard;
+                 times without a zone are of this machine's
   --json         JSON lines, the only format
   --port LIST    ports of DNS, separated by commas (53,5353,5355)
   --stats        print all counters as JSON on standard error at the end
@@ -37,6 +43,7 @@ captured. FILE is a pcap or pcapng file, bare or compressed with gzip or zstd;
 // settings are what the command line asks for.
 type settings struct {
 	file, device string
+	format       string // "" to recognise it
 	opts         Options
 }
 
@@ -51,6 +58,9 @@ func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io
 	if err != nil {
 		fmt.Fprintf(stderr, "larkspur dns: %v\n\n%s", err, usage)
 		return exitUsage
+	}
+	if in, kind := openFeed(set, stdin); kind != "" {
+		return printFeed(ctx, in, kind, set, stdout, stderr)
 	}
 	src, err := open(ctx, set, stdin)
 	if err != nil {
@@ -84,6 +94,7 @@ func parse(args []string) (settings, error) {
 	flags.SetOutput(io.Discard)
 	flags.StringVar(&set.device, "i", "", "")
 	flags.BoolVar(&set.opts.Stats, "stats", false, "")
+	flags.StringVar(&set.format, "format", "", "")
 	asJSON := flags.Bool("json", true, "")
 	flags.Func("port", "", func(list string) (err error) {
 		set.opts.Ports, err = parsePorts(list)
@@ -93,6 +104,10 @@ func parse(args []string) (settings, error) {
 	switch {
 	case err != nil:
 		return set, err
+	case set.format != "" && !slices.Contains(feed.Kinds, set.format):
+		return set, fmt.Errorf("--format: got %q, want one of %s", set.format, strings.Join(feed.Kinds, ", "))
+	case set.format != "" && set.device != "":
+		return set, errors.New("--format is of files, not of interfaces")
 	case !*asJSON:
 		return set, errors.New("--json=false: JSON lines are the only format")
 	case set.device != "" && len(files) > 0:

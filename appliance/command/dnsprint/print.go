@@ -28,10 +28,22 @@ type Options struct {
 // nobody reads w any more; these three are no errors. It reports on errw, ends
 // that with the counters, and returns the error that it reported.
 func Print(ctx context.Context, w, errw io.Writer, src capture.Source, opts Options) error {
+	return PrintMessages(ctx, w, errw, capture.NewReader(src, opts.Ports...), opts)
+}
+
+// Messages are what is printed: those of a *capture.Reader or a *feed.File.
+type Messages interface {
+	Next(ctx context.Context) (*capture.Message, error)
+	Stats() capture.Stats
+	// Reject counts the last message among the undecodable ones.
+	Reject()
+}
+
+// PrintMessages is Print for messages from elsewhere.
+func PrintMessages(ctx context.Context, w, errw io.Writer, r Messages, opts Options) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	out := newOutput(w, cancel)
-	r := capture.NewReader(src, opts.Ports...)
 	lookups := capture.NewLookups()
 	err := printAll(ctx, out, r, lookups)
 	if outErr := out.close(); outErr != nil {
@@ -51,7 +63,7 @@ func Print(ctx context.Context, w, errw io.Writer, src capture.Source, opts Opti
 }
 
 // printAll prints until there is nothing more.
-func printAll(ctx context.Context, out *output, r *capture.Reader, lookups *capture.Lookups) error {
+func printAll(ctx context.Context, out *output, r Messages, lookups *capture.Lookups) error {
 	var f formatter
 	for {
 		m, err := r.Next(ctx)
@@ -74,7 +86,8 @@ func printAll(ctx context.Context, out *output, r *capture.Reader, lookups *capt
 func summarise(s capture.Stats) []byte {
 	var b strings.Builder
 	fmt.Fprintf(&b, "larkspur dns: %d messages, %d undecodable%s", s.Messages, total(s.Undecodable), byReason(s.Undecodable))
-	lost := maps.Clone(s.Lost)
+	lost := map[string]uint64{}
+	maps.Copy(lost, s.Lost)
 	if s.Source.KernelDropped > 0 {
 		lost["kernel"] = s.Source.KernelDropped
 	}
