@@ -16,7 +16,7 @@ bench:
 
 # The same kernels, once and briefly: that they still run.
 bench-short:
-	@CGO_ENABLED=0 go test -run '^$$' -bench 'Decode|Lookups|WantsDNS|CommitsOfARun|Week' -benchtime 1x ./engine/capture ./engine/runner ./rules ./appliance/trial >/dev/null && echo "benchmarks run"
+	@CGO_ENABLED=0 go test -run '^$$' -bench 'Decode|Lookups|WantsDNS|Scan|MatchFile|CommitsOfARun|Week' -benchtime 1x ./engine/capture ./engine/runner ./rules ./appliance/trial >/dev/null && echo "benchmarks run"
 
 # One minute for every reader of outside bytes.
 FUZZTIME ?= 60s
