@@ -56,6 +56,34 @@ func fuzzFile(t *testing.T, data []byte) {
 	checkMessages(t, d)
 }
 
+// FuzzScan reads whatever bytes in pieces of any size, by one reader and by two
+// workers: both say the same. Compression is ours, so that files do not explode.
+func FuzzScan(f *testing.F) {
+	o := capturetest.TrafficOptions{Packets: 3, TCP: 200_000, Large: -1, Broken: 200_000, Domains: 10}
+	for i, format := range []capturetest.Format{ethernet, {NG: true, Link: 1}, {Order: binary.BigEndian, NG: true, Link: 113}, {Order: binary.BigEndian, Micro: true, Link: 276}} {
+		var file bytes.Buffer
+		if _, err := capturetest.NewTraffic(uint64(i), o).Write(&file, format, nil); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(file.Bytes(), uint16(97*i), uint8(i))
+	}
+	f.Fuzz(func(t *testing.T, data []byte, readSize uint16, how uint8) {
+		if bytes.HasPrefix(data, magicGzip) || bytes.HasPrefix(data, magicZstd) {
+			return
+		}
+		switch how % 8 {
+		case 1:
+			data = gzipped(data)
+		case 2:
+			data = zstandard(data)
+		}
+		wants := questions[[...]string{"all", "none", "some", "responses"}[how/8%4]]
+		want := readAll(t, data, 0, wants)
+		compare(t, readAll(t, data, int(readSize), wants), want)
+		compare(t, scanAll(t, data, int(readSize), 2, wants), want)
+	})
+}
+
 func FuzzFrame(f *testing.F) {
 	for link, data := range map[LinkType][]byte{
 		LinkEthernet: lookup(1).ResponseFrame(), LinkRaw: ip6With(0, extension(17, 8)), LinkNull: append([]byte{2, 0, 0, 0}, ipQuery(1)...),
@@ -146,6 +174,12 @@ func FuzzName(f *testing.F) {
 			return
 		}
 		name, end, err := appendName(nil, msg, off)
+		if len(msg) >= headerSize {
+			fast, fastEnd, plain := plainName(nil, msg, off)
+			if plain && (err != nil || fastEnd != end || string(fast) != string(name)) {
+				t.Fatalf("eight bytes at a time: got %q to %d, one by one %q to %d, %v", fast, fastEnd, name, end, err)
+			}
+		}
 		if err != nil {
 			return
 		}

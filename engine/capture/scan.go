@@ -21,20 +21,22 @@ type Scan struct {
 	workers []*scanWorker
 	ordered *Decoder
 	wants   func(*Message) bool // of what is decoded in order
-	free    chan *chunk
+	room    chan struct{}       // one for each chunk that may be begun
 
 	reading sync.Mutex
 	read    uint64 // chunks read
 	end     error  // of reading
 
 	telling sync.Mutex
+	spare   []*chunk          // the one used last comes first: it lies in the cache
 	waiting map[uint64]*chunk // decoded, by number
 	told    uint64            // chunks told
 	busy    bool              // somebody tells
 	failed  error             // of tell
 }
 
-// chunksPerWorker is how many chunks a worker may be ahead of the slowest.
+// chunksPerWorker bounds the chunks in memory: a worker may be so far ahead of the
+// slowest.
 const chunksPerWorker = 3
 
 // handedWanted marks, among the frames that are handed on, those of messages that
@@ -49,14 +51,11 @@ const handedWanted = 1 << 31
 func NewScan(file *File, workers int, judge func() func(*Message) bool, ports ...uint16) *Scan {
 	s := &Scan{file: file, wants: judge(), ordered: NewDecoder(ports...), waiting: map[uint64]*chunk{}}
 	workers = max(workers, 1)
-	s.free = make(chan *chunk, workers*chunksPerWorker)
+	s.room = make(chan struct{}, workers*chunksPerWorker)
 	for range workers {
 		w := &scanWorker{scan: s, wants: judge(), decoder: NewDecoder(ports...)}
 		w.decoder.alone = true
 		s.workers = append(s.workers, w)
-	}
-	for range cap(s.free) {
-		s.free <- newChunk()
 	}
 	return s
 }
@@ -120,7 +119,8 @@ func (s *Scan) Stats() Stats {
 
 // claim reads the next chunk; nil at the end.
 func (s *Scan) claim(ctx context.Context) *chunk {
-	b := <-s.free
+	s.room <- struct{}{}
+	b := s.begin()
 	s.reading.Lock()
 	defer s.reading.Unlock()
 	if s.end == nil {
@@ -130,11 +130,24 @@ func (s *Scan) claim(ctx context.Context) *chunk {
 		s.end = s.file.fill(ctx, b)
 	}
 	if s.end != nil {
-		s.free <- b
+		<-s.room
 		return nil
 	}
 	b.number = s.read
 	s.read++
+	return b
+}
+
+// begin returns a chunk to be filled.
+func (s *Scan) begin() *chunk {
+	s.telling.Lock()
+	defer s.telling.Unlock()
+	last := len(s.spare) - 1
+	if last < 0 {
+		return newChunk()
+	}
+	b := s.spare[last]
+	s.spare = s.spare[:last]
 	return b
 }
 
@@ -152,8 +165,9 @@ func (s *Scan) deliver(b *chunk, tell func(*Message) error) {
 		s.told++
 		s.telling.Unlock()
 		s.inOrder(b, tell)
-		s.free <- b
 		s.telling.Lock()
+		s.spare = append(s.spare, b)
+		<-s.room
 	}
 	s.busy = false
 }
