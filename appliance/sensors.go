@@ -124,7 +124,12 @@ func (s *sensor) Run(ctx context.Context) error {
 		beside.Go(func() error { return s.serve(watched) })
 	}
 	for _, d := range s.readers {
-		all.Go(func() error { return d.Run(ctx) })
+		all.Go(func() error {
+			if len(s.lives) > 0 { // a file or a log waits for us
+				capture.Precede()
+			}
+			return d.Run(ctx)
+		})
 	}
 	if err := all.Wait(); err != nil && ctx.Err() == nil {
 		s.mu.Lock()

@@ -32,10 +32,30 @@ func TestNetflixFromTheWire(t *testing.T) {
 		enclosed(t, "TestNetflixFromTheWire")
 		return
 	}
-	span := addSpan(t)
-	mails := openSMTPD(t)
-	h := newHouse(t, freeAddress(t), nil, `"block_for": "2m"`, `"block_for": "1s"`)
-	h.put(t, "larkspur.yaml", fmt.Sprintf(`name: wire
+	w := wire(t, "  - dns: {interface: span0}\n")
+	w.play(t, w.showWire)
+	w.wantStory(t, w.alive, "span0")
+	wantCommand(t, "Netflix from 192.0.2.7", "incidents", "-C", w.dir)
+	w.stop(t)
+	wantCommand(t, "rebuilt all projections", "rebuild", w.dir)
+	reopen(t, w.dir).ended(t)
+}
+
+// wired is a house whose Larkspur is a process of its own, at the end of a cable,
+// and whose mails go by a real mail server.
+type wired struct {
+	*house
+	*process
+	span  span
+	mails smtpd
+}
+
+// wire starts one, with these entries under `sensors`.
+func wire(t *testing.T, sensors string) *wired {
+	t.Helper()
+	w := &wired{span: addSpan(t), mails: openSMTPD(t)}
+	w.house = newHouse(t, freeAddress(t), nil, `"block_for": "2m"`, `"block_for": "1s"`)
+	w.put(t, "larkspur.yaml", fmt.Sprintf(`name: wire
 timezone: Europe/London
 people:
   dave: {email: dave@example.org, role: admin}
@@ -44,26 +64,32 @@ connections:
   unifi: {home: {url: %s, user: larkspur, password: secret:unifi, fingerprint: "%s"}}
   smtp: {default: {host: 127.0.0.1, port: %d, tls: none, from: larkspur@example.org}}
 sensors:
-  - dns: {interface: span0}
-`, h.controller.URL(), h.controller.Fingerprint(), mails.port))
-	p := start(t, exec.Command(program(t, larkspur), "serve", h.dir))
-	must(t, p.ready(h.url))
+%s`, w.controller.URL(), w.controller.Fingerprint(), w.mails.port, sensors))
+	w.process = start(t, exec.Command(program(t, larkspur), "serve", w.dir))
+	must(t, w.ready(w.url))
+	return w
+}
 
+// showWire sends the house's lookups over the cable.
+func (w *wired) showWire(t *testing.T) {
+	t.Helper()
 	for _, l := range lookups(t) {
-		span.send(t, l.QueryFrame(), l.ResponseFrame())
+		w.span.send(t, l.QueryFrame(), l.ResponseFrame())
 	}
-	link := linkInMail.FindString(mails.next(t, p.alive, linkInMail))
-	h.lookAt(t, p.alive, link)
-	h.press(t, p.alive, mails, link)
-	must(t, eventually(p.alive, func() bool {
-		i, err := h.client().story(p.alive)
+}
+
+// play has the lookups seen, answers the mail that comes of them, and waits until
+// all that follows has happened.
+func (w *wired) play(t *testing.T, show func(*testing.T)) {
+	t.Helper()
+	show(t)
+	link := linkInMail.FindString(w.mails.next(t, w.alive, linkInMail))
+	w.lookAt(t, w.alive, link)
+	w.press(t, w.alive, w.mails, link)
+	must(t, eventually(w.alive, func() bool {
+		i, err := w.client().story(w.alive)
 		return err == nil && i.over()
 	}))
-	h.wantStory(t, p.alive)
-	wantCommand(t, "Netflix from 192.0.2.7", "incidents", "-C", h.dir)
-	p.stop(t)
-	wantCommand(t, "rebuilt all projections", "rebuild", h.dir)
-	reopen(t, h.dir).ended(t)
 }
 
 // enclosed runs a test of this program again, where it may do to the network and
@@ -90,18 +116,21 @@ func enclosed(t *testing.T, name string) {
 	must(t, err)
 }
 
-// span is one end of a cable; Larkspur listens at the other, span0.
+// farEnd is the house's end of the cable.
+const farEnd = "house0"
+
+// span is the house's end of a cable; Larkspur listens at the other, span0.
 type span struct{ index int }
 
 func addSpan(t *testing.T) span {
 	t.Helper()
 	os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0) // the kernel shall say nothing of its own accord
-	for _, words := range []string{"link set lo up", "link add span0 type veth peer name house0", "link set span0 up", "link set house0 up"} {
+	for _, words := range []string{"link set lo up", "link add span0 mtu 9000 type veth peer name house0 mtu 9000", "link set span0 up", "link set house0 up"} {
 		if out, err := exec.Command("ip", strings.Fields(words)...).CombinedOutput(); err != nil {
 			t.Fatalf("ip %s: %v: %s", words, err, out)
 		}
 	}
-	i, err := net.InterfaceByName("house0")
+	i, err := net.InterfaceByName(farEnd)
 	must(t, err)
 	return span{i.Index}
 }
@@ -274,13 +303,14 @@ func (h *house) keepsSecret(t *testing.T, ctx context.Context, code string) {
 	}
 }
 
-// wantStory reads incident and journal from the interface.
-func (h *house) wantStory(t *testing.T, ctx context.Context) {
+// wantStory reads incident and journal from the interface; sensor is what saw the
+// lookup.
+func (h *house) wantStory(t *testing.T, ctx context.Context, sensor string) {
 	t.Helper()
 	i, err := h.client().story(ctx)
 	must(t, err)
 	for _, line := range []string{
-		"rule netflix-while-away: opened by dns event e0-1 from span0",
+		"rule netflix-while-away: opened by dns event e0-1 from " + sensor,
 		"asks dave: Living-room TV is watching Netflix. What now?",
 		"mail handed to the mail server for dave@example.org",
 		"dave: answers: Block",

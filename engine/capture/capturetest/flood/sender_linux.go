@@ -8,6 +8,8 @@ import (
 	"time"
 	"unsafe"
 
+	"larkspur/engine/capture"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -17,6 +19,9 @@ const (
 	// rest is the shortest pause of a paced sender: it would rather be a little
 	// late than hold a processor for waiting.
 	rest = 200 * time.Microsecond
+	// arrears is how far behind its pace a sender catches up: what it could not send
+	// for longer is not sent in one burst, which no network would carry.
+	arrears = 20 * time.Millisecond
 )
 
 // Sender sends frames at an interface, past its queue: what is sent was sent.
@@ -64,21 +69,29 @@ func Open(device string, frames [][]byte) (*Sender, error) {
 }
 
 // Send sends n frames at so many a second, or, with a rate of 0, as fast as it
-// can. It returns how many went out, and in what time.
+// can. A sender that the machine holds up is late. Send returns how many went out,
+// and in what time; its goroutine has precedence from now on.
 func (s *Sender) Send(ctx context.Context, rate, n int) (sent int, took time.Duration, err error) {
+	capture.Precede()
 	begun := time.Now()
-	for sent < n && ctx.Err() == nil && err == nil {
+	for due := begun; sent < n && ctx.Err() == nil && err == nil; {
 		want := min(n-sent, batch)
 		if rate > 0 {
-			due := int(time.Since(begun).Seconds()*float64(rate)) - sent
-			if due < min(want, batch) {
-				time.Sleep(max(rest, time.Duration(want-due)*time.Second/time.Duration(rate)))
+			now := time.Now()
+			if due.After(now) {
+				time.Sleep(max(rest, due.Sub(now)))
 				continue
+			}
+			if now.Sub(due) > arrears {
+				due = now.Add(-arrears)
 			}
 		}
 		var out int
 		out, err = s.burst(want)
 		sent += out
+		if rate > 0 {
+			due = due.Add(time.Duration(out) * time.Second / time.Duration(rate))
+		}
 	}
 	return sent, time.Since(begun), err
 }

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package capture
+
+// Precede does nothing.
+func Precede() {}
