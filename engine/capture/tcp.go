@@ -54,6 +54,7 @@ type stream struct {
 	start    uint32 // sequence number of the SYN, where synced
 	synced   bool   // the beginning was seen
 	trusted  bool   // message boundaries are known; otherwise guessed
+	proven   bool   // a message was read since
 	expected uint32 // sequence number of the next byte in order
 	buf      []byte // in order, the beginning of a message
 	taken    int    // of buf, already made ready
@@ -156,7 +157,7 @@ func (t *streams) renew(key streamKey, p *packet) *stream {
 	} else {
 		t.give(s, lateOr(s, p.time, StreamGap))
 	}
-	s.synced, s.trusted = false, false
+	s.synced, s.trusted, s.proven = false, false, false
 	t.touch(s, p)
 	return s
 }
@@ -295,7 +296,7 @@ func (t *streams) skipGap(s *stream) {
 // it the message boundaries.
 func (t *streams) discard(s *stream) {
 	t.release(s)
-	s.trusted = false
+	s.trusted, s.proven = false, false
 }
 
 // release lets go of the buffer. Messages that are ready may still lie in it, so
@@ -358,16 +359,19 @@ func (t *streams) messages(s *stream, data []byte) (taken int, ok bool) {
 	for len(data)-taken >= lengthSize {
 		length := int(binary.BigEndian.Uint16(data[taken:]))
 		rest := data[taken+lengthSize:]
-		if length < headerSize {
+		switch {
+		case length < headerSize && !s.trusted, len(rest) < length && !s.proven && absurd(rest):
+			return 0, t.lose(s)
+		case len(rest) < length:
+			return taken, true
+		case length < headerSize: // nothing that could be a message, but a boundary
+			t.d.counts.drop(BadHeader)
+			taken += lengthSize + length
+			continue
+		case !s.trusted && !isMessage(rest[:length]):
 			return 0, t.lose(s)
 		}
-		if len(rest) < length {
-			break
-		}
-		if !s.trusted && !isMessage(rest[:length]) {
-			return 0, t.lose(s)
-		}
-		s.trusted = true
+		s.trusted, s.proven = true, true
 		s.packet.cut = false // a message of a stream is whole
 		t.d.add(&s.packet, TCP, s.key.src.Port(), s.key.dst.Port(), rest[:length:length])
 		taken += lengthSize + length
@@ -416,6 +420,10 @@ func plausible(data []byte) bool {
 	err := m.parse()
 	return sane(rest) && (err == nil || (err == errCut && len(rest) < length))
 }
+
+// absurd reports whether a stream that begins so is nothing of DNS: who waited for
+// the end of what it takes for a message would miss what comes.
+func absurd(beginning []byte) bool { return len(beginning) >= headerSize && !sane(beginning) }
 
 // sane reports whether a header has a known opcode and at most one question, as
 // all that is seen in the wild.

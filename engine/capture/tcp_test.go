@@ -168,9 +168,66 @@ func TestStreamThatIsNotDNS(t *testing.T) {
 	stats := talk(0).check(t, []string{}, up(firstSeq, capturetest.ACK, text))
 	wantCount(t, stats.Lost, MidStream, 1)
 	stats = talk(0).check(t, []string{}, syn(), short)
-	wantCount(t, stats.Undecodable, BadStream, 1)
+	wantCount(t, stats.Undecodable, BadHeader, 1)
 	stats = talk(0).check(t, []string{}, syn(), up(firstSeq, capturetest.ACK, text))
-	wantCount(t, stats.Lost, StreamsLate, 1)
+	wantCount(t, stats.Undecodable, BadStream, 1)
+}
+
+// Messages too short for a header are counted, and what follows is read.
+func TestMessagesOfNoLength(t *testing.T) {
+	c := talk(2)
+	first := len(c.data) / 2
+	data := slices.Concat([]byte{0, 0, 0, 0}, c.data[:first], []byte{0, 3, 1, 2, 3, 0, 0}, c.data[first:], []byte{0, 0})
+	stats := c.check(t, c.want, syn(), up(firstSeq, capturetest.ACK, data))
+	wantCount(t, stats.Undecodable, BadHeader, 5)
+	for size := range len(data) {
+		var frames [][]byte
+		for at := 0; at < len(data); at += size + 1 {
+			frames = append(frames, up(firstSeq+uint32(at), capturetest.ACK, data[at:min(at+size+1, len(data))]))
+		}
+		stats := c.check(t, c.want, append([][]byte{syn()}, frames...)...)
+		wantCount(t, stats.Undecodable, BadHeader, 5)
+	}
+}
+
+// A keepalive repeats the last byte before what is expected, or has none.
+func TestKeepalives(t *testing.T) {
+	c := talk(2)
+	half := len(c.data)/2 + 5
+	alive := func(at int) []byte { return up(firstSeq+uint32(at)-1, capturetest.ACK, []byte{0}) }
+	nothing := func(at int) []byte { return up(firstSeq+uint32(at)-1, capturetest.ACK, nil) }
+	stats := c.check(t, c.want, syn(), alive(0), c.part(0, half), alive(half), nothing(half), alive(half), c.part(half, len(c.data)), alive(len(c.data)))
+	wantCount(t, stats.Ignored, Repeated, 4)
+}
+
+// Responses need not come in the order of their queries (RFC 7766 §6.2.1.1), and
+// each finds its own.
+func TestPipelinedResponses(t *testing.T) {
+	const n = 20
+	queries := talk(n)
+	var responses []byte
+	order := rand.New(rand.NewPCG(3, 4)).Perm(n)
+	for _, i := range order {
+		responses = append(responses, capturetest.Prefixed(lookup(i).Response())...)
+	}
+	frames := append([][]byte{syn()}, queries.split(100)...)
+	for at := 0; at < len(responses); at += 77 {
+		piece := capturetest.Segment(server, client, uint32(at), 1, capturetest.ACK, responses[at:min(at+77, len(responses))])
+		frames = append(frames, capturetest.IP(server, client, capturetest.ProtoTCP, 1, piece))
+	}
+	messages, stats := decode(LinkRaw, frames...)
+	if len(messages) != 2*n || len(stats.Lost)+len(stats.Undecodable) != 0 {
+		t.Fatalf("got %d messages (%+v), want %d", len(messages), stats, 2*n)
+	}
+	l, keys := NewLookups(), map[string]uint64{}
+	for i, m := range messages {
+		p := l.Pair(m)
+		if i < n {
+			keys[string(m.Name)] = p.Key
+		} else if p.Key != keys[string(m.Name)] || string(m.Name) != lookup(order[i-n]).Name {
+			t.Errorf("response %d, of %s: got %+v, want key %d", i-n, m.Name, p, keys[string(m.Name)])
+		}
+	}
 }
 
 func TestStreamFindsItsWayBack(t *testing.T) {
@@ -178,6 +235,10 @@ func TestStreamFindsItsWayBack(t *testing.T) {
 	junk := up(firstSeq, capturetest.ACK, []byte{0, 1, 9})
 	again := up(firstSeq+3, capturetest.ACK, c.data)
 	stats := c.check(t, c.want, syn(), junk, again)
+	wantCount(t, stats.Undecodable, BadHeader, 1)
+	hello := []byte("hello there, is anybody listening?") // which says that a message of 26725 bytes begins
+	again = up(firstSeq+uint32(len(hello)), capturetest.ACK, c.data)
+	stats = c.check(t, c.want, syn(), up(firstSeq, capturetest.ACK, hello), again)
 	wantCount(t, stats.Undecodable, BadStream, 1)
 }
 
