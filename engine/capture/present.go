@@ -309,15 +309,14 @@ func repacks(rr dns.RR, data []byte) bool {
 }
 
 // normaliseNames writes the names in the fields of a record as all others: lower
-// case, no trailing dot. miekg/dns marks them by the tags "domain-name" and
-// "cdomain-name".
+// case, no trailing dot. miekg/dns marks them by tags.
 func normaliseNames(v reflect.Value) {
 	for i := range v.NumField() {
 		field, kind := v.Field(i), v.Type().Field(i)
 		switch {
 		case kind.Anonymous && field.Kind() == reflect.Struct:
 			normaliseNames(field)
-		case !strings.HasSuffix(kind.Tag.Get("dns"), "domain-name"):
+		case !isNameTag(kind.Tag.Get("dns")):
 		case field.Kind() == reflect.String:
 			field.SetString(normalName(field.String()))
 		case field.Kind() == reflect.Slice:
@@ -326,6 +325,15 @@ func normaliseNames(v reflect.Value) {
 			}
 		}
 	}
+}
+
+// isNameTag reports whether a field with this tag of miekg/dns is a name.
+func isNameTag(tag string) bool {
+	switch tag {
+	case "domain-name", "cdomain-name", "ipsechost", "amtrelayhost":
+		return true
+	}
+	return false
 }
 
 func normalName(name string) string {

@@ -219,6 +219,7 @@ func (f *tsharkField) record() string {
 	name := tsharkName(f, "dns.resp.name")
 	if name == "" { // of SRV it is shown in parts
 		name = strings.ToLower(f.text("dns.srv.service") + "." + f.text("dns.srv.proto") + "." + f.text("dns.srv.name"))
+		name = strings.TrimSuffix(name, ".")
 	}
 	kind := uint16(f.number("dns.resp.type"))
 	return fmt.Sprintf("%s %d %d %s", name, kind, f.number("dns.resp.ttl"), f.recordData(kind))
@@ -436,5 +437,35 @@ func TestTsharkTellsTheSame(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			compare(t, trafficFile(t, capturetest.TrafficOptions{Packets: 300, TCP: 30_000, Large: 20_000, Multicast: 30_000}, format))
 		})
+	}
+}
+
+// Where waits are not what tshark says: as docs/GUIDE.md tells.
+func TestWaitsThatDifferFromTshark(t *testing.T) {
+	for name, test := range map[string]struct {
+		write        func(w *capturetest.Writer)
+		ours, tshark float64 // milliseconds, of the last message; negative: none
+	}{
+		"a query repeated after 6 s": {func(w *capturetest.Writer) {
+			w.Query(query)
+			w.Frame(query.Time.Add(6*time.Second), query.QueryFrame())
+			w.Frame(query.Time.Add(7*time.Second), query.ResponseFrame())
+		}, 7000, 1000},
+		"a response to another question": {func(w *capturetest.Writer) {
+			other := query
+			other.Name, other.Answers = "other.example.org", nil
+			w.Query(query)
+			w.Frame(query.Time.Add(time.Second), other.ResponseFrame())
+		}, -1, 1000},
+		"a response after 31 s": {func(w *capturetest.Writer) {
+			w.Query(query)
+			w.Frame(query.Time.Add(31*time.Second), query.ResponseFrame())
+		}, -1, 31000},
+	} {
+		path := file(t, test.write)
+		want, got := tsharkTells(t, path), linesTell(t, path)
+		if last := len(got) - 1; last != len(want)-1 || got[last].waited != test.ours || want[last].waited != test.tshark {
+			t.Errorf("%s: got %v, tshark says %v; want %v and %v", name, got[last].waited, want[last].waited, test.ours, test.tshark)
+		}
 	}
 }
