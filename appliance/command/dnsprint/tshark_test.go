@@ -429,13 +429,13 @@ func trafficFile(t *testing.T, o capturetest.TrafficOptions, format capturetest.
 // Every line says what tshark says of the same message, on whatever a house sends,
 // in every format and of every link type.
 func TestTsharkTellsTheSame(t *testing.T) {
-	compare(t, trafficFile(t, capturetest.TrafficOptions{Packets: 2000, TCP: 30_000, Large: 20_000, Multicast: 30_000}, capturetest.Format{Link: 1}))
+	compare(t, trafficFile(t, capturetest.TrafficOptions{Packets: 1000, TCP: 30_000, Large: 20_000, Multicast: 30_000}, capturetest.Format{Link: 1}))
 	for name, format := range map[string]capturetest.Format{
 		"microseconds": {Link: 1, Micro: true}, "pcapng": {Link: 1, NG: true},
 		"cooked": {Link: 113}, "cooked 2": {Link: 276}, "raw": {Link: 101}, "null": {Link: 0}, "loop": {Link: 108},
 	} {
 		t.Run(name, func(t *testing.T) {
-			compare(t, trafficFile(t, capturetest.TrafficOptions{Packets: 300, TCP: 30_000, Large: 20_000, Multicast: 30_000}, format))
+			compare(t, trafficFile(t, capturetest.TrafficOptions{Packets: 150, TCP: 30_000, Large: 20_000, Multicast: 30_000}, format))
 		})
 	}
 }
