@@ -54,6 +54,8 @@ func TestOverlappingFragmentsMakeThePacketVoid(t *testing.T) {
 	for name, second := range map[string][]byte{
 		"into the first": capturetest.Fragment(server, client, 17, 7, 248, true, piece),
 		"longer":         longer,
+		"teardrop":       capturetest.Fragment(server, client, 17, 7, 24, false, piece[:4]), // ends within the first, CVE-1999-0015
+		"within":         capturetest.Fragment(server, client, 17, 7, 8, true, piece[:16]),
 		"odd length":     capturetest.Fragment(server, client, 17, 7, 256, true, piece[:63]),
 		"empty":          capturetest.Fragment(server, client, 17, 7, 256, true, nil),
 		"too far":        capturetest.Fragment(server, client, 17, 7, 65528, false, piece),
@@ -127,6 +129,23 @@ func TestFragmentsAreBoundedInTimeAndRoom(t *testing.T) {
 		in(0, capturetest.Fragment(server, client, 17, 7, 16*(i+1), true, make([]byte, 8)))
 	}
 	wantCount(t, d.Stats().Undecodable, BadFragment, 1)
+}
+
+// The smallest fragments of all cut the header of UDP or TCP from its data, or in
+// two.
+func TestTinyFragments(t *testing.T) {
+	query := lookup(1).Query()
+	for name, ends := range map[string][2]capturetest.Endpoint{"IPv4": {client, server}, "IPv6": {client6, server6}} {
+		from, to := ends[0], ends[1]
+		packets := capturetest.Fragments(from, to, capturetest.ProtoUDP, 1, 8, capturetest.UDP(from, to, query))
+		segment := capturetest.Segment(from, to, 1, 1, capturetest.ACK, capturetest.Prefixed(query))
+		packets = append(packets, capturetest.Fragments(from, to, capturetest.ProtoTCP, 2, 8, segment)...)
+		slices.Reverse(packets)
+		messages, stats := decode(LinkRaw, packets...)
+		if len(messages) != 2 || len(stats.Lost)+len(stats.Undecodable) != 0 {
+			t.Errorf("%s: got %d messages (%+v), want 2", name, len(messages), stats)
+		}
+	}
 }
 
 func TestFragmentedTCP(t *testing.T) {

@@ -283,3 +283,41 @@ func FuzzLookups(f *testing.F) {
 		}
 	})
 }
+
+// FuzzPairing plays queries and responses in any order, four bytes each: which one,
+// its id, and how much time goes by, forth or back. Every query and every response
+// is counted once.
+func FuzzPairing(f *testing.F) {
+	f.Add([]byte{0, 1, 0, 1, 1, 1, 0, 1, 1, 1, 0, 1, 0, 1, 40, 0, 0, 1, 5, 0, 0, 1, 35, 0, 1, 1, 0, 0})
+	f.Add([]byte{0, 1, 0, 0, 0, 1, 200, 0, 3, 1, 0, 0, 2, 1, 250, 0, 1, 2, 0, 0})
+	f.Fuzz(func(t *testing.T, script []byte) {
+		l, now := NewLookups(), start
+		lookups, responses := uint64(0), uint64(0)
+		for ; len(script) >= 4; script = script[4:] {
+			now = now.Add(time.Duration(int8(script[2]))*time.Second + time.Duration(script[3])*time.Millisecond)
+			m := &Message{Time: now, ID: uint16(script[1]), Name: []byte("a.example"), Type: 1, Class: 1, Question: script[0]&2 == 0, Client: client.Addr, Server: server.Addr}
+			if script[0]&1 != 0 {
+				m.Flags = flagQR
+				responses++
+			}
+			p := l.Pair(m)
+			if p.Key == 0 || p.Elapsed < 0 || (p.Paired && (p.Lookup || !m.Response())) || (p.Repeated && m.Response()) || (p.Answered && !p.Paired) {
+				t.Fatalf("%+v of %+v", p, m)
+			}
+			if !m.Response() && !p.Repeated {
+				lookups++
+			}
+		}
+		waiting := uint64(0)
+		for _, n := range l.waiting.seconds {
+			waiting += uint64(n)
+		}
+		s := l.Stats()
+		if got := s.Answered + s.Unanswered + waiting; got != lookups {
+			t.Fatalf("%d lookups, %d counted: %+v, %d waiting", lookups, got, s, waiting)
+		}
+		if got := s.Answered + s.AnsweredTwice + s.WithoutQuery; got != responses {
+			t.Fatalf("%d responses, %d counted: %+v", responses, got, s)
+		}
+	})
+}

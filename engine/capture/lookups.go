@@ -32,6 +32,9 @@ type Lookups struct {
 	key     []byte
 	waiting waiting
 	counts  pairingCounts
+
+	newest int64 // time of the latest message, by which queries grow old
+	set    int64 // how often the clock was set back
 }
 
 // Pairing is what is known of a message from those before it.
@@ -62,16 +65,18 @@ type askedQuery struct {
 }
 
 // last returns when the query came last.
-func (q *askedQuery) last() int64 { return q.first + q.late>>asideBits }
+func (q *askedQuery) last() int64 { return q.first + q.late>>lateShift }
 
 // repeat notes that the query came again.
-func (q *askedQuery) repeat(now int64) { q.late = (now-q.first)<<asideBits | q.late&uncounted }
+func (q *askedQuery) repeat(now int64) { q.late = (now-q.first)<<lateShift | q.late&(1<<lateShift-1) }
 
 // The asides of askedQuery.late.
 const (
 	wasAnswered = 1 << iota
 	uncounted   // no matter of PairingStats
 	asideBits   = iota
+	setBits     = 16
+	lateShift   = asideBits + setBits
 )
 
 // NewLookups returns an empty table.
@@ -83,14 +88,26 @@ func NewLookups() *Lookups {
 func (l *Lookups) Pair(m *Message) Pairing {
 	row, hash := l.find(m)
 	now := m.Time.UnixNano()
+	l.goTo(now)
 	if counted(m) {
 		l.counts.direction(m.Response())
 	}
-	l.counts.unanswered.add(l.waiting.advance(now))
 	if m.Response() {
 		return l.response(m, row, hash, now)
 	}
 	return l.query(m, row, hash, now)
+}
+
+// goTo lets time go by. A message may be a little older than the one before; beyond
+// the window the clock was set back, and nothing from before is waited for.
+func (l *Lookups) goTo(now int64) {
+	if l.newest-now > int64(lookupWindow) {
+		l.counts.unanswered.add(l.waiting.giveUp())
+		l.set = (l.set + 1) % (1 << setBits)
+		l.newest = now
+	}
+	l.newest = max(l.newest, now)
+	l.counts.unanswered.add(l.waiting.advance(l.newest))
 }
 
 // counted reports whether a message is a matter of PairingStats.
@@ -100,7 +117,7 @@ func counted(m *Message) bool { return m.Service == DNS }
 func (l *Lookups) query(m *Message, row *[lookupWays]askedQuery, hash uint64, now int64) Pairing {
 	for i := range row {
 		q := &row[i]
-		if q.hash != hash || !q.waits(now) || now-q.first > int64(lookupWindow) {
+		if q.hash != hash || q.late&wasAnswered != 0 || !l.fresh(q) || now-q.first > int64(lookupWindow) {
 			continue
 		}
 		if counted(m) {
@@ -111,19 +128,19 @@ func (l *Lookups) query(m *Message, row *[lookupWays]askedQuery, hash uint64, no
 		q.repeat(now)
 		return Pairing{Lookup: true, Key: q.key(), Repeated: true}
 	}
-	q := askedQuery{hash: hash, first: now}
+	q := askedQuery{hash: hash, first: now, late: l.set << asideBits}
 	if counted(m) {
 		l.waiting.enter(now)
 	} else {
 		q.late |= uncounted
 	}
-	l.enter(row, q, now)
+	l.enter(row, q)
 	return Pairing{Lookup: true, Key: q.key()}
 }
 
 // response takes in a response and looks for its query.
 func (l *Lookups) response(m *Message, row *[lookupWays]askedQuery, hash uint64, now int64) Pairing {
-	q := l.asked(m, row, hash, now)
+	q := l.asked(m, row, hash)
 	if q == nil {
 		if counted(m) {
 			l.counts.withoutQuery.add(1)
@@ -152,11 +169,11 @@ func (m *Message) isTransfer() bool {
 // asked returns the query of a response, or nil. A response without a question, as
 // some servers refuse and as transfers go on, answers the query of its addresses,
 // ports and id that came last.
-func (l *Lookups) asked(m *Message, row *[lookupWays]askedQuery, hash uint64, now int64) *askedQuery {
+func (l *Lookups) asked(m *Message, row *[lookupWays]askedQuery, hash uint64) *askedQuery {
 	var found *askedQuery
 	for i := range row {
 		q := &row[i]
-		if !q.fresh(now) {
+		if !l.fresh(q) {
 			continue
 		}
 		if q.hash == hash {
@@ -169,15 +186,11 @@ func (l *Lookups) asked(m *Message, row *[lookupWays]askedQuery, hash uint64, no
 	return found
 }
 
-// fresh reports whether the query came within the window. One that seems to come
-// from the future was captured before all the same: clocks are set back.
-func (q *askedQuery) fresh(now int64) bool {
-	age := time.Duration(now - q.last())
-	return q.hash != 0 && age <= lookupWindow && age >= -lookupWindow
+// fresh reports whether the query came within the window, by the clock as it is
+// set.
+func (l *Lookups) fresh(q *askedQuery) bool {
+	return q.hash != 0 && l.newest-q.last() <= int64(lookupWindow) && q.late>>asideBits%(1<<setBits) == l.set
 }
-
-// waits reports whether the query is without an answer within the window.
-func (q *askedQuery) waits(now int64) bool { return q.late&wasAnswered == 0 && q.fresh(now) }
 
 // key makes what names the lookup of its hash and its moment (the finisher of
 // MurmurHash3).
@@ -189,7 +202,7 @@ func (q *askedQuery) key() uint64 {
 }
 
 // enter notes a query, in place of the one that is missed least.
-func (l *Lookups) enter(row *[lookupWays]askedQuery, q askedQuery, now int64) {
+func (l *Lookups) enter(row *[lookupWays]askedQuery, q askedQuery) {
 	place := &row[0]
 	for i := range row {
 		old := &row[i]
@@ -197,11 +210,11 @@ func (l *Lookups) enter(row *[lookupWays]askedQuery, q askedQuery, now int64) {
 			place = old
 			break
 		}
-		if old.worth(now) < place.worth(now) {
+		if l.worth(old) < l.worth(place) {
 			place = old
 		}
 	}
-	if place.hash != q.hash && place.fresh(now) {
+	if place.hash != q.hash && l.fresh(place) {
 		l.counts.forgotten.add(1)
 		if place.late&(wasAnswered|uncounted) == 0 {
 			l.waiting.leave(place.last())
@@ -212,11 +225,11 @@ func (l *Lookups) enter(row *[lookupWays]askedQuery, q askedQuery, now int64) {
 
 // worth orders queries by how much they would be missed: not at all when their
 // time is over, little when they were answered, less the older they are.
-func (q *askedQuery) worth(now int64) int64 {
-	if !q.fresh(now) {
+func (l *Lookups) worth(q *askedQuery) int64 {
+	if !l.fresh(q) {
 		return -1
 	}
-	left := int64(lookupWindow) + q.last() - now
+	left := int64(lookupWindow) + q.last() - l.newest
 	if q.late&wasAnswered != 0 {
 		return left
 	}

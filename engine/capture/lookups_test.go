@@ -86,13 +86,13 @@ func TestLookupsAreBounded(t *testing.T) {
 }
 
 func TestAnsweredQueriesAreForgottenFirst(t *testing.T) {
-	now := start.UnixNano()
-	fresh, old := askedQuery{1, now, 0}, askedQuery{1, now - int64(20*time.Second), 0}
-	answered, stale := askedQuery{1, now, wasAnswered}, askedQuery{1, now - int64(31*time.Second), 0}
-	order := []askedQuery{stale, answered, old, fresh}
+	l := NewLookups()
+	l.newest = start.UnixNano()
+	ago := func(d time.Duration) int64 { return l.newest - int64(d) }
+	order := []askedQuery{{1, ago(31 * time.Second), 0}, {1, ago(0), wasAnswered}, {1, ago(20 * time.Second), 0}, {1, ago(0), 0}}
 	for i := range order[1:] {
-		if order[i].worth(now) >= order[i+1].worth(now) {
-			t.Errorf("query %d is worth %d, the next %d; want less", i, order[i].worth(now), order[i+1].worth(now))
+		if l.worth(&order[i]) >= l.worth(&order[i+1]) {
+			t.Errorf("query %d is worth %d, the next %d; want less", i, l.worth(&order[i]), l.worth(&order[i+1]))
 		}
 	}
 }

@@ -235,6 +235,15 @@ func (w *waiting) leave(then int64) {
 	}
 }
 
+// giveUp forgets all queries and returns how many there were.
+func (w *waiting) giveUp() (all uint64) {
+	for p, n := range w.seconds {
+		all += uint64(n)
+		w.seconds[p] = 0
+	}
+	return all
+}
+
 // advance returns how many queries' time is over now.
 func (w *waiting) advance(now int64) (over uint64) {
 	if second(now) == w.now {
@@ -242,7 +251,7 @@ func (w *waiting) advance(now int64) (over uint64) {
 	}
 	w.now = second(now)
 	for p := range w.seconds {
-		if age := w.now - w.of[p]; w.seconds[p] > 0 && (age > waitingReach || age < -waitingReach) {
+		if w.seconds[p] > 0 && w.now-w.of[p] > waitingReach {
 			over += uint64(w.seconds[p])
 			w.seconds[p] = 0
 		}

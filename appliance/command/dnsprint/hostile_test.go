@@ -24,7 +24,7 @@ type vector struct {
 	raw                   []byte
 }
 
-func vectors(t *testing.T) (all []vector) {
+func vectors(t testing.TB) (all []vector) {
 	t.Helper()
 	paths, err := filepath.Glob("testdata/hostile/*.txt")
 	if err != nil || len(paths) == 0 {
