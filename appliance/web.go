@@ -49,10 +49,10 @@ func (a *Appliance) openWeb(c *config.Config) (err error) {
 		return err
 	}
 	a.server, err = ui.New(ui.Config{
-		URL: c.Box.URL, Reader: a.state, Decider: a.runner, Exporter: a.auditor, Rules: a.rules, Jobs: a.schedule, Health: a, Rebuilds: a.rebuilder, Eraser: a.eraser, Scrubs: a.scrubber,
+		URL: c.Box.URL, Reader: a.state, Decider: a.runner, Exporter: a.auditor, Rules: a.rules, Jobs: a.schedule, Health: a, Rebuilds: a.rebuilder, Eraser: a.eraser, Scrubs: a.scrubber, DNS: dnsMemory{a},
 		Hooks: a.hooks(), People: a, Cache: a.cache, Tokens: a.tokens, Version: Version, Clock: a.clock,
 		Assignees: a.assignees, Name: func() string { return a.current().Name }, Zone: func() *time.Location { return a.current().Zone },
-		Meters: a.sensorMeters,
+		Meters: a.meters,
 	})
 	return err
 }

@@ -33,16 +33,17 @@ type DNSQuery struct {
 
 // DNSRecord is what the memory has of one record, or of a name that had none.
 type DNSRecord struct {
-	Name string
-	Type string
+	Name string `json:"name"`
+	Type string `json:"type"`
 	// Data is in presentation form. It is empty where the name had no record of the
 	// type, and in the lookups of a client.
-	Data        string
-	Rcode       string // NOERROR or NXDOMAIN; empty in the lookups of a client
-	First, Last time.Time
-	Count       uint64
+	Data  string    `json:"data"`
+	Rcode string    `json:"rcode,omitempty"` // NOERROR or NXDOMAIN; empty in the lookups of a client
+	First time.Time `json:"first_seen"`
+	Last  time.Time `json:"last_seen"`
+	Count uint64    `json:"count"`
 	// Clients are some of those that asked for the name and type, by address.
-	Clients []string
+	Clients []string `json:"clients,omitempty"`
 }
 
 // DNSPage is one page of an answer of the memory.
@@ -56,7 +57,24 @@ type DNSPage struct {
 
 // DNSDomain is a registrable domain and when it was seen.
 type DNSDomain struct {
-	Domain      string
-	First, Last time.Time
-	Lookups     uint64
+	Domain  string    `json:"domain"`
+	First   time.Time `json:"first_seen"`
+	Last    time.Time `json:"last_seen"`
+	Lookups uint64    `json:"lookups"`
+}
+
+// DNSImport says what became of the lines of an import into the memory.
+type DNSImport struct {
+	Lines   uint64 `json:"lines"`
+	Records uint64 `json:"records"` // that were taken in; a line may hold several
+	Expired uint64 `json:"expired"` // that were seen last too long ago to be kept
+	// Refused are lines that could not be read, by reason.
+	Refused map[string]*DNSRefused `json:"refused,omitempty"`
+}
+
+// DNSRefused are lines of an import that could not be read for one reason.
+type DNSRefused struct {
+	Count uint64   `json:"count"`
+	Lines []uint64 `json:"lines"` // the numbers of the first of them
+	Text  string   `json:"text"`  // what was wrong with the first
 }

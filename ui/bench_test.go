@@ -140,7 +140,7 @@ func BenchmarkPages(b *testing.B) {
 	w.Pass(f.now.Sub(w.Now()))
 	var err error
 	w.Server, err = ui.New(ui.Config{
-		URL: address, Reader: benchReader{f.state, w}, Decider: w, Exporter: w, Rules: w, Jobs: w, Health: w, Rebuilds: w, Hooks: http.NotFoundHandler(), Eraser: w, Scrubs: w,
+		URL: address, Reader: benchReader{f.state, w}, Decider: w, Exporter: w, Rules: w, Jobs: w, Health: w, Rebuilds: w, Hooks: http.NotFoundHandler(), Eraser: w, Scrubs: w, DNS: w,
 		People: w, Cache: w, Clock: w,
 	})
 	must(b, err)

@@ -16,6 +16,8 @@ const (
 	formBody = 256 << 10
 	jsonBody = 256 << 10
 	hookBody = 1 << 20 // as package trigger says
+	// importBody is read line by line.
+	importBody = 16 << 30
 )
 
 // surface is who a route speaks to; it decides what errors look like and how
@@ -74,6 +76,8 @@ func (s *Server) routes() []route {
 		{"POST", "/questions/:id", pageOf, login.Answer, desk.MaxAnswerBytes, p.AnswerQuestion},
 		{"GET", "/changes", pageOf, login.See, noBody, p.Changes},
 		{"POST", "/changes/:id/undo", pageOf, login.Work, formBody, p.UndoChange},
+		{"GET", "/dns", pageOf, login.Trace, noBody, p.DNS},
+		{"POST", "/dns/export", pageOf, login.Audit, formBody, p.ExportDNS},
 		{"GET", "/audit", pageOf, login.Audit, noBody, p.Audit},
 		{"POST", "/audit/export", pageOf, login.Audit, formBody, p.ExportAudit},
 		{"GET", "/status", pageOf, login.See, noBody, p.Status},
@@ -132,6 +136,10 @@ func (s *Server) routes() []route {
 		{"GET", "/api/v1/metrics", jsonOf, login.See, noBody, a.Series},
 		{"GET", "/api/v1/audit", jsonOf, login.Audit, noBody, a.Audit},
 		{"GET", "/api/v1/audit/checkpoint", jsonOf, login.Audit, noBody, a.Checkpoint},
+		{"GET", "/api/v1/dns", jsonOf, login.Trace, noBody, a.DNS},
+		{"GET", "/api/v1/dns/domains", jsonOf, login.Trace, noBody, a.DNSDomains},
+		{"GET", "/api/v1/dns/export", jsonOf, login.Audit, noBody, a.ExportDNS},
+		{"POST", "/api/v1/dns/import", jsonOf, login.Govern, importBody, a.ImportDNS},
 		{"GET", "/api/v1/erasures", jsonOf, login.Govern, noBody, a.Erasures},
 		{"GET", "/api/v1/erasures/:id", jsonOf, login.Govern, noBody, a.Erasure},
 		{"POST", "/api/v1/erasures", jsonOf, login.Govern, jsonBody, a.Erase},

@@ -27,7 +27,7 @@ const address = "https://soar.example.org/larkspur/"
 
 func TestNewRefuses(t *testing.T) {
 	w := uitest.New(t, address)
-	whole := ui.Config{URL: address, Reader: w, Decider: w, Exporter: w, Rules: w, Jobs: w, Health: w, Rebuilds: w, Eraser: w, Scrubs: w, Hooks: http.NotFoundHandler(), People: w, Cache: w}
+	whole := ui.Config{URL: address, Reader: w, Decider: w, Exporter: w, Rules: w, Jobs: w, Health: w, Rebuilds: w, Eraser: w, Scrubs: w, DNS: w, Hooks: http.NotFoundHandler(), People: w, Cache: w}
 	for _, tt := range []struct {
 		change func(*ui.Config)
 		want   string
@@ -247,7 +247,7 @@ func (broken) Export(_ context.Context, w io.Writer, _ engine.AuditFilter, _ str
 
 func TestHalfAnExportIsCut(t *testing.T) {
 	w := uitest.Sample(t, address)
-	s, err := ui.New(ui.Config{URL: address, Reader: w, Decider: w, Exporter: broken{w}, Rules: w, Jobs: w, Health: w, Rebuilds: w, Eraser: w, Scrubs: w, Hooks: http.NotFoundHandler(), People: w, Cache: w})
+	s, err := ui.New(ui.Config{URL: address, Reader: w, Decider: w, Exporter: broken{w}, Rules: w, Jobs: w, Health: w, Rebuilds: w, Eraser: w, Scrubs: w, DNS: w, Hooks: http.NotFoundHandler(), People: w, Cache: w})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,6 +35,7 @@ type (
 	Rebuilder = desk.Rebuilder
 	Eraser    = desk.Eraser
 	Scrubber  = desk.Scrubber
+	DNS       = desk.DNS
 	Check     = desk.Check
 	Cache     = login.Cache
 	People    = login.People
@@ -54,6 +55,7 @@ type Config struct {
 	Rebuilds Rebuilder
 	Eraser   Eraser
 	Scrubs   Scrubber
+	DNS      DNS
 	// Hooks takes POST /hooks/NAME; it sees that path without the base path.
 	Hooks  http.Handler
 	People People
@@ -116,7 +118,7 @@ func New(c Config) (*Server, error) {
 	}
 	d := &desk.Desk{
 		Reader: c.Reader, Decider: c.Decider, Exporter: c.Exporter, Rules: c.Rules, Jobs: c.Jobs,
-		Health: c.Health, Rebuilds: c.Rebuilds, Eraser: c.Eraser, Scrubs: c.Scrubs, Clock: c.Clock, Zone: c.Zone, Assignees: c.Assignees,
+		Health: c.Health, Rebuilds: c.Rebuilds, Eraser: c.Eraser, Scrubs: c.Scrubs, DNS: c.DNS, Clock: c.Clock, Zone: c.Zone, Assignees: c.Assignees,
 		Devices: s.access.Devices, Meters: c.Meters,
 	}
 	s.api = &api.API{Desk: d, Access: s.access, URL: u, Version: c.Version}
@@ -137,7 +139,7 @@ func (c *Config) complete() error {
 		has  bool
 	}{
 		{"Reader", c.Reader != nil}, {"Decider", c.Decider != nil}, {"Exporter", c.Exporter != nil},
-		{"Rules", c.Rules != nil}, {"Health", c.Health != nil}, {"Rebuilds", c.Rebuilds != nil}, {"Eraser", c.Eraser != nil}, {"Scrubs", c.Scrubs != nil}, {"Hooks", c.Hooks != nil},
+		{"Rules", c.Rules != nil}, {"Health", c.Health != nil}, {"Rebuilds", c.Rebuilds != nil}, {"Eraser", c.Eraser != nil}, {"Scrubs", c.Scrubs != nil}, {"DNS", c.DNS != nil}, {"Hooks", c.Hooks != nil},
 		{"People", c.People != nil}, {"Cache", c.Cache != nil},
 	}
 	for _, r := range required {

@@ -82,6 +82,8 @@ func (cl *client) send(ctx context.Context, method, path string, body any) (*htt
 	kind := "application/json"
 	if form, ok := body.(*form); ok {
 		content, kind = &form.content, form.kind
+	} else if lines, ok := body.(io.Reader); ok {
+		content, kind = lines, "application/jsonl"
 	} else if body != nil {
 		b, err := json.Marshal(body)
 		if err != nil {

@@ -62,6 +62,7 @@ func commands() []command {
 		{"changes", "[list | undo ID]", "changes in force", runChanges},
 		{"devices", "[list | revoke ID]", "paired browsers: who may answer from where; --reason TEXT", runDevices},
 		{"rules", "[list] | run JOB", "rules, their hits and errors, jobs and when they fire next; run starts a job now", runRules},
+		{"history", "[list | name NAME | ip ADDRESS | client ADDRESS | target NAME | export | import FILE]", "what the sensors saw: newest domains, names, what they led to, who asked; the passive DNS common output format", runHistory},
 		{"audit", "export | verify FILE --key KEY | key | rotate-key | checkpoint", "the ledger for auditors; verify needs no appliance", runAudit},
 		{"erase", "list | incident ID --because TEXT | person ADDRESS --because TEXT", "what is held of an incident or a person, for ever; --dry-run tells what would go", runErase},
 		{"login", "[PERSON]", "print a one-time sign-in link", runLogin},

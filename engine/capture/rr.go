@@ -2,7 +2,10 @@ package capture
 
 import (
 	"encoding/binary"
-	"net/netip"
+	"encoding/hex"
+	"errors"
+	"strconv"
+	"strings"
 
 	"github.com/miekg/dns"
 )
@@ -95,20 +98,42 @@ func PresentData(kind uint16, data []byte) string {
 // TypeName names a type, as in "AAAA" or "TYPE65280".
 func TypeName(kind uint16) string { return typeName(kind) }
 
-// Address returns the address of an A or AAAA record.
-func (r RR) Address() (netip.Addr, bool) {
-	switch {
-	case r.Type == dns.TypeA && len(r.Data) == 4:
-		return netip.AddrFrom4([4]byte(r.Data)), true
-	case r.Type == dns.TypeAAAA && len(r.Data) == 16:
-		return netip.AddrFrom16([16]byte(r.Data)), true
-	}
-	return netip.Addr{}, false
-}
-
 // NameOf returns a name in wire form, without pointers, in the form of
 // Message.Name.
 func NameOf(wire []byte) (string, error) {
 	name, _, err := appendName(nil, wire, 0)
 	return string(name), err
+}
+
+// GenericData returns data in the generic form of RFC 3597 §5.
+func GenericData(data []byte) string { return string(appendGeneric(nil, data)) }
+
+// ParseGeneric reads the generic form; false for another text.
+func ParseGeneric(text string) ([]byte, bool) {
+	rest, found := strings.CutPrefix(text, `\# `)
+	length, digits, _ := strings.Cut(rest, " ")
+	n, err := strconv.Atoi(length)
+	if !found || err != nil {
+		return nil, false
+	}
+	data, err := hex.DecodeString(strings.ReplaceAll(digits, " ", ""))
+	return data, err == nil && len(data) == n
+}
+
+// PackData reads data of a type in presentation form (RFC 1035 §5.1) and returns
+// it in wire form, without compression.
+func PackData(kind uint16, text string) ([]byte, error) {
+	if strings.ContainsAny(text, "\r\n\x00") || len(text) > 1<<16 {
+		return nil, errors.New("not one line")
+	}
+	rr, err := dns.NewRR(". 0 IN " + typeName(kind) + " " + text)
+	if err != nil || rr == nil {
+		return nil, errors.New("not of the type's form")
+	}
+	wire := make([]byte, 1<<16)
+	end, err := dns.PackRR(rr, wire, 0, nil, false)
+	if err != nil {
+		return nil, errors.New("not of the type's form")
+	}
+	return wire[1+recordHeaderSize : end], nil
 }

@@ -86,7 +86,7 @@ func (d *domains) mark(name []byte, nameHash uint64, at uint32, lookup uint64) (
 		*row = [2]uint64{nameHash, 0}
 		return value{}
 	}
-	hash := maphash.String(d.seed, text) | 1
+	hash := d.hash(text)
 	*row = [2]uint64{nameHash, hash}
 	e := d.find(hash)
 	if e == nil {
@@ -94,6 +94,8 @@ func (d *domains) mark(name []byte, nameHash uint64, at uint32, lookup uint64) (
 	}
 	return d.see(e, at, lookup)
 }
+
+func (d *domains) hash(domain string) uint64 { return maphash.String(d.seed, domain) | 1 }
 
 func (d *domains) find(hash uint64) *domain {
 	row := &d.rows[hash>>32%domainRows]
@@ -238,7 +240,7 @@ func (d *domains) written(rows []row) {
 			}
 			continue
 		}
-		if e := d.find(maphash.String(d.seed, r.key) | 1); e != nil && e.since.count >= r.v.count {
+		if e := d.find(d.hash(r.key)); e != nil && e.since.count >= r.v.count {
 			e.since.count -= r.v.count
 			if e.since.count == 0 {
 				e.since = value{}

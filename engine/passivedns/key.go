@@ -277,7 +277,7 @@ func isTarget(kind uint16) bool {
 // of DNSSEC change with every signing and tell of no place.
 func leftOut(kind uint16) bool {
 	switch kind {
-	case dns.TypeRRSIG, dns.TypeNSEC, dns.TypeNSEC3, dns.TypeOPT, dns.TypeTSIG, dns.TypeTKEY, dns.TypeANY:
+	case dns.TypeNone, dns.TypeRRSIG, dns.TypeNSEC, dns.TypeNSEC3, dns.TypeOPT, dns.TypeTSIG, dns.TypeTKEY, dns.TypeANY:
 		return true
 	}
 	return false

@@ -210,9 +210,12 @@ func (a *answers) key(rr capture.RR) ([]byte, bool) {
 func (a *answers) none() {
 	form := byte(formMissing)
 	if a.n.rcode() == dns.RcodeSuccess {
-		if form = formNone; a.has || a.n.kind == dns.TypeANY {
+		if form = formNone; a.has {
 			return
 		}
+	}
+	if leftOut(a.n.kind) {
+		return
 	}
 	name := a.t.names[0]
 	key := appendName(append(a.t.key[:0], apart, classRecord), name)

@@ -36,12 +36,14 @@ type LoggedOut struct {
 	Who string `json:"who"`
 }
 
-// Exported says that the audit log was exported.
+// Exported says that the audit log was exported; or, where What says so, something
+// else.
 type Exported struct {
 	By       string    `json:"by"`
 	Incident string    `json:"incident,omitempty"`
 	Since    time.Time `json:"since,omitzero"`
 	Until    time.Time `json:"until,omitzero"`
+	What     string    `json:"what,omitempty"`
 }
 
 // Erased says that payloads of other records of its shard are gone, since the

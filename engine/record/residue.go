@@ -152,7 +152,7 @@ func leftOfSignIn(p SignInOffered) SignInOffered {
 }
 
 func leftOfExported(p Exported) Exported {
-	return Exported{Incident: p.Incident, Since: p.Since, Until: p.Until}
+	return Exported{Incident: p.Incident, Since: p.Since, Until: p.Until, What: p.What}
 }
 
 // leftOfEvent keeps the cursor: without it a source would be read again.

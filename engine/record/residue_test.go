@@ -34,7 +34,7 @@ var kinds = map[record.Kind]any{
 var stays = map[record.Kind]string{
 	record.LoggedInKind:         "how",
 	record.LoggedOutKind:        "",
-	record.ExportedKind:         "incident",
+	record.ExportedKind:         "incident what",
 	record.KeyRotatedKind:       "new old",
 	record.RebuiltKind:          "differs",
 	record.EventSeenKind:        "cursor kind logsource.category logsource.product logsource.service source",

@@ -77,6 +77,11 @@ func Operations() []Operation {
 			Body: ErasureBody{}, Answer: engine.Erasure{}, Status: http.StatusAccepted},
 		{Method: "GET", Path: "/api/v1/rebuild", Summary: "How far a rebuild of the projections is, or how the last one ended", Answer: desk.Rebuild{}},
 		{Method: "POST", Path: "/api/v1/rebuild", Summary: "Make all projections anew from the ledger, while everything goes on", Answer: desk.Rebuild{}, Status: http.StatusAccepted},
+		{Method: "GET", Path: "/api/v1/dns", Summary: "What the sensors saw of a name and all below it, of an address that was answered, of a name that records lead to (target), or of a client: the newest first, or by name where they are too many",
+			Query: with("domain", "ip", "client", "target"), Answer: DNSList{}},
+		{Method: "GET", Path: "/api/v1/dns/domains", Summary: "List registrable domains, those that were seen last for the first time first", Query: lists, Answer: List[engine.DNSDomain]{}},
+		{Method: "GET", Path: "/api/v1/dns/export", Summary: "The memory of DNS in the passive DNS common output format, JSON lines; it is recorded", Answer: ""},
+		{Method: "POST", Path: "/api/v1/dns/import", Summary: "Take in JSON lines in the passive DNS common output format", Body: "", Answer: engine.DNSImport{}},
 		{Method: "GET", Path: "/api/v1/scrub", Summary: "How far a scrub of the state folder is, or what the last one found", Answer: desk.Scrub{}},
 		{Method: "POST", Path: "/api/v1/scrub", Summary: "Look for damage in every file and record, while everything goes on", Answer: desk.Scrub{}, Status: http.StatusAccepted},
 		{Method: "POST", Path: "/api/v1/login", Summary: "Make a one-time sign-in link for a person", Body: LinkBody{}, Answer: Link{}, Status: http.StatusCreated},
@@ -129,26 +134,30 @@ func (s schemas) operation(op Operation, failure object) object {
 	if status == 0 {
 		status = http.StatusOK
 	}
-	media := "application/json"
-	if _, text := op.Answer.(string); text {
-		media = "text/plain"
-	}
 	out := object{
 		"summary":     op.Summary,
 		"operationId": operationID(op),
 		"parameters":  s.parameters(op),
 		"responses": object{
-			itoa(status): object{"description": http.StatusText(status), "content": object{media: object{"schema": s.of(reflect.TypeOf(op.Answer))}}},
+			itoa(status): object{"description": http.StatusText(status), "content": object{mediaOf(op.Answer): object{"schema": s.of(reflect.TypeOf(op.Answer))}}},
 			"default":    object{"description": "An error", "content": object{"application/json": object{"schema": failure}}},
 		},
 	}
 	if op.Body != nil {
-		out["requestBody"] = object{"content": object{"application/json": object{"schema": s.of(reflect.TypeOf(op.Body))}}}
+		out["requestBody"] = object{"content": object{mediaOf(op.Body): object{"schema": s.of(reflect.TypeOf(op.Body))}}}
 	}
 	if op.Open {
 		out["security"] = []any{}
 	}
 	return out
+}
+
+// mediaOf is the type of a body.
+func mediaOf(body any) string {
+	if _, text := body.(string); text {
+		return "text/plain"
+	}
+	return "application/json"
 }
 
 func itoa(status int) string {

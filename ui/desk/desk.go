@@ -252,6 +252,7 @@ type Desk struct {
 	Rebuilds Rebuilder
 	Eraser   Eraser
 	Scrubs   Scrubber
+	DNS      DNS
 	Clock    engine.Clock
 	Devices  *login.Devices
 	// Assignees are whom incidents can be assigned to: people and teams, sorted.

@@ -1,6 +1,7 @@
 package desk
 
 import (
+	"io"
 	"net/http"
 	"time"
 
@@ -16,8 +17,13 @@ const exportWrite = time.Minute
 // byte is returned; after it the connection is cut, so that half a file does
 // not pass for a whole one.
 func (d *Desk) Export(c echo.Context, f engine.AuditFilter, by string) error {
-	w := &exportWriter{c: c, name: "larkspur-audit-" + d.Clock.Now().Format("20060102T150405Z") + ".jsonl"}
-	err := d.Exporter.Export(c.Request().Context(), w, f, by)
+	return d.send(c, "larkspur-audit-", func(w io.Writer) error { return d.Exporter.Export(c.Request().Context(), w, f, by) })
+}
+
+// send streams what write writes as a file of JSON lines.
+func (d *Desk) send(c echo.Context, name string, write func(io.Writer) error) error {
+	w := &exportWriter{c: c, name: name + d.Clock.Now().Format("20060102T150405Z") + ".jsonl"}
+	err := write(w)
 	switch {
 	case err != nil && w.begun:
 		panic(http.ErrAbortHandler)

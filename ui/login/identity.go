@@ -42,6 +42,7 @@ const (
 	Work     Right = "work"      // close, reopen, note, undo changes
 	Steer    Right = "steer"     // restart runs, change rule modes
 	Audit    Right = "audit"     // read and export the audit log
+	Trace    Right = "trace"     // look through the memory of DNS: who asked for what
 	Govern   Right = "govern"    // make sign-in links
 	SignedIn Right = "signed in" // whatever the role
 )
@@ -54,13 +55,13 @@ func rightsOf(role string) []Right {
 	case engine.RoleApprover:
 		return []Right{See, Answer}
 	case engine.RoleResponder:
-		return []Right{See, Answer, Work}
+		return []Right{See, Answer, Work, Trace}
 	case engine.RoleEngineer:
-		return []Right{See, Answer, Work, Steer}
+		return []Right{See, Answer, Work, Steer, Trace}
 	case engine.RoleAuditor:
-		return []Right{See, SeeAll, Audit}
+		return []Right{See, SeeAll, Audit, Trace}
 	case engine.RoleAdmin:
-		return []Right{See, SeeAll, Answer, AnyAsked, Work, Steer, Audit, Govern}
+		return []Right{See, SeeAll, Answer, AnyAsked, Work, Steer, Audit, Trace, Govern}
 	}
 	return nil
 }

@@ -39,7 +39,7 @@ var assetFiles embed.FS
 // template, is refused at start.
 func names() []string {
 	return []string{
-		"audit", "brake", "button", "changes", "charts", "devices", "error", "incident", "incidents", "overview", "question", "questions",
+		"audit", "brake", "button", "changes", "charts", "devices", "dns", "error", "incident", "incidents", "overview", "question", "questions",
 		"restart", "rule", "rules", "run", "runs", "setup", "signin", "status",
 	}
 }

@@ -273,5 +273,8 @@ func (f frame) MaySteer() bool { return f.Who.May(login.Steer) }
 // MayGovern reports whether forms are shown that only administrators may send.
 func (f frame) MayGovern() bool { return f.Who.May(login.Govern) }
 
+// MayTrace reports whether the way to the memory of DNS is shown.
+func (f frame) MayTrace() bool { return f.Who.May(login.Trace) }
+
 // MayAudit reports whether the way to the audit log is shown.
 func (f frame) MayAudit() bool { return f.Who.May(login.Audit) }

@@ -509,3 +509,47 @@ func (w *World) Erasure(id string) (engine.Erasure, error) {
 func (w *World) Erasures(cursor string, limit int) ([]engine.Erasure, string, error) {
 	return listed(w, w.erasures, func(engine.Erasure) bool { return true }, cursor, limit)
 }
+
+// DNSHistory answers with Has.DNS, whatever address is asked for; it keeps one
+// client.
+func (w *World) DNSHistory(q engine.DNSQuery) (engine.DNSPage, error) {
+	if q.Client != "" && q.Client != "192.0.2.7" {
+		return engine.DNSPage{}, engine.Errorf(engine.Conflict, "client: who asked is not kept here").WithHint("larkspur.yaml: history: {clients: true}")
+	}
+	list, next, err := listed(w, w.Has.DNS, func(r engine.DNSRecord) bool { return q.Domain == "" || contains(r.Name, q.Domain) }, q.Cursor, q.Limit)
+	return engine.DNSPage{Records: list, Next: next, ByName: q.Target != ""}, err
+}
+
+// DNSDomains are those of Has.
+func (w *World) DNSDomains(cursor string, limit int) ([]engine.DNSDomain, string, error) {
+	return listed(w, w.Has.Domains, func(engine.DNSDomain) bool { return true }, cursor, limit)
+}
+
+// ExportDNS writes one line.
+func (w *World) ExportDNS(_ context.Context, out io.Writer, by string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.Trouble != nil {
+		return w.Trouble
+	}
+	w.log = append(w.log, "export dns by "+by)
+	_, err := io.WriteString(out, `{"rrname":"www.example.org"}`+"\n")
+	return err
+}
+
+// ImportDNS counts lines.
+func (w *World) ImportDNS(_ context.Context, in io.Reader, by string) (engine.DNSImport, error) {
+	text, err := io.ReadAll(in)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.log = append(w.log, "import dns by "+by)
+	return engine.DNSImport{Lines: uint64(strings.Count(string(text), "\n"))}, err
+}
+
+// ClientName knows one client.
+func (w *World) ClientName(address string) string {
+	if address == "192.0.2.7" {
+		return "living-room TV"
+	}
+	return ""
+}

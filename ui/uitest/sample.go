@@ -62,6 +62,7 @@ func Sample(t testing.TB, url string) *World {
 	sampleChanges(w, now)
 	sampleRules(w, now)
 	sampleTallies(w, now)
+	sampleDNS(w, now)
 	return w
 }
 
@@ -326,4 +327,18 @@ func Crowded(t testing.TB, url string) *World {
 		}
 	}
 	return w
+}
+
+func sampleDNS(w *World, now time.Time) {
+	w.Has.DNS = []engine.DNSRecord{
+		{Name: "www.netflix.com", Type: "CNAME", Data: "edge.nflxvideo.example", Rcode: "NOERROR", First: now.Add(-500 * time.Hour), Last: now.Add(-time.Minute), Count: 1234},
+		{Name: "edge.nflxvideo.example", Type: "A", Data: "198.51.100.80", Rcode: "NOERROR", First: now.Add(-300 * time.Hour), Last: now.Add(-2 * time.Minute), Count: 77, Clients: []string{"192.0.2.7", "192.0.2.8"}},
+		{Name: "typo.netflix.com", Type: "A", Rcode: "NXDOMAIN", First: now.Add(-3 * time.Hour), Last: now.Add(-3 * time.Hour), Count: 1, Clients: []string{"192.0.2.7"}},
+		{Name: "netflix.com", Type: "AAAA", Rcode: "NOERROR", First: now.Add(-5 * time.Hour), Last: now.Add(-4 * time.Hour), Count: 2},
+		{Name: "netflix.com", Type: "TXT", Data: `"<script>alert(1)</script>"`, Rcode: "NOERROR", First: now.Add(-5 * time.Hour), Last: now.Add(-5 * time.Hour), Count: 1},
+	}
+	w.Has.Domains = []engine.DNSDomain{
+		{Domain: "nflxvideo.example", First: now.Add(-5 * time.Minute), Last: now.Add(-time.Minute), Lookups: 3},
+		{Domain: "netflix.com", First: now.Add(-500 * time.Hour), Last: now.Add(-time.Minute), Lookups: 1300},
+	}
 }

@@ -41,6 +41,8 @@ type Things struct {
 	Live        engine.Snapshot
 	Statuses    []engine.RuleStatus
 	Jobs        []engine.JobStatus
+	DNS         []engine.DNSRecord
+	Domains     []engine.DNSDomain
 	Health      desk.Check
 	Tallies     map[string][]engine.TallyRow // by span
 	Hits        map[string][]engine.Hit      // by rule
@@ -128,7 +130,7 @@ func New(t testing.TB, url string) *World {
 		tokens = append(tokens, token)
 	}
 	w.Server, err = ui.New(ui.Config{
-		URL: url, Reader: w, Decider: w, Exporter: w, Rules: w, Jobs: w, Health: w, Rebuilds: w, Eraser: w, Scrubs: w, Hooks: http.HandlerFunc(hook),
+		URL: url, Reader: w, Decider: w, Exporter: w, Rules: w, Jobs: w, Health: w, Rebuilds: w, Eraser: w, Scrubs: w, DNS: w, Hooks: http.HandlerFunc(hook),
 		People: w, Cache: w, Clock: w, Version: "1.0",
 		Tokens:    func() []login.Token { return tokens },
 		Assignees: func() ([]string, []string) { return []string{"ana", "dave"}, []string{"family"} },
