@@ -17,6 +17,9 @@
 // beyond its question is decoded only when asked for: Message.Records,
 // Message.Fields, Message.Decoded.
 //
+// A Scan reads a File at the speed of the wire: several workers, the messages that
+// are wanted in the order of the file, no allocation for the others.
+//
 // Bytes come from strangers. Every table and every length is bounded by a named
 // constant, nothing panics on bad input, and whatever is not turned into a message
 // is counted under a Reason; no loss is silent.
@@ -24,6 +27,6 @@
 // Checksums are not verified: a network card often fills them in after the packet
 // was captured.
 //
-// Nothing here is safe for concurrent use, except Stats of a Source, a Decoder
-// and a Reader.
+// Nothing here is safe for concurrent use, except Stats of a Source, a Decoder, a
+// Reader and a Scan.
 package capture
