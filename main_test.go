@@ -31,6 +31,7 @@ var rooms = map[string][]string{
 	"engine/intake":             {"engine", "engine/record", "engine/state", "engine/ledger", "engine/calendar", "rules"},
 	"engine/capture":            {"engine"},
 	"engine/feed":               {"engine", "engine/capture"},
+	"engine/clients":            {"engine", "engine/capture"},
 	"engine/trigger":            {"engine", "engine/capture", "engine/calendar"},
 	"engine/passivedns":         {"engine", "engine/capture", "engine/store"},
 	"rules":                     {"engine"},
@@ -55,7 +56,7 @@ var owners = map[string][]string{
 	"github.com/labstack/echo":    {"ui"},
 	"github.com/fsnotify":         {"scripts", "engine/feed"},
 	"github.com/goccy/go-yaml":    {"appliance"},
-	"github.com/miekg/dns":        {"engine/capture", "engine/passivedns", "rules"},
+	"github.com/miekg/dns":        {"engine/capture", "engine/clients", "engine/passivedns", "rules"},
 }
 
 // roomOf returns the row that governs a package path.

@@ -22,6 +22,7 @@ import (
 	"larkspur/engine"
 	"larkspur/engine/calendar"
 	"larkspur/engine/capture"
+	"larkspur/engine/clients"
 	"larkspur/engine/eraser"
 	"larkspur/engine/intake"
 	"larkspur/engine/ledger"
@@ -71,6 +72,8 @@ type Appliance struct {
 	store     *store.Store
 	cache     *store.Cache
 	memory    *passivedns.Memory
+	clients   *clients.Clients
+	namer     *namer
 	ledger    *ledger.Ledger
 	state     *state.State
 	blobs     *store.Blobs
@@ -161,6 +164,9 @@ func (a *Appliance) openStores(c *config.Config) (err error) {
 	if a.cache, err = store.OpenCache(filepath.Join(c.Box.Store, "cache")); err != nil {
 		return err
 	}
+	a.clients = clients.New(a.clock, a.cache)
+	a.clients.Configure(a.current().Clients)
+	a.namer = &namer{clients: a.clients, door: a.door, clock: a.clock, connections: a.unifiConnections}
 	a.memory = passivedns.New(passivedns.Config{Cache: a.cache, Clock: a.clock, Settings: func() passivedns.Settings { return a.current().History }})
 	blobs, err := store.OpenBlobs(filepath.Join(c.Box.Store, "blobs"))
 	if err != nil {
@@ -312,6 +318,8 @@ func (a *Appliance) Run(ctx context.Context) error {
 	work.Go(func() error { return a.keeper.Run(ctx) })
 	work.Go(func() error { return a.scrubber.Run(ctx) })
 	work.Go(func() error { return a.memory.Run(ctx) })
+	work.Go(func() error { return a.clients.Run(ctx) })
+	work.Go(func() error { return a.namer.Run(ctx) })
 	work.Go(func() error { return a.server.Run(ctx, a.web) })
 	work.Go(func() error { return a.server.RunControl(ctx, a.control) })
 	if a.tunnel != nil {
@@ -360,6 +368,7 @@ func (a *Appliance) adopt() {
 	a.settings = c
 	a.settingsMu.Unlock()
 	a.runner.CalendarsChanged()
+	a.clients.Configure(c.Clients)
 }
 
 // Close closes what Open opened. Run must have returned.

@@ -24,7 +24,7 @@ func (a *Appliance) Report() ui.Check {
 	c := ui.Check{Name: "larkspur", Status: desk.HealthOK, Message: "version " + Version, Children: []ui.Check{
 		a.scriptsHealth(), a.workersHealth(), a.ledgerHealth(), a.diskHealth(), a.blobsHealth(), a.sensorsHealth(), mailHealth(a.current().Mails()),
 	}}
-	for _, sometimes := range []func() (ui.Check, bool){a.tunnelHealth, a.clockHealth, a.rebuilder.health, a.keeper.health, a.cacheHealth, a.scrubber.health, a.memoryHealth} {
+	for _, sometimes := range []func() (ui.Check, bool){a.tunnelHealth, a.clockHealth, a.rebuilder.health, a.keeper.health, a.cacheHealth, a.scrubber.health, a.namer.health, a.memoryHealth} {
 		if child, tell := sometimes(); tell {
 			c.Children = append(c.Children, child)
 		}

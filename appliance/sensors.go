@@ -81,7 +81,7 @@ func (a *Appliance) openInterface(entry config.Sensor) (*sensor, error) {
 }
 
 func openLives(entry config.Sensor) ([]*capture.Live, error) {
-	cfg := capture.LiveConfig{Interface: entry.Interface, Ports: entry.Ports, RingBytes: entry.RingBytes}
+	cfg := capture.LiveConfig{Interface: entry.Interface, Ports: withDHCP(entry.Ports), RingBytes: entry.RingBytes}
 	if entry.Fanout > 1 {
 		return capture.OpenFanout(cfg, entry.Fanout)
 	}
@@ -101,7 +101,9 @@ func (s *sensor) add(d *trigger.DNS, closer io.Closer) {
 }
 
 func (a *Appliance) newDNS(name string, messages trigger.Messages) *trigger.DNS {
-	return trigger.NewDNS(trigger.DNSConfig{Name: name, Messages: messages, Matcher: a.dnsMatcher, Sink: a.intake, Memory: a.memory})
+	return trigger.NewDNS(trigger.DNSConfig{
+		Name: name, Messages: a.hear(messages), Matcher: a.dnsMatcher, Sink: a.intake, Memory: a.memory, Clients: a.clients,
+	})
 }
 
 // dnsMatcher returns the rules in force, together with what runs expect.

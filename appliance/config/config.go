@@ -39,7 +39,9 @@ type Config struct {
 	// Connections by kind and name, as written: a secret is "secret:NAME".
 	Connections map[string]map[string]map[string]any
 	Sensors     []Sensor
-	Playbooks   string // canonical text of the block, "" when it is empty
+	// Clients are what the owner calls devices, by MAC or address in their usual form.
+	Clients   map[string]string
+	Playbooks string // canonical text of the block, "" when it is empty
 	// Places are where the entries of Playbooks stand, by number and key: "0",
 	// "0.url".
 	Places    map[string]engine.Position
@@ -67,6 +69,7 @@ func Load(dir string) (*Config, []engine.Problem) {
 	c := &Config{
 		Dir: dir, People: map[string]engine.Person{}, Teams: map[string][]string{},
 		Calendars:   map[string]*calendar.Hours{},
+		Clients:     map[string]string{},
 		Connections: map[string]map[string]map[string]any{}, History: passivedns.Defaults(), at: r.at,
 	}
 	c.Name, c.Zone = defaults(dir)

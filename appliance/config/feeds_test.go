@@ -66,3 +66,19 @@ func TestProblemsOfFeeds(t *testing.T) {
 		}
 	}
 }
+
+func TestClients(t *testing.T) {
+	c, problems := Load(workspace(t, map[string]string{WorkspaceFile: "clients:\n  \"02:00:00:00:00:AB\": living-room TV\n  192.0.2.53: the resolver\n  2001:db8::7: a phone\n"}))
+	want := map[string]string{"02:00:00:00:00:ab": "living-room TV", "192.0.2.53": "the resolver", "2001:db8::7": "a phone"}
+	if len(problems) > 0 || !reflect.DeepEqual(c.Clients, want) {
+		t.Errorf("got %v, %q", c.Clients, lines(problems))
+	}
+	_, problems = Load(workspace(t, map[string]string{WorkspaceFile: "clients:\n  tv: living-room TV\n  192.0.2.7: 5\n"}))
+	wantLines := []string{
+		`larkspur.yaml:2:3: error: clients: got "tv", want a MAC such as "02:00:00:00:00:07" in quotes, or an address such as 192.0.2.7`,
+		"larkspur.yaml:3:14: error: clients.192.0.2.7: got 5, want a text",
+	}
+	if got := lines(problems); !reflect.DeepEqual(got, wantLines) {
+		t.Errorf("got %q, want %q", got, wantLines)
+	}
+}

@@ -40,6 +40,7 @@ func (c *Config) readWorkspace(r *reader) {
 		"connections": func(n *node, path string) { c.connections(r, n, path) },
 		"sensors":     func(n *node, path string) { c.sensors(r, n, path) },
 		"playbooks":   func(n *node, path string) { c.playbooks(r, n, path) },
+		"clients":     func(n *node, path string) { c.clientNames(r, n, path) },
 		"intel":       r.intel,
 		"history":     func(n *node, path string) { c.history(r, n, path) },
 		"retention":   func(n *node, path string) { c.retention(r, n, path) },

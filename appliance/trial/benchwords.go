@@ -351,8 +351,9 @@ func eventFor(when engine.Trigger, fields map[string]engine.Value) engine.Event 
 	case "dns":
 		_, rcodes := args["rcodes"]
 		_, answers := args["answers"]
-		for name, usual := range map[string]engine.Value{"type": "A", "class": "IN", "proto": "udp", "response": rcodes || answers} {
-			if _, given := e.Fields[name]; !given {
+		usually := map[string]engine.Value{"type": "A", "class": "IN", "proto": "udp", "response": rcodes || answers, "client_name": e.Fields["client"]}
+		for name, usual := range usually {
+			if _, given := e.Fields[name]; !given && usual != nil {
 				e.Fields[name] = usual
 			}
 		}

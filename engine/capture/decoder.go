@@ -29,6 +29,7 @@ func DefaultPorts() []uint16 { return append([]uint16(nil), defaultPorts...) }
 // the frames, never the machine's.
 type Decoder struct {
 	ports     [1 << 16 / 64]uint64 // bit set
+	leases    func(Lease)          // nil: nobody wants them
 	counts    counts
 	packet    packet // of the frame under way
 	fragments fragments
@@ -295,6 +296,7 @@ func (d *Decoder) udp(p *packet, data []byte) {
 	src, dst := binary.BigEndian.Uint16(data), binary.BigEndian.Uint16(data[2:])
 	if !d.wants(src, dst) {
 		d.counts.drop(OtherPort)
+		d.lease(p, src, dst, data[udpHeader:])
 		return
 	}
 	length := int(binary.BigEndian.Uint16(data[4:]))
@@ -307,6 +309,17 @@ func (d *Decoder) udp(p *packet, data []byte) {
 	}
 	raw := data[udpHeader:min(length, len(data))]
 	d.ready = append(d.ready, pending{packet: p, proto: UDP, src: src, dst: dst, raw: raw})
+}
+
+// lease tells of a DHCP message, where somebody listens.
+func (d *Decoder) lease(p *packet, src, dst uint16, data []byte) {
+	if d.leases == nil || p.cut || (src != DHCPServerPort && src != DHCPClientPort) || (dst != DHCPServerPort && dst != DHCPClientPort) {
+		return
+	}
+	if l, ok := ParseLease(data); ok {
+		l.Time = p.time
+		d.leases(l)
+	}
 }
 
 // tooShort returns the reason for a header that is not all there.

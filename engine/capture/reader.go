@@ -19,6 +19,10 @@ func NewReader(src Source, ports ...uint16) *Reader {
 	return &Reader{src: src, decoder: NewDecoder(ports...)}
 }
 
+// TellLeases makes Next tell of the DHCP messages that the source yields, before the
+// message that follows them. Call it before the first Next.
+func (r *Reader) TellLeases(tell func(Lease)) { r.decoder.leases = tell }
+
 // Next returns the next message, in the order in which the messages were complete.
 // It is valid until the following call. At the end of a file Next returns io.EOF;
 // when ctx ends, its error; any other error is final, says what is wrong where,

@@ -137,6 +137,7 @@ func (d *DNS) read(ctx context.Context) error {
 		}
 		d.wanted.Add(1)
 		e := Lookup(d.cfg.Name, m, pair)
+		d.call(&e, m)
 		if d.cfg.Memory != nil && matcher.WantsFirstSeen() {
 			Remember(&e, d.cfg.Memory.Domain(m))
 		}
@@ -148,7 +149,17 @@ func (d *DNS) read(ctx context.Context) error {
 	}
 }
 
-// Lookup makes the event of a message. A response that does not stand for the
+// call gives the event the name of its client, where that is known.
+func (d *DNS) call(e *engine.Event, m *capture.Message) {
+	if d.cfg.Clients == nil {
+		return
+	}
+	if name := d.cfg.Clients.Name(m.Client.Addr(), m.ClientMAC); name != "" {
+		e.Fields["client_name"] = name
+	}
+}
+
+// Lookup makes the event of a message; its client_name is the client's address. A response that does not stand for the
 // lookup, because its query was seen, has the fields query_seen and elapsed.
 func Lookup(source string, m *capture.Message, pair capture.Pairing) engine.Event {
 	fields := m.Fields()
@@ -160,6 +171,7 @@ func Lookup(source string, m *capture.Message, pair capture.Pairing) engine.Even
 			fields["answers"], fields["answers_cut"] = fitting, true
 		}
 	}
+	fields["client_name"] = fields["client"]
 	fields["domain"], _ = capture.Registrable(string(m.Name))
 	return engine.Event{Kind: "dns", Source: source, Time: m.Time, Fields: fields}
 }
