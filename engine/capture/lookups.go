@@ -3,6 +3,7 @@ package capture
 import (
 	"encoding/binary"
 	"hash/maphash"
+	"net/netip"
 	"time"
 
 	"github.com/miekg/dns"
@@ -240,11 +241,9 @@ func (l *Lookups) worth(q *askedQuery) int64 {
 // of addresses, ports, transport and id, the lower half is of the question. Where
 // a question goes to a group, as in LLMNR, others answer it.
 func (l *Lookups) find(m *Message) (row *[lookupWays]askedQuery, hash uint64) {
-	client := m.Client.Addr().As16()
-	k := append(l.key[:0], client[:]...)
+	k := appendAddress(l.key[:0], m.Client.Addr())
 	if m.Service == DNS {
-		server := m.Server.Addr().As16()
-		k = append(k, server[:]...)
+		k = appendAddress(k, m.Server.Addr())
 	}
 	k = binary.BigEndian.AppendUint16(k, m.Client.Port())
 	k = binary.BigEndian.AppendUint16(k, m.Server.Port())
@@ -255,4 +254,15 @@ func (l *Lookups) find(m *Message) (row *[lookupWays]askedQuery, hash uint64) {
 	l.key = append(k, m.Name...)
 	hash = ends&^0xffffffff | maphash.Bytes(l.seed, l.key)&0xffffffff
 	return &l.rows[ends%lookupRows], max(hash, 1)
+}
+
+// appendAddress appends the 4 or 16 bytes of an address: the fewer, the sooner they
+// are hashed.
+func appendAddress(k []byte, addr netip.Addr) []byte {
+	if addr.Is4() {
+		four := addr.As4()
+		return append(k, four[:]...)
+	}
+	sixteen := addr.As16()
+	return append(k, sixteen[:]...)
 }
