@@ -1,7 +1,6 @@
 package capture
 
 import (
-	"bufio"
 	"context"
 	"io"
 	"os"
@@ -25,7 +24,7 @@ func trafficFile(b *testing.B, format capturetest.Format) (string, uint64) {
 		b.Fatal(err)
 	}
 	defer f.Close()
-	truth, err := capturetest.NewTraffic(1, capturetest.TrafficOptions{Packets: benchPackets}).Write(bufio.NewWriter(f), format, nil)
+	truth, err := capturetest.NewTraffic(1, capturetest.TrafficOptions{Packets: benchPackets}).Write(f, format, nil)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -151,7 +151,7 @@ func TestEveryCutGivesAllBeforeIt(t *testing.T) {
 			data := compress(file)
 			t.Run(name+suffix, func(t *testing.T) {
 				seen := 0
-				for cut := 4; cut < min(len(data), 2200); cut++ {
+				for cut := 4; cut < min(len(data), 1500); cut++ {
 					got := readAll(t, data[:cut], 0, questions["all"])
 					if cut%7 == 0 {
 						compare(t, scanAll(t, data[:cut], 0, 2, questions["all"]), got)
