@@ -196,7 +196,7 @@ func (a *Appliance) openStores(c *config.Config) (err error) {
 	a.state = state.Open(a.store, blobs, a.ledger)
 	a.blobs = blobs
 	a.eraser = eraser.New(eraser.Config{
-		Ledger: a.ledger, State: a.state, Store: a.store, Blobs: blobs, Cache: a.cache, Clock: a.clock,
+		Ledger: a.ledger, State: a.state, Store: a.store, Blobs: blobs, Cache: a.cache, Memory: a.memory, Clock: a.clock,
 		Zone: func() *time.Location { return a.current().Zone }, Keep: a.keep, Elsewhere: a.elsewhere, Snapshots: a.removeSnapshots,
 	})
 	a.rebuilder = newRebuilder(a)

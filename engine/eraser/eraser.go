@@ -28,6 +28,11 @@ import (
 	"larkspur/engine/store"
 )
 
+// Memory forgets what mentions somebody, from files too.
+type Memory interface {
+	Forget(mentions func(text []byte) bool) error
+}
+
 // Config is what an Eraser needs.
 type Config struct {
 	Ledger *ledger.Ledger
@@ -35,6 +40,9 @@ type Config struct {
 	Store  *store.Store
 	Blobs  *store.Blobs
 	Cache  *store.Cache // nil: there is none
+	// Memory is the passive DNS memory, which lies in the cache and forgets for
+	// itself; nil: there is none.
+	Memory Memory
 	Clock  engine.Clock
 	Zone   func() *time.Location
 	// Keep returns how long closed incidents are kept, as it was written and as a

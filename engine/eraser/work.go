@@ -184,14 +184,19 @@ func (e *Eraser) remove(ctx context.Context, x engine.Erasure, parts []state.Par
 	return e.forget(x)
 }
 
-// forget takes a person out of the cache: browser sessions and links.
+// forget takes a person out of the cache: browser sessions, and what the passive
+// DNS memory has of them.
 func (e *Eraser) forget(x engine.Erasure) error {
 	if x.Person == "" || e.cfg.Cache == nil {
 		return nil
 	}
 	keys, _ := e.cfg.Ledger.HashKeys()
 	person := newMentions(keys, x.Person)
-	return e.cfg.Cache.Forget(func(key string, value []byte) bool {
+	err := e.cfg.Cache.Forget(func(key string, value []byte) bool {
 		return person.in([]byte(key)) || person.in(value)
 	})
+	if err != nil || e.cfg.Memory == nil {
+		return err
+	}
+	return e.cfg.Memory.Forget(person.in)
 }

@@ -16,7 +16,7 @@ const (
 	domainWays = 8
 	domainRows = 1 << 11 // 16,384 domains in all
 	// nameRows is how many names remember their domain.
-	nameRows = 1 << 14
+	nameRows = 1 << 15
 	// verdictRows is how many lookups remember what was known before them.
 	verdictRows = 1 << 13
 	// newAgain is how long a domain was not seen, at least, for the lookup that

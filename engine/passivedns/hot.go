@@ -6,7 +6,7 @@ import "hash/maphash"
 // now and then.
 const (
 	hotWays = 8
-	hotRows = 1 << 12 // 32,768 entries in all
+	hotRows = 1 << 13 // 65,536 entries in all
 	// keepKeyBytes is the room that a slot keeps for its next key.
 	keepKeyBytes = 256
 )

@@ -414,3 +414,37 @@ func TestWrongQueries(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// Who is forgotten is in no file, and what is left knows nothing of them.
+func TestForget(t *testing.T) {
+	b := newBench(t)
+	b.observe(messages(t, false,
+		capturetest.Lookup{Name: "private-matter.example", Answers: []string{"private-matter.example. 1 IN A 192.0.2.1"}},
+		capturetest.Lookup{Name: "mail.example.org", Type: "TXT", Client: capturetest.At(8, "192.0.2.8:40000"), Answers: []string{`mail.example.org. 1 IN TXT "write to dave@example.org"`}},
+		capturetest.Lookup{Name: "www.example.org", Client: capturetest.At(8, "192.0.2.8:40000"), Answers: []string{"www.example.org. 1 IN A 192.0.2.2"}})...)
+	must(t, b.Flush())
+	must(t, b.Forget(func(text []byte) bool {
+		return string(text) == "192.0.2.7" || bytes.Contains(text, []byte("dave@example.org"))
+	}))
+	look := func() {
+		t.Helper()
+		equal(t, b.lines(engine.DNSQuery{Client: "192.0.2.7"}), nil)
+		equal(t, b.lines(engine.DNSQuery{Client: "192.0.2.8"}), []string{"www.example.org A   1 08:00:00 08:00:00 [192.0.2.8]"})
+		equal(t, b.lines(engine.DNSQuery{Domain: "."}), []string{
+			"private-matter.example A 192.0.2.1 NOERROR 1 08:00:00 08:00:00 []",
+			"www.example.org A 192.0.2.2 NOERROR 1 08:00:00 08:00:00 [192.0.2.8]",
+		})
+	}
+	look()
+	b.restart(false)
+	look()
+	for _, name := range []string{"dave@example.org"} {
+		files, err := filepath.Glob(filepath.Join(b.dir, "*"))
+		must(t, err)
+		for _, file := range files {
+			if text, err := os.ReadFile(file); err == nil && bytes.Contains(text, []byte(name)) {
+				t.Errorf("%s still holds %s", filepath.Base(file), name)
+			}
+		}
+	}
+}
