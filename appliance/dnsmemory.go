@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"strings"
 
 	"larkspur/engine"
+	"larkspur/engine/capture"
 	"larkspur/engine/passivedns"
 	"larkspur/engine/record"
 	"larkspur/ui"
@@ -44,7 +46,13 @@ func (d dnsMemory) ImportDNS(ctx context.Context, r io.Reader, by string) (engin
 }
 
 // ClientName implements desk.DNS.
-func (d dnsMemory) ClientName(string) string { return "" }
+func (d dnsMemory) ClientName(address string) string {
+	a, err := netip.ParseAddr(address)
+	if err != nil {
+		return ""
+	}
+	return d.a.clients.Name(a, capture.MAC{})
+}
 
 // memoryHealth tells how the passive DNS memory fares; every loss is shown.
 func (a *Appliance) memoryHealth() (c ui.Check, tell bool) {
