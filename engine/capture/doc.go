@@ -14,8 +14,10 @@
 // Decoder takes frames in and yields messages: it strips Ethernet, VLAN tags and
 // IP, puts fragments and TCP streams back together, and reads the header and the
 // first question of each message. A Reader joins the two. What a message says
-// beyond its question is decoded only when asked for: Message.Records,
-// Message.Fields, Message.Decoded.
+// beyond its question is decoded only when asked for: Message.Answers and
+// Message.EDNS without allocation, Message.Records, Message.Fields and
+// Message.Decoded with. Lookups joins queries and responses; Compose and FromWire
+// make messages of what came without a frame.
 //
 // A Scan reads a File at the speed of the wire: several workers, the messages that
 // are wanted in the order of the file, no allocation for the others.
