@@ -336,9 +336,9 @@ func (h *house) wantStory(t *testing.T, ctx context.Context, sensor string) {
 	if strings.Join(got, ", ") != want {
 		t.Errorf("got the steps %v, want %s", got, want)
 	}
-	var events list[struct{ Fields map[string]any }]
-	must(t, h.client().get(ctx, "/api/v1/incidents/"+i.ID+"/events", &events))
-	if e := events.Items; len(e) != 1 || e[0].Fields["query"] != "www.netflix.com" || e[0].Fields["client_mac"] != television {
+	e := h.events(t, ctx, i.ID)
+	mac, told := e[0]["client_mac"] // a feed tells none
+	if len(e) != 1 || e[0]["query"] != "www.netflix.com" || told && mac != television || e[0]["client"] != "192.0.2.7" {
 		t.Errorf("got events %v, want the television's lookup", e)
 	}
 }

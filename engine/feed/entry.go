@@ -42,13 +42,24 @@ type entry struct {
 	wire []byte
 }
 
-// message makes the message of an entry, in m where it came in wire format.
+// message makes the message of an entry, in m where it came in wire format. It is of
+// DNS, whatever its ports: a resolver may listen on that of mDNS.
 func (e *entry) message(m *capture.Message) (*capture.Message, error) {
+	var err error
 	if e.wire == nil {
-		return capture.Compose(e.Said)
+		m, err = capture.Compose(e.Said)
+	} else {
+		err = e.decode(m)
 	}
-	err := capture.FromWire(m, capture.Wire{Time: e.Time, Client: e.Client, Server: e.Server, ClientMAC: e.ClientMAC, Proto: e.Proto, Raw: e.wire})
+	if err == nil {
+		m.Service = capture.DNS
+	}
 	return m, err
+}
+
+// decode reads the wire form.
+func (e *entry) decode(m *capture.Message) error {
+	return capture.FromWire(m, capture.Wire{Time: e.Time, Client: e.Client, Server: e.Server, ClientMAC: e.ClientMAC, Proto: e.Proto, Raw: e.wire})
 }
 
 // The bits of flags that logs tell (RFC 1035 §4.1.1, RFC 2535 §6.1).

@@ -8,12 +8,15 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"larkspur/engine"
+	"larkspur/engine/capture"
 )
 
 // listening opens a Listener on a Unix socket and runs it.
@@ -151,6 +154,19 @@ func TestFamilies(t *testing.T) {
 	want := `dnstap messages: got "everything", want some of ["auth" "resolver" "client" "forwarder" "stub" "tool" "update"]`
 	if _, err := Listen(Socket{Address: "tcp://127.0.0.1:0", Messages: []string{"everything"}}); err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+// A resolver on the port of mDNS speaks DNS.
+func TestServiceIsDNS(t *testing.T) {
+	var out []entry
+	d := &dnsmasq{stamper: stamper{time.UTC, moment}}
+	d.line([]byte("dnsmasq[1]: 1 192.0.2.7/5353 query[A] a.example from 192.0.2.7"), &out)
+	for _, e := range append(out, entry{wire: make([]byte, 12), Said: capture.Said{Server: netip.MustParseAddrPort("192.0.2.53:5353")}}) {
+		m, err := e.message(new(capture.Message))
+		if err != nil || m.Service != capture.DNS {
+			t.Errorf("got %v, %v", m, err)
+		}
 	}
 }
 
