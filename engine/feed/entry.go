@@ -42,24 +42,23 @@ type entry struct {
 	wire []byte
 }
 
-// message makes the message of an entry, in m where it came in wire format. It is of
-// DNS, whatever its ports: a resolver may listen on that of mDNS.
+// message makes the message of an entry, in m where it came in wire format.
 func (e *entry) message(m *capture.Message) (*capture.Message, error) {
-	var err error
+	e.Client, e.Server = ofDNS(e.Client), ofDNS(e.Server)
 	if e.wire == nil {
-		m, err = capture.Compose(e.Said)
-	} else {
-		err = e.decode(m)
+		return capture.Compose(e.Said)
 	}
-	if err == nil {
-		m.Service = capture.DNS
-	}
+	err := capture.FromWire(m, capture.Wire{Time: e.Time, Client: e.Client, Server: e.Server, ClientMAC: e.ClientMAC, Proto: e.Proto, Raw: e.wire})
 	return m, err
 }
 
-// decode reads the wire form.
-func (e *entry) decode(m *capture.Message) error {
-	return capture.FromWire(m, capture.Wire{Time: e.Time, Client: e.Client, Server: e.Server, ClientMAC: e.ClientMAC, Proto: e.Proto, Raw: e.wire})
+// ofDNS leaves out the ports by which mDNS and LLMNR are told from DNS: a resolver
+// may listen there, or a client ask from there, and what a feed tells is DNS.
+func ofDNS(a netip.AddrPort) netip.AddrPort {
+	if a.Port() == 5353 || a.Port() == 5355 {
+		return netip.AddrPortFrom(a.Addr(), 0)
+	}
+	return a
 }
 
 // The bits of flags that logs tell (RFC 1035 §4.1.1, RFC 2535 §6.1).
