@@ -35,9 +35,10 @@ func (x *Replay) capture(ctx context.Context, path string, in io.Reader) error {
 
 // judge says which messages are taken in order: those of names that a rule wants,
 // for the query tells what the response is, and those without a name, which may
-// answer any query. What runs expect comes and goes, so with runs it is all.
+// answer any query. What runs expect comes and goes, so with runs it is all, and
+// so it is for the memory.
 func (x *Replay) judge() func(*capture.Message) bool {
-	if x.player != nil {
+	if x.player != nil || x.memory != nil {
 		return func(*capture.Message) bool { return true }
 	}
 	return func(m *capture.Message) bool { return !m.Question || x.rules.Set.WantsName(m.Name) }

@@ -62,10 +62,17 @@ func (x *Replay) messages(ctx context.Context, name string, from trigger.Message
 
 // lookup shows one message to the rules.
 func (x *Replay) lookup(ctx context.Context, source string, m *capture.Message, pair capture.Pairing, seen *engine.Sighting) error {
+	if x.memory != nil {
+		if err := x.memory.note(m); err != nil {
+			return err
+		}
+	}
 	m.Sight(seen)
 	seen.Paired = !pair.Lookup
 	if !x.watched(x.rules.Set).WantsDNS(seen) {
 		return nil
 	}
-	return x.take(ctx, trigger.Lookup(source, m, pair))
+	e := trigger.Lookup(source, m, pair)
+	x.remember(&e, m)
+	return x.take(ctx, e)
 }

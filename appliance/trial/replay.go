@@ -63,6 +63,7 @@ type Replay struct {
 	Format feed.Format
 	rules  Rules
 	tell   func(Match) error
+	memory *memory // nil: nobody asks it
 	player *player // nil: no playbook runs
 	scenes *scenes // nil: an answers file answers
 	counts Counts
@@ -77,11 +78,14 @@ func Open(ctx context.Context, r Rules, evaluator intake.Evaluator, tell func(Ma
 		return nil, err
 	}
 	x := &Replay{stand: s, rules: r, tell: tell, counts: Counts{Skipped: map[string]Skipped{}, Undecodable: map[string]uint64{}}}
-	if playbooks != nil {
+	if playbooks != nil || r.Set != nil && r.Set.WantsFirstSeen() {
+		x.memory, err = openMemory(x.clock)
+	}
+	if playbooks != nil && err == nil {
 		err = x.carry(ctx, *playbooks)
 	}
 	if err != nil {
-		return nil, errors.Join(err, s.close())
+		return nil, errors.Join(err, x.closeStores())
 	}
 	return x, nil
 }
@@ -89,7 +93,10 @@ func Open(ctx context.Context, r Rules, evaluator intake.Evaluator, tell func(Ma
 // carry makes the replay carry runs.
 func (x *Replay) carry(ctx context.Context, p Playbooks) (err error) {
 	if p.Tests == nil {
-		x.player = newPlayer(p, x.stand, newFakes(fileFakes(p.Answers.Fakes)))
+		x.player = newPlayer(p, x.stand, newFakes(x.recalled(fileFakes(p.Answers.Fakes), func(*engine.Call) bool {
+			_, faked := p.Answers.Fakes[historyName]
+			return faked
+		})))
 		x.player.people.left = slices.Clone(p.Answers.People)
 		return nil
 	}
@@ -97,7 +104,7 @@ func (x *Replay) carry(ctx context.Context, p Playbooks) (err error) {
 	if x.scenes, err = openScenes(ctx, b, x.stand, p.Tests); err != nil {
 		return err
 	}
-	x.player = newPlayer(p, x.stand, newFakes(x.scenes))
+	x.player = newPlayer(p, x.stand, newFakes(x.recalled(x.scenes, x.scenes.fakes)))
 	x.player.scenes, x.scenes.player = x.scenes, x.player
 	return nil
 }
@@ -119,7 +126,15 @@ func (x *Replay) Close() (Counts, error) {
 	if x.scenes != nil {
 		x.scenes.close()
 	}
-	return x.counts, x.close()
+	return x.counts, x.closeStores()
+}
+
+func (x *Replay) closeStores() error {
+	err := x.close()
+	if x.memory != nil {
+		err = errors.Join(err, x.memory.close())
+	}
+	return err
 }
 
 // File replays one file: a capture, the log of a resolver, dnstap, or events, one
