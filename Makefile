@@ -38,7 +38,7 @@ fault:
 RATE ?= 300000
 SECONDS ?= 10
 wire:
-	@RATE=$(RATE) SECONDS=$(SECONDS) CI=true CGO_ENABLED=0 go test -run '^TestNetflixBeside' -v -count 1 ./appliance/story | grep -E '^ *(---|ok|FAIL|.*frames passed)|want .* frames'
+	@RATE=$(RATE) SECONDS=$(SECONDS) CI=true CGO_ENABLED=0 go test -run '^TestNetflix(Beside|FromDnstap|FromALog)' -v -count 1 ./appliance/story | grep -E '^ *(---|ok|FAIL|.*frames passed)|want .* frames'
 
 demo:
 	go run . demo

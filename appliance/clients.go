@@ -28,13 +28,18 @@ const (
 // namer asks UniFi what clients are called.
 type namer struct {
 	clients *clients.Clients
-	door    *door
+	door    doer
 	clock   engine.Clock
 	// connections names those of kind unifi.
 	connections func() []string
 
 	mu     sync.Mutex
 	failed map[string]error // of the last try, by connection
+}
+
+// doer performs builtins; *door is one.
+type doer interface {
+	Do(ctx context.Context, c *engine.Call) (engine.Result, error)
 }
 
 // Run asks each connection from time to time, until ctx ends, which it returns. A

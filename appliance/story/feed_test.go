@@ -38,9 +38,10 @@ func TestNetflixFromDnstap(t *testing.T) {
 		}
 	})
 	w.wantStory(t, w.alive, "unix:"+socket)
-	sent, _ := passed()
+	sent, rate := passed()
 	w.wantNoLoss(t, "span0", sent)
 	w.wantName(t, "the television")
+	t.Logf("%d frames passed, %.0f a second", sent, rate)
 }
 
 // TestNetflixFromALog plays it from the log of passivedns, whose lines come while
@@ -62,9 +63,10 @@ func TestNetflixFromALog(t *testing.T) {
 		must(t, os.WriteFile(path, []byte(text.String()), 0o600))
 	})
 	w.wantStory(t, w.alive, path)
-	sent, _ := passed()
+	sent, rate := passed()
 	w.wantNoLoss(t, "span0", sent)
 	w.wantName(t, "the television")
+	t.Logf("%d frames passed, %.0f a second", sent, rate)
 }
 
 // wantName wants the event of the incident to say what the client is called.
