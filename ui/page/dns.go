@@ -50,6 +50,9 @@ func (p *Pages) DNS(c echo.Context) error {
 	q := c.QueryParams()
 	v.Query, v.Later = strings.TrimSpace(q.Get("q")), q.Get("cursor") != ""
 	v.By = oneOf(q.Get("by"), guessed(v.Query), byDomain, byIP, byClient, byTarget)
+	if v.By == byDomain {
+		v.By = guessed(v.Query) // an address is no name, whatever the form says
+	}
 	if v.Query == "" {
 		domains, next, err := p.Desk.DNS.DNSDomains(q.Get("cursor"), desk.DefaultLimit)
 		if err != nil {
@@ -122,7 +125,7 @@ func (v dnsView) IsAddress() bool { return guessed(v.Query) == byIP }
 
 // Ways are the ways to look, with the words that people choose from.
 func (v dnsView) Ways() [][2]string {
-	return [][2]string{{byDomain, "Name and all below it"}, {byIP, "Address that was answered"}, {byClient, "Client that asked"}, {byTarget, "Name that records lead to"}}
+	return [][2]string{{byDomain, "Name and below"}, {byIP, "Answered address"}, {byClient, "Client that asked"}, {byTarget, "Target of records"}}
 }
 
 // ExportDNS serves POST /dns/export: an export is recorded, so a GET makes none.

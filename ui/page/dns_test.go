@@ -25,6 +25,7 @@ func TestDNS(t *testing.T) {
 		"/larkspur/dns?by=domain&q=edge.nflxvideo.example", "/larkspur/dns?by=target&q=netflix.com")
 	leads(t, ana.Get("/larkspur/dns?q=198.51.100.80").Want(200, "Names that led to 198.51.100.80", "living-room TV", "192.0.2.8"),
 		"/larkspur/dns?by=client&q=192.0.2.7", "/larkspur/dns?by=client&q=198.51.100.80")
+	ana.Get("/larkspur/dns?by=domain&q=198.51.100.80").Want(200, "Names that led to 198.51.100.80")
 	ana.Get("/larkspur/dns?by=client&q=192.0.2.7").Want(200, "What living-room TV (192.0.2.7) asked for").Lacks("asked by")
 	ana.Get("/larkspur/dns?by=client&q=192.0.2.9").Want(400, "who asked is not kept here", "history: {clients: true}")
 	ana.Get("/larkspur/dns?by=target&q=edge.nflxvideo.example").Want(200, "in the order of their names")
