@@ -44,7 +44,7 @@ func (s *sensor) health() ui.Check {
 	c := ui.Check{Name: s.name, Status: desk.HealthOK, Message: fmt.Sprintf("%d %s, %d DNS messages, %d matched a rule, %d recorded",
 		st.Capture.Source.Frames, cmp.Or(s.unit, "frames"), st.Capture.Messages, st.Matched, st.Delivered)}
 	if len(s.lives) > 0 {
-		c.Message += "; " + s.way()
+		c.Message += s.way()
 		c.Children = append(c.Children, s.interfaceHealth(st)...)
 	}
 	if behind := st.Capture.Source.Behind; behind > 0 {
@@ -69,19 +69,22 @@ func with(c ui.Check, checks ...ui.Check) ui.Check {
 	return c
 }
 
-// way says how frames come.
+// way says how frames come; nothing while there is no interface.
 func (s *sensor) way() string {
-	bytes := 0
+	bytes, away := 0, false
 	for _, l := range s.lives {
-		bytes += l.State().RingBytes
+		state := l.State()
+		bytes, away = bytes+state.RingBytes, away || state.Away
 	}
 	switch {
+	case away:
+		return ""
 	case bytes == 0:
-		return "without a ring"
+		return "; without a ring"
 	case len(s.lives) > 1:
-		return fmt.Sprintf("%d readers with rings of %d MB in all", len(s.lives), bytes>>20)
+		return fmt.Sprintf("; %d readers with rings of %d MB in all", len(s.lives), bytes>>20)
 	}
-	return fmt.Sprintf("a ring of %d MB", bytes>>20)
+	return fmt.Sprintf("; a ring of %d MB", bytes>>20)
 }
 
 // interfaceHealth tells what is wrong with the interface.
