@@ -174,8 +174,9 @@ func (l *Live) receive(f *Frame) error {
 }
 
 // gone reports whether the interface that the socket is bound to is there no more.
+// The socket itself is asked: its network namespace may not be that of the thread.
 func (l *Live) gone() bool {
-	index, _, err := lookInterface(l.cfg.Interface)
+	index, err := interfaceIndex(l.sock.fd, l.cfg.Interface)
 	return errors.Is(err, errNoInterface) || (err == nil && index != l.sock.index)
 }
 

@@ -180,24 +180,33 @@ func (s *packetSocket) close() {
 
 // lookInterface returns the index and the device type of an interface.
 func lookInterface(name string) (index int, device uint16, err error) {
-	request, err := unix.NewIfreq(name)
-	if err != nil {
-		return 0, 0, errNoInterface // a name too long
-	}
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return 0, 0, fmt.Errorf("looking for the interface: %w", err)
 	}
 	defer unix.Close(fd)
-	if err := unix.IoctlIfreq(fd, unix.SIOCGIFINDEX, request); err != nil {
-		if err == unix.ENODEV {
-			err = errNoInterface
-		}
+	if index, err = interfaceIndex(fd, name); err != nil {
 		return 0, 0, err
 	}
-	index = int(request.Uint32())
-	if err := unix.IoctlIfreq(fd, unix.SIOCGIFHWADDR, request); err != nil {
+	request, err := unix.NewIfreq(name)
+	if err == nil {
+		err = unix.IoctlIfreq(fd, unix.SIOCGIFHWADDR, request)
+	}
+	if err != nil {
 		return 0, 0, fmt.Errorf("asking for the device type: %w", err)
 	}
 	return index, request.Uint16(), nil // the family of the hardware address is the type
+}
+
+// interfaceIndex returns the index of an interface in a socket's network namespace.
+func interfaceIndex(fd int, name string) (int, error) {
+	request, err := unix.NewIfreq(name)
+	if err != nil {
+		return 0, errNoInterface // a name too long
+	}
+	err = unix.IoctlIfreq(fd, unix.SIOCGIFINDEX, request)
+	if err == unix.ENODEV {
+		err = errNoInterface
+	}
+	return int(request.Uint32()), err
 }

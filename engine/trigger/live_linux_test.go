@@ -158,7 +158,10 @@ func hearOurs(b *testing.B, set *rules.Set, cfg capture.LiveConfig, send func())
 	d := NewDNS(DNSConfig{Name: "lk0", Messages: capture.NewReader(live), Matcher: func() Matcher { return set }, Sink: &keeper{}})
 	ctx, cancel := context.WithCancel(b.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- d.Run(ctx) }()
+	go func() {
+		capture.Precede() // as the appliance does
+		ended <- d.Run(ctx)
+	}()
 	before := cpuTime()
 	send()
 	await(func() uint64 { return d.Stats().Capture.Source.Frames })

@@ -8,8 +8,6 @@ import (
 	"time"
 	"unsafe"
 
-	"larkspur/engine/capture"
-
 	"golang.org/x/sys/unix"
 )
 
@@ -70,9 +68,8 @@ func Open(device string, frames [][]byte) (*Sender, error) {
 
 // Send sends n frames at so many a second, or, with a rate of 0, as fast as it
 // can. A sender that the machine holds up is late. Send returns how many went out,
-// and in what time; its goroutine has precedence from now on.
+// and in what time.
 func (s *Sender) Send(ctx context.Context, rate, n int) (sent int, took time.Duration, err error) {
-	capture.Precede()
 	begun := time.Now()
 	for due := begun; sent < n && ctx.Err() == nil && err == nil; {
 		want := min(n-sent, batch)
