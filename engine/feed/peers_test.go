@@ -3,10 +3,12 @@ package feed
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -28,18 +30,35 @@ type peer struct {
 // newPeer finds a free port; start makes a server listen there.
 func newPeer(t *testing.T) *peer {
 	t.Helper()
-	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	_, port, _ := net.SplitHostPort(conn.LocalAddr().String())
+	port := freePort(t)
 	dir, err := os.MkdirTemp("", "feed") // a short path: those of sockets are bounded
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	return &peer{T: t, dir: dir, port: port}
+}
+
+// freePort returns a port that is free for UDP and TCP, and is none of those that
+// the system gives to whoever asks for any.
+func freePort(t *testing.T) string {
+	t.Helper()
+	for range 100 {
+		port := strconv.Itoa(20_000 + rand.IntN(12_000))
+		udp, err := net.ListenPacket("udp", "127.0.0.1:"+port)
+		if err != nil {
+			continue
+		}
+		tcp, err := net.Listen("tcp", "127.0.0.1:"+port)
+		udp.Close()
+		if err != nil {
+			continue
+		}
+		tcp.Close()
+		return port
+	}
+	t.Fatal("no port is free")
+	return ""
 }
 
 // program returns where a program of Debian is.
