@@ -13,7 +13,6 @@ const (
 
 // slot counts what was seen of one key since it was written down last.
 type slot struct {
-	hash  uint64
 	key   []byte
 	since value  // its last is 0 when nothing is to be written
 	last  uint32 // also when nothing is to be written
@@ -22,44 +21,56 @@ type slot struct {
 }
 
 // hot is a table of fixed size over keys of the store: rows of slots, of which the
-// one that was seen least lately makes room.
+// one that was seen least lately makes room. The hashes of a row lie together, in
+// one line of the processor's cache.
 type hot struct {
-	seed maphash.Seed
-	rows [][hotWays]slot
-	used int
+	seed   maphash.Seed
+	hashes [][hotWays]uint64 // 0: empty
+	rows   [][hotWays]slot
 }
 
-func newHot(seed maphash.Seed) *hot { return &hot{seed: seed, rows: make([][hotWays]slot, hotRows)} }
+func newHot(seed maphash.Seed) *hot {
+	return &hot{seed: seed, hashes: make([][hotWays]uint64, hotRows), rows: make([][hotWays]slot, hotRows)}
+}
 
 // find returns the slot of a key; or, for one that is not there, the slot that it
 // may take.
-func (h *hot) find(key []byte) (s *slot, hash uint64, found bool) {
-	hash = maphash.Bytes(h.seed, key) | 1
-	row := &h.rows[hash>>32%hotRows]
-	oldest := &row[0]
-	for i := range row {
-		s := &row[i]
-		if s.hash == hash && string(s.key) == string(key) {
-			return s, hash, true
-		}
-		if s.last < oldest.last {
-			oldest = s
+func (h *hot) find(key []byte) (s *slot, at place, found bool) {
+	hash := maphash.Bytes(h.seed, key) | 1
+	n := hash >> 32 % hotRows
+	row, slots := &h.hashes[n], &h.rows[n]
+	for i, other := range row {
+		if other == hash && string(slots[i].key) == string(key) {
+			return &slots[i], place{}, true
 		}
 	}
-	return oldest, hash, false
+	oldest := 0
+	for i := range slots {
+		if slots[i].last < slots[oldest].last {
+			oldest = i
+		}
+	}
+	return &slots[oldest], place{&row[oldest], hash}, false
+}
+
+// place is where a key that is not there would go.
+type place struct {
+	at   *uint64
+	hash uint64
 }
 
 // take makes a slot that of a key.
-func (h *hot) take(s *slot, hash uint64, key []byte) {
-	if s.hash == 0 {
-		h.used++
-	}
+func (h *hot) take(s *slot, at place, key []byte) {
 	room := s.key[:0]
 	if cap(room) > keepKeyBytes {
 		room = nil
 	}
-	*s = slot{hash: hash, key: append(room, key...)}
+	*at.at = at.hash
+	*s = slot{key: append(room, key...)}
 }
 
 // clear forgets all.
-func (h *hot) clear() { clear(h.rows); h.used = 0 }
+func (h *hot) clear() {
+	clear(h.hashes)
+	clear(h.rows)
+}

@@ -229,7 +229,7 @@ func (a *answers) none() {
 
 // slot returns the slot of a key, nil where there is no room for another.
 func (m *Memory) slot(t *tables, key []byte, at uint32) *slot {
-	s, hash, found := t.hot.find(key)
+	s, free, found := t.hot.find(key)
 	if found {
 		m.counts.merged.Add(1)
 		return s
@@ -248,7 +248,7 @@ func (m *Memory) slot(t *tables, key []byte, at uint32) *slot {
 			m.hurry()
 		}
 	}
-	t.hot.take(s, hash, key)
+	t.hot.take(s, free, key)
 	s.last = at
 	return s
 }
