@@ -159,8 +159,9 @@ func (d *DNS) call(e *engine.Event, m *capture.Message) {
 	}
 }
 
-// Lookup makes the event of a message; its client_name is the client's address. A response that does not stand for the
-// lookup, because its query was seen, has the fields query_seen and elapsed.
+// Lookup makes the event of a message; its client_name is the client's address. A
+// response that does not stand for the lookup, because its query was seen, has the
+// fields query_seen and elapsed.
 func Lookup(source string, m *capture.Message, pair capture.Pairing) engine.Event {
 	fields := m.Fields()
 	if !pair.Lookup {
