@@ -12,6 +12,7 @@ import (
 type dnsIndex struct {
 	names  *table   // of all `domains`; nil: none
 	tables []*table // names, and that of each list
+	misses *memo    // names that none of tables covers; nil without tables
 	named  []*dnsFilter
 	open   []*dnsFilter
 	// newness says that a trigger asks what the memory of lookups knows.
@@ -26,6 +27,9 @@ func (x *dnsIndex) add(f *dnsFilter) {
 		return
 	}
 	x.named = append(x.named, f)
+	if x.misses == nil {
+		x.misses = new(memo)
+	}
 	if f.domains == nil {
 		x.addLists(f.lists)
 		return
@@ -55,10 +59,26 @@ func (s *Set) WantsDNS(seen *engine.Sighting) bool {
 		return false
 	}
 	seen.Name = canonicalBytes(seen.Name)
-	if coversAny(x.tables, seen.Name) && wanted(x.named, seen) {
+	if x.covered(seen.Name) && wanted(x.named, seen) {
 		return true
 	}
 	return wanted(x.open, seen)
+}
+
+// covered tells whether a table covers a canonical name.
+func (x *dnsIndex) covered(name []byte) bool {
+	if len(x.tables) == 0 || len(name) == 0 {
+		return false
+	}
+	hash := x.misses.hash(name)
+	if x.misses.holds(hash) {
+		return false
+	}
+	if coversAny(x.tables, name) {
+		return true
+	}
+	x.misses.add(hash)
+	return false
 }
 
 func wanted(filters []*dnsFilter, seen *engine.Sighting) bool {
@@ -75,7 +95,7 @@ func wanted(filters []*dnsFilter, seen *engine.Sighting) bool {
 // not miss the other messages of a lookup that is wanted.
 func (s *Set) WantsName(name []byte) bool {
 	x := &s.dns
-	return len(x.open) > 0 || (len(x.named) > 0 && coversAny(x.tables, canonicalBytes(name)))
+	return len(x.open) > 0 || (len(x.named) > 0 && x.covered(canonicalBytes(name)))
 }
 
 // WantsFirstSeen tells whether a live rule asks for first_seen, so that its

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -229,6 +230,23 @@ func TestWantsDNSOfOffRules(t *testing.T) {
 	}
 	if (&Set{}).WantsDNS(seen("example.org")) {
 		t.Error("got true, want false: no rules")
+	}
+}
+
+// TestMissesAreRememberedAsMisses asks twice for names of which some share their
+// place in the memory of misses.
+func TestMissesAreRememberedAsMisses(t *testing.T) {
+	s := compile(t, nil, on("dns", dict{"domains": "netflix.com"}))
+	for range 2 {
+		for i := range 3 * memoPlaces {
+			name := fmt.Sprintf("host%d.example.org", i)
+			if s.WantsDNS(seen(name)) {
+				t.Fatalf("%s: got true, want false", name)
+			}
+			if i%1000 == 0 && !s.WantsDNS(seen(fmt.Sprintf("host%d.netflix.com", i))) {
+				t.Fatalf("host%d.netflix.com: got false, want true", i)
+			}
+		}
 	}
 }
 
