@@ -103,7 +103,7 @@ func FuzzNames(f *testing.F) {
 		if got := s.WantsDNS(seen(name)); got != want {
 			t.Errorf("WantsDNS(%q) on %q: got %v, want %v", name, pattern, got, want)
 		}
-		if got := s.WantsName([]byte(name)); got != want {
+		if got := s.WantsName(seen(name).Name); got != want {
 			t.Errorf("WantsName(%q) on %q: got %v, want %v", name, pattern, got, want)
 		}
 	})
