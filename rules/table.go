@@ -12,8 +12,8 @@ import (
 // above them, then an open table of offsets into one arena. Hashes run from the
 // root label towards the leaf, so that one pass over a name yields those of all
 // its suffixes, for all tables at once, and ends at the first that no filter
-// knows. The names themselves are compared, so that no hash decides. Ready once
-// built; then safe for concurrent reading.
+// knows. The names themselves are compared: no hash decides that one is covered.
+// Ready once built; then safe for concurrent reading.
 type table struct {
 	count int
 	bloom []uint64 // one word a block, four bits a name and a fifth where it is no parent alone

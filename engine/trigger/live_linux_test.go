@@ -36,7 +36,7 @@ func cable(b *testing.B) *flood.Process {
 	b.Helper()
 	runtime.LockOSThread() // for good: the thread ends with the benchmark
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		b.Skipf("needs root: %v", err)
+		b.Fatalf("needs root: %v", err)
 	}
 	os.WriteFile("/proc/sys/net/ipv6/conf/default/disable_ipv6", []byte("1"), 0)
 	for _, words := range []string{"link add lk0 mtu 9000 type veth peer name lk1 mtu 9000", "link set lk0 up", "link set lk1 up"} {
@@ -189,7 +189,7 @@ func await(count func() uint64) {
 // itself when it is interrupted.
 func hearProgram(b *testing.B, send func(), counted *regexp.Regexp, args ...string) ([]string, time.Duration) {
 	if _, err := exec.LookPath(args[0]); err != nil {
-		b.Skipf("needs %s: Debian's package of that name", args[0])
+		b.Fatalf("needs %s: Debian's package of that name", args[0])
 	}
 	var stderr bytes.Buffer
 	cmd := exec.Command(args[0], args[1:]...)
